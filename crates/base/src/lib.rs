@@ -1,1 +1,17 @@
-//! The words every crate shares.
+//! The words every crate shares: names, ids, time, sizes, limits, kinds of errors, tasks.
+//!
+//! It knows no I/O but the clock, and none of the other crates.
+
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod size;
+pub mod task;
+pub mod time;
+
+pub use crate::error::Kind;
+pub use crate::id::{Epoch, Place, SequenceNumber, ShardId};
+pub use crate::name::Name;
+pub use crate::size::ByteSize;
+pub use crate::time::{Clock, Span};

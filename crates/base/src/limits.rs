@@ -1,0 +1,75 @@
+//! Every limit of the program, each with its reason. A queue, batch, retry or name without a line
+//! here has no place in the code.
+
+use std::time::Duration;
+
+/// As long as Kinesis allows for a stream's name.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// One record; Kinesis allows 1 MiB with its key (10 MiB since 2025, which few clients send).
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// A partition key, as in Kinesis.
+pub const PARTITION_KEY_BYTES_MAX: usize = 256;
+
+/// Records in one request to any door. Kinesis allows 500; our HTTP door takes whole files.
+pub const REQUEST_RECORDS_MAX: usize = 100_000;
+
+/// A request's body as it comes over the wire.
+pub const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// A request's body after gzip or zstd: four times the body, so that a bomb stays small.
+pub const REQUEST_INFLATED_BYTES_MAX: usize = 64 << 20;
+
+/// `PutRecords` of Kinesis: records, and bytes with keys, in one call.
+pub const KINESIS_RECORDS_MAX: usize = 500;
+/// See [`KINESIS_RECORDS_MAX`]; 5 MiB by their documentation.
+pub const KINESIS_BYTES_MAX: usize = 5 << 20;
+
+/// Shards of one stream. Each costs a few hundred bytes of index and a slot in every checkpoint.
+pub const SHARDS_MAX: u32 = 1_024;
+
+/// Streams of one node, those that a client made included.
+pub const STREAMS_MAX: usize = 4_096;
+
+/// Appends waiting for the commit thread, in bytes; beyond it producers are told to slow down.
+pub const JOURNAL_PENDING_BYTES_MAX: usize = 64 << 20;
+
+/// One group commit: larger ones let early requests wait for late ones.
+pub const JOURNAL_COMMIT_BYTES_MAX: usize = 8 << 20;
+
+/// A segment of the journal: preparing one takes a fraction of a second, recycling is per segment.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 128 << 20;
+
+/// Committed frames kept in memory, so that a flow that keeps up never reads the disk.
+pub const JOURNAL_TAIL_BYTES_MAX: usize = 64 << 20;
+
+/// How long an `Idempotency-Key` is remembered (SEMANTICS: 24 hours).
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `Idempotency-Key`s remembered at a time, about 100 MB at most; beyond it the oldest go early.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
+
+/// Bytes of records in one tick: large enough for full speed, small enough for fresh answers.
+pub const TICK_BYTES_MAX: usize = 8 << 20;
+
+/// Hot rows of one flow before ticks wait for the flush under way.
+pub const HOT_BYTES_MAX: usize = 512 << 20;
+
+/// Memory of one query; beyond it sorts and joins spill, or the query fails with advice.
+pub const QUERY_MEMORY_BYTES_MAX: usize = 2 << 30;
+
+/// Rows that `POST /v1/sql` answers as JSON or CSV unless the request asks for more.
+pub const ANSWER_ROWS_DEFAULT: usize = 10_000;
+
+/// Groups of one running or windowed table held in memory.
+pub const GROUPS_MAX: usize = 10_000_000;
+
+/// Live pages (server-sent events) at a time.
+pub const LIVE_PAGES_MAX: usize = 256;
+
+/// Connections that speak PostgreSQL at a time.
+pub const POSTGRES_CONNECTIONS_MAX: usize = 256;
+
+/// Notices waiting to be delivered to one `notify` target.
+pub const NOTICES_MAX: usize = 10_000;
