@@ -59,6 +59,9 @@ pub const HOT_BYTES_MAX: usize = 512 << 20;
 /// Memory of one query; beyond it sorts and joins spill, or the query fails with advice.
 pub const QUERY_MEMORY_BYTES_MAX: usize = 2 << 30;
 
+/// What all queries together may spill to disk: a forgotten join must not fill it.
+pub const QUERY_SPILL_BYTES_MAX: u64 = 50_000_000_000;
+
 /// Rows that `POST /v1/sql` answers as JSON or CSV unless the request asks for more.
 pub const ANSWER_ROWS_DEFAULT: usize = 10_000;
 

@@ -1,1 +1,25 @@
-//! SQL.
+//! SQL: sessions, our functions, faults with positions, questions, the PostgreSQL wire.
+//!
+//! A question is planned on one [`Snapshot`] of all tables, verified to be read-only, and answered
+//! as a stream of batches within limits of time and memory. `process` builds its plans on the same
+//! [`context()`], so that the same SQL means the same on streams and on tables.
+//!
+//! ```text
+//!  text ──► engine: parse, plan on one snapshot, verify ──► rows
+//!             ▲ catalog (handed over)      ▲ functions
+//!  psql ──► postgres: wire, login, cursors ┘
+//! ```
+//!
+//! It does not know where tables lie: whoever has them hands over a [`Catalog`].
+
+pub mod context;
+pub mod functions;
+
+pub mod catalog;
+pub mod engine;
+pub mod error;
+
+pub use crate::catalog::{Catalog, Snapshot};
+pub use crate::context::{ContextSettings, context};
+pub use crate::engine::{Answer, Engine};
+pub use crate::error::SqlError;

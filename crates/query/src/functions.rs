@@ -1,0 +1,26 @@
+//! The functions of our dialect, one file each; the list in this file is the whole registration.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::ScalarUDF;
+
+pub mod tumble;
+
+/// Our functions, in the order of the reference.
+pub fn all() -> Vec<ScalarUDF> {
+    vec![ScalarUDF::from(tumble::Tumble::new())]
+}
+
+/// Adds our functions, and those that read JSON text (`->`, `->>`, `json_get` and its family).
+///
+/// # Errors
+/// When the session refuses functions.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<(), DataFusionError> {
+    datafusion_functions_json::register_all(registry)?;
+    for function in all() {
+        registry.register_udf(Arc::new(function))?;
+    }
+    Ok(())
+}
