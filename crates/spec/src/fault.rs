@@ -1,0 +1,166 @@
+//! What is wrong in a project, where, and what to write instead.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::source::Spot;
+
+/// How bad a fault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The project cannot run.
+    Error,
+    /// It can, but probably not as meant.
+    Warning,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    severity: Severity,
+    spot: Spot,
+    message: String,
+    help: Option<String>,
+    beside: Vec<(Spot, String)>,
+}
+
+impl Fault {
+    pub(crate) fn new(
+        severity: Severity,
+        spot: Spot,
+        message: String,
+        help: Option<String>,
+    ) -> Fault {
+        Fault { severity, spot, message, help, beside: Vec::new() }
+    }
+
+    /// Adds a second place that has to do with it, and what it is.
+    #[must_use]
+    pub fn beside(mut self, spot: Spot, label: impl Into<String>) -> Fault {
+        self.beside.push((spot, label.into()));
+        self
+    }
+
+    /// Returns how bad it is.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns the path of the file below the project's folder.
+    pub fn file(&self) -> &str {
+        &self.spot.file.path
+    }
+
+    /// Returns the bytes of the file it points to.
+    pub fn range(&self) -> Range<usize> {
+        self.spot.range.clone()
+    }
+
+    /// Returns where it is.
+    pub fn spot(&self) -> &Spot {
+        &self.spot
+    }
+
+    /// Returns what is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns what to do about it.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for Fault {
+    /// Writes one line: `file:line:column: message`, then the help.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.spot.line_and_column();
+        write!(f, "{}:{line}:{column}: {}", self.spot.file.path, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// All faults of a project, sorted by file and place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faults {
+    all: Vec<Fault>,
+}
+
+impl Faults {
+    /// Adds one.
+    pub fn push(&mut self, fault: Fault) {
+        self.all.push(fault);
+    }
+
+    /// Adds those of another check.
+    pub fn merge(&mut self, others: Faults) {
+        self.all.extend(others.all);
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Returns them in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.all.iter()
+    }
+
+    /// Returns whether one of them keeps the project from running.
+    pub fn has_errors(&self) -> bool {
+        self.all.iter().any(|it| it.severity == Severity::Error)
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<T: IntoIterator<Item = Fault>>(faults: T) -> Faults {
+        Faults { all: faults.into_iter().collect() }
+    }
+}
+
+impl Extend<Fault> for Faults {
+    fn extend<T: IntoIterator<Item = Fault>>(&mut self, faults: T) {
+        self.all.extend(faults);
+    }
+}
+
+impl IntoIterator for Faults {
+    type Item = Fault;
+    type IntoIter = std::vec::IntoIter<Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Fault;
+    type IntoIter = std::slice::Iter<'a, Fault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.iter()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.all {
+            writeln!(f, "{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}

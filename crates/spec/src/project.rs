@@ -1,0 +1,42 @@
+//! A whole project.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::Name;
+
+use crate::alert::{Alert, Notify};
+use crate::dashboard::Dashboard;
+use crate::fault::Faults;
+use crate::stream::{Lookup, Stream};
+use crate::table::Table;
+use crate::test::Test;
+
+/// What a folder of project files declares.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    /// Its name; the folder's if not said.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// The environment whose overlays are in it.
+    pub env: Option<String>,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// What comes in.
+    pub streams: BTreeMap<Name, Stream>,
+    /// Small tables read whole.
+    pub lookups: BTreeMap<Name, Lookup>,
+    /// What is made of it.
+    pub tables: BTreeMap<Name, Table>,
+    /// What is alarming.
+    pub alerts: BTreeMap<Name, Alert>,
+    /// Who is told.
+    pub notifies: BTreeMap<Name, Notify>,
+    /// What is shown.
+    pub dashboards: BTreeMap<Name, Dashboard>,
+    /// What must come out.
+    pub tests: BTreeMap<Name, Test>,
+    /// What is odd, but no error.
+    pub warnings: Faults,
+}
