@@ -1,0 +1,46 @@
+//! How a table is to lie on disk, as its declaration says.
+
+use arrow::datatypes::SchemaRef;
+use base::{Name, Span};
+use spec::PartitionUnit;
+
+/// What the lake needs to know of a table.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The table's name, also the name of its folder; `orders__dead` and the like included.
+    pub name: Name,
+    /// The columns; exactly these are shown by `LakeTable::provider`.
+    pub schema: SchemaRef,
+    /// How files are told apart, if the declaration says so.
+    pub partition: Option<Partition>,
+    /// How long rows are kept; for ever if not said. Needs `time`.
+    pub keep: Option<Span>,
+    /// The timestamp column that tells a row's age.
+    pub time: Option<String>,
+    /// The flow that fills the table, for people who read the log.
+    pub flow: String,
+    /// Which making of the table this is; transactions are counted per incarnation.
+    pub incarnation: String,
+}
+
+/// Rows whose value of `column` (or the named part of its time) differs never share a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The column.
+    pub column: String,
+    /// The part of its time; the value itself if not said.
+    pub unit: Option<PartitionUnit>,
+}
+
+impl Layout {
+    /// Returns the name under which the table's transactions stand in its log.
+    pub(crate) fn app_id(&self) -> String {
+        format!("{}@{}", self.name, self.incarnation)
+    }
+}
+
+impl From<&spec::Partition> for Partition {
+    fn from(declared: &spec::Partition) -> Partition {
+        Partition { column: declared.column.clone(), unit: declared.unit }
+    }
+}
