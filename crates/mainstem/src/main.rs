@@ -1,2 +1,37 @@
-//! The program.
-fn main() {}
+//! Mainstem: a folder of TOML and SQL is the pipeline, this program runs it.
+//!
+//! The only crate that knows all the others; it owns no knowledge of its own beyond the wiring.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks to a person")]
+
+mod cli;
+mod client;
+mod home;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Two TLS providers are linked by libraries; rustls refuses to choose between them by itself.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("mainstem: the TLS provider was installed twice");
+    }
+    let arguments = cli::Arguments::parse();
+    cli::log_to_stderr(&arguments.log);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(cli::run(arguments.command)));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("mainstem: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

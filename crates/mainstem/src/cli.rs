@@ -1,0 +1,74 @@
+//! The command line: what can be said, and which file answers.
+
+mod dead;
+mod new;
+mod replay;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A folder of TOML and SQL is the pipeline; this program runs it.
+///
+/// Begin with `mainstem new shop`, then `mainstem run shop`, and open the address that it prints.
+#[derive(Debug, Parser)]
+#[command(name = "mainstem", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// What to log, in the syntax of `RUST_LOG`, for example `info,process=debug`.
+    #[arg(long, global = true, env = "MAINSTEM_LOG", default_value = "warn,mainstem=info", hide_env_values = true)]
+    pub(crate) log: String,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    New(new::New),
+    Replay(replay::Replay),
+    Dead(dead::Dead),
+}
+
+/// Where the running program is.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The project's folder; the running program is found by its data folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// The data folder, if it is not DIR/.mainstem.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Speak to the program at this address instead, for example 127.0.0.1:7070.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<String>,
+}
+
+/// Runs one command; an error is printed by `main`.
+pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::New(it) => it.run(),
+        Command::Replay(it) => it.run().await,
+        Command::Dead(it) => it.run().await,
+    }
+}
+
+/// Sends logs to standard error: people read them on a terminal, machines as JSON.
+pub(crate) fn log_to_stderr(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        eprintln!("mainstem: --log: {error}; logging warnings only");
+        EnvFilter::new("warn")
+    });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = if std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        builder.compact().try_init()
+    } else {
+        builder.json().try_init()
+    };
+    if let Err(error) = installed {
+        eprintln!("mainstem: logging could not be started: {error}");
+    }
+}

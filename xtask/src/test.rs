@@ -1,0 +1,77 @@
+//! The one check, and the long and measured ones.
+
+use std::process::Command;
+
+use crate::chore::{self, Outcome};
+use crate::{console, peers, seed};
+
+/// Everything CI checks, in the order in which faults are cheapest to see.
+pub(crate) fn run(_arguments: &[String]) -> Outcome {
+    let cargo = chore::cargo();
+    chore::step("format", &mut chore::command("", &[&cargo, "fmt", "--all", "--check"]))?;
+    web()?;
+    peers::run(&[])?;
+    seed::restore();
+    let lint =
+        [&cargo, "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    chore::step("lints", &mut chore::command("", &lint))?;
+    let build = [&cargo, "build", "--workspace", "--all-targets", "--locked"];
+    chore::step("build", &mut chore::command("", &build))?;
+    seed::save();
+    chore::step("tests", &mut tests(&cargo))
+}
+
+fn tests(cargo: &str) -> Command {
+    let mut command = if chore::is_there(&[cargo, "nextest", "--version"]) {
+        chore::command("", &[cargo, "nextest", "run", "--workspace", "--locked", "--profile", "ci"])
+    } else {
+        println!(
+            "\n  no cargo-nextest here: `cargo test` does the same, one crate after the other"
+        );
+        chore::command("", &[cargo, "test", "--workspace", "--locked", "--no-fail-fast"])
+    };
+    if chore::is_ci() {
+        command.env("SLOW", "1");
+    }
+    command
+}
+
+fn web() -> Outcome {
+    if !chore::is_there(&["npm", "--version"]) {
+        if chore::is_ci() {
+            return Err("npm is missing: install Node 20 with npm".to_owned());
+        }
+        println!("\n▸ no npm here: the console is neither built nor tested");
+        return Ok(());
+    }
+    console::install()?;
+    chore::step("the console's types", &mut chore::command("web", &["npm", "run", "check"]))?;
+    chore::step("the console's tests", &mut chore::command("web", &["npm", "test"]))?;
+    chore::step("the console's bundle", &mut chore::command("web", &["npm", "run", "build"]))
+}
+
+/// Kills before the soak is content, and seeds of each simulation, unless the caller says otherwise.
+const SOAK: &[(&str, &str)] = &[("SLOW", "1"), ("KILLS", "200"), ("SEEDS", "2000")];
+
+/// The long kill test and the simulations with many seeds.
+pub(crate) fn soak(_arguments: &[String]) -> Outcome {
+    let cargo = chore::cargo();
+    let chosen = "test(/kill|simulat|crash|exactly_once/)";
+    let line =
+        [&cargo, "nextest", "run", "--workspace", "--locked", "--profile", "soak", "-E", chosen];
+    let mut command = chore::command("", &line);
+    for (name, value) in SOAK {
+        command.env(name, chore::setting(name).unwrap_or_else(|| (*value).to_owned()));
+    }
+    chore::step("soak", &mut command)
+}
+
+/// Measures everything beside its limit.
+pub(crate) fn bench(arguments: &[String]) -> Outcome {
+    let cargo = chore::cargo();
+    println!("building for speed: about half an hour on two cores the first time");
+    let build = [&cargo, "build", "--workspace", "--release", "--locked"];
+    chore::step("release build", &mut chore::command("", &build))?;
+    let mut command = chore::command("", &["target/release/mainstem", "bench"]);
+    chore::step("bench", command.args(arguments))
+}
