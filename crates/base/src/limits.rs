@@ -47,6 +47,9 @@ pub const JOURNAL_TAIL_BYTES_MAX: usize = 64 << 20;
 /// How long an `Idempotency-Key` is remembered (SEMANTICS: 24 hours).
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// One `Idempotency-Key`; a UUID takes 36.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+
 /// `Idempotency-Key`s remembered at a time, about 100 MB at most; beyond it the oldest go early.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 

@@ -17,7 +17,13 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "mainstem", version, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// What to log, in the syntax of `RUST_LOG`, for example `info,process=debug`.
-    #[arg(long, global = true, env = "MAINSTEM_LOG", default_value = "warn,mainstem=info", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "MAINSTEM_LOG",
+        default_value = "warn,mainstem=info",
+        hide_env_values = true
+    )]
     pub(crate) log: String,
 
     #[command(subcommand)]

@@ -2,7 +2,11 @@
 //!
 //! The only crate that knows all the others; it owns no knowledge of its own beyond the wiring.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the command line speaks to a person")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line speaks to a person"
+)]
 
 mod cli;
 mod client;

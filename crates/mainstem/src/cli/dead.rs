@@ -56,7 +56,8 @@ impl Dead {
 
 async fn list(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
     let client = target.require().await?;
-    let answer: Value = serde_json::from_slice(&client.get(&format!("/v1/dead/{}", filter.stream)).await?)?;
+    let answer: Value =
+        serde_json::from_slice(&client.get(&format!("/v1/dead/{}", filter.stream)).await?)?;
     println!("{}", serde_json::to_string_pretty(&answer)?);
     Ok(ExitCode::SUCCESS)
 }
@@ -67,6 +68,11 @@ async fn replay(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/dead/{}/replay", filter.stream);
     let answer: Value = serde_json::from_slice(&client.post(&path, &body).await?)?;
     let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
-    println!("{} replayed: {} stored, {} dead again", count("replayed"), count("stored"), count("dead"));
+    println!(
+        "{} replayed: {} stored, {} dead again",
+        count("replayed"),
+        count("stored"),
+        count("dead")
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -34,10 +34,19 @@ impl New {
             .chars()
             .map(|it| if it.is_ascii_alphanumeric() { it } else { '_' })
             .collect();
-        let title = if title.starts_with(|it: char| it.is_ascii_lowercase()) { title } else { "pipeline".to_owned() };
+        let title = if title.starts_with(|it: char| it.is_ascii_lowercase()) {
+            title
+        } else {
+            "pipeline".to_owned()
+        };
         let project = PROJECT.replace("\"pipeline\"", &format!("\"{title}\""));
-        fs::create_dir_all(dir.join("tests")).with_context(|| format!("cannot make {}", dir.display()))?;
-        for (file, text) in [("mainstem.toml", project.as_str()), ("visits_by_minute.sql", TABLE), ("tests/visits.toml", TEST)] {
+        fs::create_dir_all(dir.join("tests"))
+            .with_context(|| format!("cannot make {}", dir.display()))?;
+        for (file, text) in [
+            ("mainstem.toml", project.as_str()),
+            ("visits_by_minute.sql", TABLE),
+            ("tests/visits.toml", TEST),
+        ] {
             fs::write(dir.join(file), text).with_context(|| format!("cannot write {file}"))?;
         }
         let shown = dir.display();

@@ -60,7 +60,8 @@ impl Replay {
         let client = self.target.require().await?;
         let mut bytes_total = 0;
         for file in &self.files {
-            let facts = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let facts = std::fs::metadata(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
             bytes_total += facts.len();
         }
         let progress = ProgressBar::new(bytes_total);
@@ -149,7 +150,11 @@ impl Batches<'_> {
         self.lines.extend_from_slice(record);
         self.lines.push(b'\n');
         self.records += 1;
-        if self.records < BATCH_RECORDS && self.lines.len() < BATCH_BYTES { Ok(()) } else { self.flush() }
+        if self.records < BATCH_RECORDS && self.lines.len() < BATCH_BYTES {
+            Ok(())
+        } else {
+            self.flush()
+        }
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
@@ -177,7 +182,11 @@ fn read_all(files: &[PathBuf], sender: &mpsc::Sender<Batch>) -> anyhow::Result<(
 }
 
 /// Reads one file by the endings of its name, outermost first.
-fn read_one(name: &str, content: Box<dyn Read + '_>, batches: &mut Batches<'_>) -> anyhow::Result<()> {
+fn read_one(
+    name: &str,
+    content: Box<dyn Read + '_>,
+    batches: &mut Batches<'_>,
+) -> anyhow::Result<()> {
     let ending = Path::new(name).extension().unwrap_or_default().to_string_lossy().into_owned();
     let inner = name.strip_suffix(&format!(".{ending}")).unwrap_or(name).to_owned();
     match ending.as_str() {
@@ -187,7 +196,9 @@ fn read_one(name: &str, content: Box<dyn Read + '_>, batches: &mut Batches<'_>) 
         "tar" => read_archive(content, batches),
         "csv" => read_csv(content, batches),
         "ndjson" | "jsonl" | "json" | "log" | "txt" => read_lines(content, batches),
-        _ => bail!("`{name}` has no ending that says what it holds: .csv, .ndjson, .jsonl or .json, with .gz, .zst or .tar around it"),
+        _ => bail!(
+            "`{name}` has no ending that says what it holds: .csv, .ndjson, .jsonl or .json, with .gz, .zst or .tar around it"
+        ),
     }
 }
 
@@ -209,14 +220,16 @@ fn read_archive(content: Box<dyn Read + '_>, batches: &mut Batches<'_>) -> anyho
     files.sort_by(|one, other| one.0.cmp(&other.0));
     for (path, bytes) in &files {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        read_one(&name, Box::new(bytes.as_slice()), batches).with_context(|| format!("in {}", path.display()))?;
+        read_one(&name, Box::new(bytes.as_slice()), batches)
+            .with_context(|| format!("in {}", path.display()))?;
     }
     Ok(())
 }
 
 fn read_csv(content: Box<dyn Read + '_>, batches: &mut Batches<'_>) -> anyhow::Result<()> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content);
-    let names: Vec<String> = reader.headers()?.iter().map(|it| it.trim_start_matches('\u{feff}').to_owned()).collect();
+    let names: Vec<String> =
+        reader.headers()?.iter().map(|it| it.trim_start_matches('\u{feff}').to_owned()).collect();
     let mut row = csv::ByteRecord::new();
     while reader.read_byte_record(&mut row)? {
         let value = |bytes: &[u8]| match bytes {

@@ -71,6 +71,8 @@ fn a_file_of_unknown_kind_is_named() {
     check(
         "a.parquet",
         b"PAR1",
-        &expect![[r#"Some("`a.parquet` has no ending that says what it holds: .csv, .ndjson, .jsonl or .json, with .gz, .zst or .tar around it")"#]],
+        &expect![[
+            r#"Some("`a.parquet` has no ending that says what it holds: .csv, .ndjson, .jsonl or .json, with .gz, .zst or .tar around it")"#
+        ]],
     );
 }
