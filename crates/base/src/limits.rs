@@ -71,8 +71,29 @@ pub const ANSWER_ROWS_DEFAULT: usize = 10_000;
 /// Groups of one running or windowed table held in memory.
 pub const GROUPS_MAX: usize = 10_000_000;
 
+/// Rows that `POST /v1/sql` answers as JSON at most: one answer is one text in the browser.
+pub const ANSWER_ROWS_MAX: usize = 100_000;
+
+/// The body of `POST /v1/sql`: a long statement, no data.
+pub const SQL_BYTES_MAX: usize = 1 << 20;
+
 /// Live pages (server-sent events) at a time.
 pub const LIVE_PAGES_MAX: usize = 256;
+
+/// How often live pages are told news; faster is not seen, slower does not feel live.
+pub const LIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// One chart's query; a slower one would leave the page without news for too long.
+pub const CHART_ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Rows a chart draws: a day of minutes for a dozen series, drawn without a pause.
+pub const CHART_ROWS_MAX: usize = 20_000;
+
+/// Seconds of rate that the console remembers of each stream.
+pub const RATE_HISTORY_MAX: usize = 180;
+
+/// Dead letters listed on one page.
+pub const DEAD_LISTED_MAX: usize = 200;
 
 /// Connections that speak PostgreSQL at a time.
 pub const POSTGRES_CONNECTIONS_MAX: usize = 256;

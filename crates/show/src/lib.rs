@@ -1,1 +1,43 @@
-//! HTTP API and console.
+//! The HTTP API for people and programs, and the console in the browser.
+//!
+//! ```text
+//!   browser ──► assets (the console)            Answers (asked in SQL)   ◄── the program plugs
+//!   programs ─► sql, dead, pipeline, metrics ──► Pipeline (facts, replay) ◄── its engine in here
+//!        ▲                                         │ once a second
+//!        └───────────── live (server-sent events) ◄┘ one computation for all pages
+//! ```
+//!
+//! It promises that many open pages cost as much as one, that a slow page never holds up another,
+//! and that nothing another site's page sends changes anything here.
+//!
+//! It does not know: the SQL engine, where rows lie, how records arrive. It asks through two
+//! traits, [`Answers`] and [`Pipeline`], and shows what they say.
+
+mod answers;
+mod facts;
+mod pipeline;
+
+mod encode;
+mod fault;
+
+mod charts;
+mod graph;
+mod rates;
+
+mod assets;
+mod dead;
+mod guard;
+mod live;
+mod metrics;
+mod routes;
+mod sql;
+
+pub use crate::answers::{Answer, Answers, AskError, Batches, Question};
+pub use crate::facts::{
+    Alert, AlertInstance, AlertState, Chart, ChartKind, Check, Column, Dashboard, Door, Edge,
+    Facts, Flow, Journal, Node, NodeKind, Notice, NoticeState, Problem, Reject, Stream, Table,
+    TableKind,
+};
+pub use crate::guard::Hosts;
+pub use crate::pipeline::{Pipeline, Replay, Replayed};
+pub use crate::routes::{Settings, Show};

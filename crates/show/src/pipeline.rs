@@ -1,0 +1,46 @@
+//! The trait through which the console learns how the pipeline is, and acts on it.
+
+use base::Name;
+use serde::{Deserialize, Serialize};
+
+use crate::answers::AskError;
+use crate::facts::Facts;
+
+/// The running pipeline. The program implements it over its flows and its journal.
+#[async_trait::async_trait]
+pub trait Pipeline: Send + Sync {
+    /// Returns how everything is now.
+    ///
+    /// Asked about once a second whether or not pages are open, so it must be cheap: counters and
+    /// lists that are at hand, no query. Totals must never go down; `show` makes rates of them.
+    fn facts(&self) -> Facts;
+
+    /// Sends dead letters through today's rules, each once; those that fail again are dead again.
+    ///
+    /// Returns when the outcome of each is known and durable.
+    async fn replay_dead(&self, replay: Replay) -> Result<Replayed, AskError>;
+}
+
+/// Which dead letters to send again: all conditions that are set must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The stream (or table) whose dead letters they are.
+    pub stream: Name,
+    /// Only those whose first failed check is this one.
+    pub check: Option<String>,
+    /// Only those of this kind: `decode`, `check`, `compute`, `delivery` or `late`.
+    pub kind: Option<String>,
+    /// Only the one at this place, written `SHARD:SEQUENCE`.
+    pub place: Option<String>,
+}
+
+/// What became of the dead letters that were sent again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// Dead letters that matched and were sent.
+    pub sent: u64,
+    /// Those whose rows are stored now.
+    pub stored: u64,
+    /// Those that failed again and are dead with their new reason.
+    pub dead: u64,
+}
