@@ -100,3 +100,6 @@ pub const POSTGRES_CONNECTIONS_MAX: usize = 256;
 
 /// Notices waiting to be delivered to one `notify` target.
 pub const NOTICES_MAX: usize = 10_000;
+
+/// Lists and objects in each other in a value of type `json`: as deep as its later readers follow.
+pub const JSON_DEPTH_MAX: usize = 128;

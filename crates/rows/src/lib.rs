@@ -11,12 +11,22 @@
 //!
 //! It does not know any SQL engine, nor where records come from or rows go to.
 
-pub mod dead;
-mod declared;
-pub mod decode;
 pub mod schema;
+
+mod key;
+
+pub mod decode;
+
+mod column;
+mod moment;
+mod number;
+
+pub mod dead;
 pub mod sink;
 
+pub mod csv;
+pub mod json;
+
 pub use crate::dead::DeadKind;
-pub use crate::declared::{Column, ColumnType, Format, Stream};
 pub use crate::decode::{Decoded, Decoder};
+pub use crate::key::{KeyOf, key_of};

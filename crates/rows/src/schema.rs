@@ -10,7 +10,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use base::{Kind, SequenceNumber};
 
-use crate::declared::{ColumnType, Stream};
+use spec::{ColumnType, Stream};
 
 /// The column that holds a record's shard.
 pub const SHARD: &str = "_shard";
