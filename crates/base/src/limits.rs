@@ -56,6 +56,15 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 /// Bytes of records in one tick: large enough for full speed, small enough for fresh answers.
 pub const TICK_BYTES_MAX: usize = 8 << 20;
 
+/// The longest wait for more records before a tick: a quarter of what an answer may lag behind.
+pub const TICK_DELAY_MAX: Duration = Duration::from_millis(5);
+
+/// An epoch becomes durable this often: the work a restart repeats, against the files it makes.
+pub const EPOCH_EVERY: Duration = Duration::from_secs(5);
+
+/// An epoch becomes durable when it holds so many bytes of records, however young it is.
+pub const EPOCH_BYTES: usize = 128 << 20;
+
 /// Hot rows of one flow before ticks wait for the flush under way.
 pub const HOT_BYTES_MAX: usize = 512 << 20;
 

@@ -1,0 +1,126 @@
+//! Storage in memory: for `mainstem test`, and for tests that must see every step of the hand-over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use async_trait::async_trait;
+use base::Epoch;
+use datafusion::catalog::{MemTable, TableProvider};
+use parking_lot::Mutex;
+use rows::sink::{Actions, Change, Replace, Sink, SinkError};
+
+use crate::setup::Storage;
+
+/// A table in memory that keeps the promises of a [`Sink`].
+#[derive(Debug)]
+pub struct MemoryTable {
+    name: String,
+    schema: SchemaRef,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    rows: Vec<RecordBatch>,
+    committed: Epoch,
+    prepared: BTreeMap<u64, Change>,
+    prepared_count: u64,
+    commits: Vec<Epoch>,
+}
+
+impl MemoryTable {
+    /// Makes an empty table.
+    pub fn new(name: &str, schema: SchemaRef) -> Arc<MemoryTable> {
+        Arc::new(MemoryTable { name: name.to_owned(), schema, inner: Mutex::default() })
+    }
+
+    /// Returns the table as the storage of a flow's table.
+    pub fn storage(self: &Arc<Self>) -> Storage {
+        let table = Arc::clone(self);
+        Storage { sink: Arc::clone(self) as _, cold: Arc::new(move || table.provider()) }
+    }
+
+    /// Returns the committed rows.
+    pub fn rows(&self) -> Vec<RecordBatch> {
+        self.inner.lock().rows.clone()
+    }
+
+    /// Returns the epochs in the order in which they were committed.
+    pub fn commits(&self) -> Vec<Epoch> {
+        self.inner.lock().commits.clone()
+    }
+
+    fn provider(&self) -> Arc<dyn TableProvider> {
+        let rows = self.inner.lock().rows.clone();
+        let schema = Arc::clone(&self.schema);
+        Arc::new(
+            MemTable::try_new(schema, vec![rows])
+                .expect("`prepare` refuses rows of another schema"),
+        )
+    }
+
+    fn refused(&self, reason: String) -> SinkError {
+        SinkError::Refused { sink: format!("table `{}` in memory", self.name), reason }
+    }
+}
+
+#[async_trait]
+impl Sink for MemoryTable {
+    async fn prepare(&self, _: Epoch, change: Change) -> Result<Actions, SinkError> {
+        let wrong = change.rows.iter().find(|it| it.schema().fields() != self.schema.fields());
+        if let Some(batch) = wrong {
+            let (found, wanted) = (batch.schema(), &self.schema);
+            return Err(self.refused(format!("its schema is {wanted}, not {found}")));
+        }
+        let mut inner = self.inner.lock();
+        inner.prepared_count += 1;
+        let id = inner.prepared_count;
+        inner.prepared.insert(id, change);
+        Ok(Actions(serde_json::Value::from(id)))
+    }
+
+    async fn commit(&self, epoch: Epoch, actions: Actions) -> Result<(), SinkError> {
+        let mut inner = self.inner.lock();
+        if epoch <= inner.committed {
+            return Ok(());
+        }
+        let id = actions.0.as_u64().unwrap_or_default();
+        let Some(change) = inner.prepared.remove(&id) else {
+            return Err(self.refused(format!("nothing was prepared under {id}")));
+        };
+        match &change.replace {
+            Replace::Nothing => {}
+            Replace::All => inner.rows.clear(),
+            Replace::Windows { column, starts } => {
+                let kept = inner.rows.iter().map(|it| without(it, column, starts));
+                inner.rows =
+                    kept.collect::<Result<_, _>>().map_err(|reason| self.refused(reason))?;
+            }
+        }
+        let rows = change.rows.into_iter().filter(|it| 0 < it.num_rows());
+        inner.rows.extend(rows);
+        inner.committed = epoch;
+        inner.commits.push(epoch);
+        Ok(())
+    }
+
+    async fn committed(&self) -> Result<Epoch, SinkError> {
+        Ok(self.inner.lock().committed)
+    }
+}
+
+/// Returns the rows that are not of these windows.
+fn without(batch: &RecordBatch, column: &str, starts: &[i64]) -> Result<RecordBatch, String> {
+    let Some(array) = batch.column_by_name(column) else {
+        return Err(format!("there is no column `{column}`"));
+    };
+    let Some(values) = array.as_primitive_opt::<TimestampMicrosecondType>() else {
+        return Err(format!("the column `{column}` holds no timestamps"));
+    };
+    let keep: BooleanArray =
+        values.iter().map(|it| Some(!it.is_some_and(|it| starts.contains(&it)))).collect();
+    filter_record_batch(batch, &keep).map_err(|error| error.to_string())
+}

@@ -1,0 +1,519 @@
+//! The groups of an aggregating table, held in memory window by window.
+//!
+//! A plan is cut at its one `AggregateExec` ([`Shape::of`]): what is below runs on each tick's rows
+//! and feeds [`Operator::update`]; what is above runs on what [`Operator::peek`] and
+//! [`Operator::close`] return. Groups outlive ticks, epochs (as state batches) and restarts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
+    UInt32Array, new_empty_array,
+};
+use arrow::compute;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::{Result, internal_err, plan_err};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, aggregate_expressions};
+
+/// The start of a window in microseconds; the one window of a running table starts at 0.
+pub(crate) type Start = i64;
+
+/// What is grouped, and what is computed per group.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    groups: Vec<Arc<dyn PhysicalExpr>>,
+    group_schema: SchemaRef,
+    functions: Vec<Arc<AggregateFunctionExpr>>,
+    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
+    argument_types: Vec<Vec<DataType>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Group columns, then one column per function.
+    output: SchemaRef,
+    /// Group columns, then the state columns of each function.
+    state: SchemaRef,
+    /// Which group column is the window's start; none in a running table.
+    window: Option<usize>,
+}
+
+impl Shape {
+    /// Reads the shape from the aggregate of a plan; `window` is the group column that tells the
+    /// window.
+    pub(crate) fn of(aggregate: &AggregateExec, window: Option<usize>) -> Result<Shape> {
+        if !matches!(aggregate.mode(), AggregateMode::Single | AggregateMode::SinglePartitioned) {
+            return internal_err!("the aggregate of a table was planned in {:?}", aggregate.mode());
+        }
+        let by = aggregate.group_expr();
+        if !by.is_single() {
+            return plan_err!("GROUPING SETS, CUBE and ROLLUP have no meaning in a moving table");
+        }
+        let functions = aggregate.aggr_expr().to_vec();
+        let group_schema = by.group_schema(&aggregate.input().schema())?;
+        let output = aggregate.schema();
+        let groups: Vec<_> = by.expr().iter().map(|(it, _)| Arc::clone(it)).collect();
+        let mut state: Vec<Field> = (0..groups.len()).map(|it| output.field(it).clone()).collect();
+        for (place, function) in functions.iter().enumerate() {
+            for (part, field) in function.state_fields()?.iter().enumerate() {
+                // Names repeat between functions; a number keeps them apart.
+                let name = format!("{place}.{part}");
+                state.push(field.as_ref().clone().with_name(name).with_nullable(true));
+            }
+        }
+        let is_micros = |it: &DataType| matches!(it, DataType::Timestamp(TimeUnit::Microsecond, _));
+        if let Some(column) = window
+            && !output.fields().get(column).is_some_and(|it| is_micros(it.data_type()))
+        {
+            return plan_err!("`tumble` needs a timestamp in microseconds; cast its argument");
+        }
+        let arguments = aggregate_expressions(&functions, &AggregateMode::Partial, 0)?;
+        let input = aggregate.input().schema();
+        let types = |all: &Vec<Arc<dyn PhysicalExpr>>| {
+            all.iter().map(|it| it.data_type(&input)).collect::<Result<Vec<_>>>()
+        };
+        Ok(Shape {
+            argument_types: arguments.iter().map(types).collect::<Result<_>>()?,
+            arguments,
+            filters: aggregate.filter_expr().to_vec(),
+            groups,
+            group_schema,
+            functions,
+            output,
+            state: Arc::new(Schema::new(state)),
+            window,
+        })
+    }
+
+    /// Returns the schema of what `peek` and `close` return.
+    pub(crate) fn output(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// Returns the schema of state batches.
+    pub(crate) fn state(&self) -> &SchemaRef {
+        &self.state
+    }
+}
+
+/// The windows in memory.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    shape: Arc<Shape>,
+    windows: BTreeMap<Start, Window>,
+    groups_max: usize,
+}
+
+/// Why rows could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    /// Some value could not be computed; nothing was taken in.
+    #[error(transparent)]
+    Row(datafusion::error::DataFusionError),
+    /// The groups are in an unknown state, or too many.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The rows of one batch that belong to one window.
+struct Part {
+    start: Start,
+    rows: Rows,
+}
+
+enum Rows {
+    All,
+    Run { offset: usize, length: usize },
+    Picked(UInt32Array),
+}
+
+/// Values of a batch, computed before any group is touched.
+struct Computed {
+    keys: Vec<ArrayRef>,
+    arguments: Vec<Vec<ArrayRef>>,
+    filters: Vec<Option<BooleanArray>>,
+    rows: usize,
+}
+
+/// What became of the rows of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Rows whose window is NULL.
+    pub(crate) without_window: Vec<u32>,
+    /// Rows that `admit` refused, by window.
+    pub(crate) refused: Vec<(Start, Vec<u32>)>,
+}
+
+impl Operator {
+    /// Makes an operator without windows.
+    pub(crate) fn new(shape: Arc<Shape>, groups_max: usize) -> Operator {
+        Operator { shape, windows: BTreeMap::new(), groups_max }
+    }
+
+    /// Returns the shape.
+    pub(crate) fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// Returns the starts of the windows in memory.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = Start> + '_ {
+        self.windows.keys().copied()
+    }
+
+    /// Returns whether the window is in memory.
+    pub(crate) fn has(&self, start: Start) -> bool {
+        self.windows.contains_key(&start)
+    }
+
+    /// Returns the number of groups of all windows.
+    pub(crate) fn groups(&self) -> usize {
+        self.windows.values().map(|it| it.groups).sum()
+    }
+
+    /// Takes rows in; those of windows that `admit` refuses are left out and told.
+    pub(crate) fn update(
+        &mut self,
+        batch: &RecordBatch,
+        admit: &dyn Fn(&Operator, Start) -> bool,
+    ) -> Result<Taken, TakeError> {
+        let mut taken = Taken::default();
+        if batch.num_rows() == 0 {
+            return Ok(taken);
+        }
+        let computed = self.compute(batch).map_err(TakeError::Row)?;
+        let parts = self.split(&computed, &mut taken).map_err(TakeError::Row)?;
+        for part in parts {
+            if !admit(self, part.start) {
+                taken.refused.push((part.start, part.rows.indices(computed.rows)));
+                continue;
+            }
+            let groups_elsewhere =
+                self.groups() - self.windows.get(&part.start).map_or(0, |it| it.groups);
+            let window = window_at(&mut self.windows, &self.shape, part.start)?;
+            let picked = part.rows.pick(&computed).map_err(|it| broken(&it))?;
+            window.update(&picked).map_err(|it| broken(&it))?;
+            if self.groups_max < groups_elsewhere + window.groups {
+                return Err(TakeError::Broken(format!(
+                    "more than {} groups; group by fewer values, or use shorter windows",
+                    self.groups_max
+                )));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Merges a state batch, made by an operator of the same functions, into a window.
+    pub(crate) fn merge(&mut self, start: Start, state: &RecordBatch) -> Result<(), TakeError> {
+        let window = window_at(&mut self.windows, &self.shape, start)?;
+        window.merge(&self.shape, state).map_err(|it| broken(&it))
+    }
+
+    /// Makes the window if it is not there: one without rows.
+    pub(crate) fn touch(&mut self, start: Start) -> Result<(), TakeError> {
+        window_at(&mut self.windows, &self.shape, start).map(|_| ())
+    }
+
+    /// Returns the state of a window; it stays as it is.
+    pub(crate) fn state(&mut self, start: Start) -> Result<Option<RecordBatch>> {
+        let Some(window) = self.windows.get_mut(&start) else { return Ok(None) };
+        if window.state.is_none() {
+            let state = window.take_state(&self.shape)?;
+            let mut again = Window::new(&self.shape)?;
+            again.merge(&self.shape, &state)?;
+            again.state = Some(state);
+            *window = again;
+        }
+        Ok(window.state.clone())
+    }
+
+    /// Returns the groups of a window as they are now; it stays as it is.
+    pub(crate) fn peek(&mut self, start: Start) -> Result<Option<RecordBatch>> {
+        let Some(state) = self.state(start)? else { return Ok(None) };
+        let mut copy = Window::new(&self.shape)?;
+        copy.merge(&self.shape, &state)?;
+        copy.evaluate(&self.shape).map(Some)
+    }
+
+    /// Takes a window out of memory and returns its groups.
+    pub(crate) fn close(&mut self, start: Start) -> Result<Option<RecordBatch>> {
+        match self.windows.remove(&start) {
+            None => Ok(None),
+            Some(mut window) => window.evaluate(&self.shape).map(Some),
+        }
+    }
+
+    /// Forgets a window.
+    pub(crate) fn drop_window(&mut self, start: Start) {
+        self.windows.remove(&start);
+    }
+
+    fn compute(&self, batch: &RecordBatch) -> Result<Computed> {
+        let rows = batch.num_rows();
+        let value = |it: &Arc<dyn PhysicalExpr>| it.evaluate(batch)?.into_array(rows);
+        let values = |all: &Vec<Arc<dyn PhysicalExpr>>| all.iter().map(value).collect();
+        let keys = values(&self.shape.groups)?;
+        let arguments = self.shape.arguments.iter().map(values).collect::<Result<_>>()?;
+        let filter = |it: &Option<Arc<dyn PhysicalExpr>>| {
+            it.as_ref().map(|it| Ok(value(it)?.as_boolean().clone())).transpose()
+        };
+        let filters = self.shape.filters.iter().map(filter).collect::<Result<_>>()?;
+        Ok(Computed { keys, arguments, filters, rows })
+    }
+
+    /// Tells which rows belong to which window.
+    fn split(&self, computed: &Computed, taken: &mut Taken) -> Result<Vec<Part>> {
+        let Some(column) = self.shape.window else {
+            return Ok(vec![Part { start: 0, rows: Rows::All }]);
+        };
+        let Some(key) = computed.keys.get(column) else {
+            return internal_err!("the window's column is not among the groups");
+        };
+        let starts: &PrimitiveArray<TimestampMicrosecondType> = key.as_primitive();
+        if starts.null_count() == 0 {
+            let values = starts.values();
+            let first = values.first().copied().unwrap_or_default();
+            if values.iter().all(|it| *it == first) {
+                return Ok(vec![Part { start: first, rows: Rows::All }]);
+            }
+        }
+        Ok(split_runs(starts, taken))
+    }
+}
+
+/// Collects runs of equal starts; a window with several runs gets a list of its rows.
+fn split_runs(starts: &PrimitiveArray<TimestampMicrosecondType>, taken: &mut Taken) -> Vec<Part> {
+    let mut order: Vec<Start> = Vec::new();
+    let mut runs: HashMap<Start, Vec<(usize, usize)>> = HashMap::new();
+    let mut row = 0;
+    while row < starts.len() {
+        let begin = row;
+        if starts.is_null(row) {
+            taken.without_window.push(u32::try_from(row).unwrap_or(u32::MAX));
+            row += 1;
+            continue;
+        }
+        let start = starts.value(row);
+        while row < starts.len() && !starts.is_null(row) && starts.value(row) == start {
+            row += 1;
+        }
+        let of_window = runs.entry(start).or_insert_with(|| {
+            order.push(start);
+            Vec::new()
+        });
+        of_window.push((begin, row - begin));
+    }
+    order
+        .into_iter()
+        .map(|start| {
+            let runs = runs.remove(&start).unwrap_or_default();
+            let rows = match runs.as_slice() {
+                [(offset, length)] => Rows::Run { offset: *offset, length: *length },
+                runs => Rows::Picked(
+                    runs.iter()
+                        .flat_map(|(offset, length)| *offset..offset + length)
+                        .map(|it| u32::try_from(it).unwrap_or(u32::MAX))
+                        .collect(),
+                ),
+            };
+            Part { start, rows }
+        })
+        .collect()
+}
+
+impl Rows {
+    fn indices(&self, all: usize) -> Vec<u32> {
+        let range = |from: usize, to: usize| {
+            (from..to).map(|it| u32::try_from(it).unwrap_or(u32::MAX)).collect()
+        };
+        match self {
+            Rows::All => range(0, all),
+            Rows::Run { offset, length } => range(*offset, offset + length),
+            Rows::Picked(indices) => indices.values().to_vec(),
+        }
+    }
+
+    fn pick(&self, from: &Computed) -> Result<Computed> {
+        let pick = |array: &ArrayRef| -> Result<ArrayRef> {
+            Ok(match self {
+                Rows::All => Arc::clone(array),
+                Rows::Run { offset, length } => array.slice(*offset, *length),
+                Rows::Picked(indices) => compute::take(array, indices, None)?,
+            })
+        };
+        let rows = match self {
+            Rows::All => from.rows,
+            Rows::Run { length, .. } => *length,
+            Rows::Picked(indices) => indices.len(),
+        };
+        let picks = |all: &Vec<ArrayRef>| all.iter().map(pick).collect::<Result<Vec<_>>>();
+        let filter = |it: &Option<BooleanArray>| match it {
+            None => Ok(None),
+            Some(it) => {
+                let array: ArrayRef = Arc::new(it.clone());
+                pick(&array).map(|it| Some(it.as_boolean().clone()))
+            }
+        };
+        Ok(Computed {
+            keys: picks(&from.keys)?,
+            arguments: from.arguments.iter().map(picks).collect::<Result<_>>()?,
+            filters: from.filters.iter().map(filter).collect::<Result<_>>()?,
+            rows,
+        })
+    }
+}
+
+fn broken(error: &datafusion::error::DataFusionError) -> TakeError {
+    TakeError::Broken(error.to_string())
+}
+
+fn window_at<'a>(
+    windows: &'a mut BTreeMap<Start, Window>,
+    shape: &Shape,
+    start: Start,
+) -> Result<&'a mut Window, TakeError> {
+    match windows.entry(start) {
+        std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+        std::collections::btree_map::Entry::Vacant(entry) => {
+            Ok(entry.insert(Window::new(shape).map_err(|it| broken(&it))?))
+        }
+    }
+}
+
+/// The groups of one window.
+struct Window {
+    /// `None` where nothing is grouped by: one group, there from the beginning.
+    keys: Option<Box<dyn GroupValues>>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    groups: usize,
+    /// Which group each row of the current batch belongs to; kept for its memory.
+    indices: Vec<usize>,
+    /// The state, if nothing came since it was taken.
+    state: Option<RecordBatch>,
+}
+
+impl std::fmt::Debug for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Window").field("groups", &self.groups).finish_non_exhaustive()
+    }
+}
+
+impl Window {
+    fn new(shape: &Shape) -> Result<Window> {
+        let keys = if shape.groups.is_empty() {
+            None
+        } else {
+            Some(new_group_values(Arc::clone(&shape.group_schema), &GroupOrdering::None)?)
+        };
+        let accumulators = shape.functions.iter().map(accumulator).collect::<Result<Vec<_>>>()?;
+        let groups = usize::from(keys.is_none());
+        let mut window = Window { keys, accumulators, groups, indices: Vec::new(), state: None };
+        if window.keys.is_none() {
+            window.update(&nothing(shape)?)?; // Tells the accumulators of their one group.
+        }
+        Ok(window)
+    }
+
+    fn index(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        match &mut self.keys {
+            None => {
+                self.indices.clear();
+                self.indices.resize(rows, 0);
+            }
+            Some(values) => {
+                values.intern(keys, &mut self.indices)?;
+                self.groups = values.len();
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, computed: &Computed) -> Result<()> {
+        self.state = None;
+        self.index(&computed.keys, computed.rows)?;
+        let inputs = computed.arguments.iter().zip(&computed.filters);
+        for (accumulator, (arguments, filter)) in self.accumulators.iter_mut().zip(inputs) {
+            accumulator.update_batch(arguments, &self.indices, filter.as_ref(), self.groups)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, shape: &Shape, state: &RecordBatch) -> Result<()> {
+        self.state = None;
+        let (keys, mut rest) = state.columns().split_at(shape.groups.len());
+        self.index(keys, state.num_rows())?;
+        for (function, accumulator) in shape.functions.iter().zip(&mut self.accumulators) {
+            let (mine, after) = rest.split_at(function.state_fields()?.len());
+            accumulator.merge_batch(mine, &self.indices, self.groups)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Takes the state out; the window must not be used after it.
+    fn take_state(&mut self, shape: &Shape) -> Result<RecordBatch> {
+        let mut columns = self.take_keys()?;
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        batch_of(&shape.state, columns, self.groups)
+    }
+
+    /// Takes the groups out; the window must not be used after it.
+    fn evaluate(&mut self, shape: &Shape) -> Result<RecordBatch> {
+        let mut columns = self.take_keys()?;
+        for accumulator in &mut self.accumulators {
+            columns.push(accumulator.evaluate(EmitTo::All)?);
+        }
+        batch_of(&shape.output, columns, self.groups)
+    }
+
+    fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
+        match &mut self.keys {
+            None => Ok(Vec::new()),
+            Some(keys) => keys.emit(EmitTo::All),
+        }
+    }
+}
+
+fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    // Some functions give another layout of the same type (a dictionary, a view): bring it back.
+    let columns = columns
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column)
+            } else {
+                Ok(compute::cast(&column, field.data_type())?)
+            }
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if function.groups_accumulator_supported() {
+        return function.create_groups_accumulator();
+    }
+    let function = Arc::clone(function);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+}
+
+/// Values of no rows.
+fn nothing(shape: &Shape) -> Result<Computed> {
+    let arguments = shape
+        .argument_types
+        .iter()
+        .map(|types| types.iter().map(new_empty_array).collect())
+        .collect();
+    let filters = shape.filters.iter().map(|_| None).collect();
+    Ok(Computed { keys: Vec::new(), arguments, filters, rows: 0 })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! A leaf of a plan that yields whatever batches were put into it before the plan runs.
+//!
+//! A plan of a table is made once; each tick refills its slots and runs it again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ColumnStatistics, Result, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use parking_lot::Mutex;
+
+/// Rows that a planner expects of what moves, so that joins build their hash table on lookups.
+const MOVING_ROWS: usize = 1_000_000_000;
+
+/// Holds the batches that a [`SlotExec`] yields.
+pub(crate) struct Slot {
+    schema: SchemaRef,
+    /// `None`: rows that move, more than any lookup has.
+    rows_expected: Option<usize>,
+    held: Mutex<Arc<Vec<RecordBatch>>>,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("rows_expected", &self.rows_expected).finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    /// Makes a slot for rows that move.
+    pub(crate) fn moving(schema: SchemaRef) -> Arc<Slot> {
+        Arc::new(Slot { schema, rows_expected: None, held: Mutex::default() })
+    }
+
+    /// Makes a slot for a small table that is read whole.
+    pub(crate) fn still(schema: SchemaRef, rows_expected: usize) -> Arc<Slot> {
+        Arc::new(Slot { schema, rows_expected: Some(rows_expected), held: Mutex::default() })
+    }
+
+    /// Puts in what the next runs yield.
+    pub(crate) fn set(&self, batches: Arc<Vec<RecordBatch>>) {
+        *self.held.lock() = batches;
+    }
+
+    /// Returns the schema of the batches.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Returns whether its rows move.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.rows_expected.is_none()
+    }
+}
+
+/// A table whose scan is a [`SlotExec`].
+#[derive(Debug)]
+pub(crate) struct SlotTable(pub(crate) Arc<Slot>);
+
+#[async_trait]
+impl TableProvider for SlotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        SlotExec::new(Arc::clone(&self.0), projection.cloned())
+    }
+}
+
+/// Yields the batches of its slot.
+#[derive(Debug)]
+pub(crate) struct SlotExec {
+    slot: Arc<Slot>,
+    projection: Option<Vec<usize>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl SlotExec {
+    /// Makes the leaf; it yields the columns of `projection` only, if there is one.
+    pub(crate) fn new(
+        slot: Arc<Slot>,
+        projection: Option<Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema: SchemaRef = match &projection {
+            None => Arc::clone(&slot.schema),
+            Some(columns) => Arc::new(Schema::clone(&slot.schema).project(columns)?),
+        };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Arc::new(SlotExec { slot, projection, properties: Arc::new(properties) }))
+    }
+
+    /// Returns the slot it reads.
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl DisplayAs for SlotExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.slot.is_moving() { "moving" } else { "still" };
+        write!(f, "SlotExec: {kind}, columns={}", self.schema().fields().len())
+    }
+}
+
+impl ExecutionPlan for SlotExec {
+    fn name(&self) -> &'static str {
+        "SlotExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let held = Arc::clone(&self.slot.held.lock());
+        // MemoryStream keeps the full schema and projects; it takes batches by value, whose
+        // clones are a few counters.
+        let batches = held.as_ref().clone();
+        let stream = MemoryStream::try_new(batches, self.schema(), self.projection.clone())?;
+        Ok(Box::pin(stream))
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>> {
+        let rows = self.slot.rows_expected.unwrap_or(MOVING_ROWS);
+        let columns = self.schema().fields().len();
+        Ok(Arc::new(Statistics {
+            num_rows: Precision::Inexact(rows),
+            total_byte_size: Precision::Inexact(rows.saturating_mul(64)),
+            column_statistics: vec![ColumnStatistics::new_unknown(); columns],
+        }))
+    }
+}

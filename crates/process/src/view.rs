@@ -1,0 +1,246 @@
+//! All tables of a flow at one tick, hot and stored rows together.
+//!
+//! A view never changes: a query that holds one sees one tick across all tables, whatever is
+//! ticked, flushed or compacted meanwhile.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use base::{Epoch, Name};
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col, lit};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use crate::plan::TableKind;
+
+/// All tables of a flow at one tick.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Which tick, counted from 1 since the flow was opened.
+    pub tick: u64,
+    /// The last durable epoch.
+    pub epoch: Epoch,
+    /// The tables: raw tables by their stream's name, dead letters, tables, lookups.
+    pub tables: BTreeMap<Name, Arc<TableView>>,
+}
+
+impl View {
+    /// Returns the tables as providers.
+    pub fn providers(&self) -> impl Iterator<Item = (&Name, Arc<dyn TableProvider>)> {
+        self.tables.iter().map(|(name, table)| {
+            let table: Arc<dyn TableProvider> = Arc::clone(table) as _;
+            (name, table)
+        })
+    }
+}
+
+/// One table at one tick: its hot rows, and those of its stored rows that they do not replace.
+#[derive(Debug)]
+pub struct TableView {
+    /// The name.
+    pub name: Name,
+    /// What kind of table it is.
+    pub kind: TableKind,
+    /// The schema of its rows.
+    pub schema: SchemaRef,
+    /// Since when it no longer follows what it reads, in milliseconds since 1970.
+    pub stale_since_ms: Option<u64>,
+    pub(crate) cold: Arc<dyn TableProvider>,
+    pub(crate) hides: Hides,
+    pub(crate) hot: Vec<RecordBatch>,
+}
+
+/// Which stored rows a view does not show.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Hides {
+    /// None.
+    #[default]
+    Nothing,
+    /// All: the hot rows are the whole table.
+    All,
+    /// Those of these windows: the hot rows have them anew.
+    Windows {
+        /// Which column tells the window.
+        column: usize,
+        /// Starts in microseconds.
+        starts: Arc<HashSet<i64>>,
+    },
+}
+
+impl TableView {
+    /// Returns the number of hot rows.
+    pub fn hot_rows(&self) -> usize {
+        self.hot.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Plans the stored rows that are shown, in the projection of the hot ones.
+    async fn scan_cold(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let shown: Vec<usize> =
+            projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let mut read = shown.clone();
+        let mut limit = limit;
+        let hidden = match &self.hides {
+            Hides::Windows { column, starts } if !starts.is_empty() => {
+                limit = None; // Hidden rows must not use it up.
+                let place = read.iter().position(|it| it == column).unwrap_or_else(|| {
+                    read.push(*column);
+                    read.len() - 1
+                });
+                Some((place, *column, Arc::clone(starts)))
+            }
+            Hides::Nothing | Hides::All | Hides::Windows { .. } => None,
+        };
+        let columns = self.cold_columns(&read)?;
+        let mut plan = self.cold.scan(state, Some(&columns), filters, limit).await?;
+        plan = cast_to(plan, &self.schema.project(&read)?)?;
+        let Some((place, column, starts)) = hidden else { return Ok(plan) };
+        let field = self.schema.field(column);
+        let list = starts.iter().map(|it| lit(moment(*it, field.data_type()))).collect();
+        let is_shown = col(Expr::Column(field.name().as_str().into()).schema_name().to_string())
+            .in_list(list, true);
+        let schema = DFSchema::try_from(Schema::clone(&plan.schema()))?;
+        let is_shown = state.create_physical_expr(is_shown, &schema)?;
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(is_shown, plan)?);
+        if place < shown.len() {
+            return Ok(plan);
+        }
+        keep_first(plan, shown.len())
+    }
+
+    /// Returns where the stored table has these columns of ours.
+    fn cold_columns(&self, columns: &[usize]) -> Result<Vec<usize>> {
+        let stored = self.cold.schema();
+        columns
+            .iter()
+            .map(|it| {
+                let name = self.schema.field(*it).name();
+                match stored.fields().iter().position(|field| field.name() == name) {
+                    Some(place) => Ok(place),
+                    None => {
+                        internal_err!("the stored table `{}` has no column `{name}`", self.name)
+                    }
+                }
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl TableProvider for TableView {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let hot = |partitions: &[Vec<RecordBatch>]| -> Result<Arc<dyn ExecutionPlan>> {
+            let schema = Arc::clone(&self.schema);
+            Ok(MemorySourceConfig::try_new_exec(partitions, schema, projection.cloned())?)
+        };
+        if matches!(self.hides, Hides::All) {
+            return hot(&spread(&self.hot, state.config().target_partitions()));
+        }
+        let cold = self.scan_cold(state, projection, filters, limit).await?;
+        if self.hot.is_empty() {
+            return Ok(cold);
+        }
+        let hot = hot(&spread(&self.hot, state.config().target_partitions()))?;
+        UnionExec::try_new(vec![hot, cold])
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}
+
+/// Spreads batches over partitions of about the same number of rows.
+fn spread(batches: &[RecordBatch], partitions_max: usize) -> Vec<Vec<RecordBatch>> {
+    /// Below this many rows a second partition costs more than it saves.
+    const ROWS_WORTH_IT: usize = 65_536;
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let count = (rows / ROWS_WORTH_IT).clamp(1, partitions_max.max(1));
+    let mut partitions = vec![Vec::new(); count];
+    let mut before = 0;
+    for batch in batches {
+        let place = (before * count / rows.max(1)).min(count - 1);
+        if let Some(partition) = partitions.get_mut(place) {
+            partition.push(batch.clone());
+        }
+        before += batch.num_rows();
+    }
+    partitions
+}
+
+/// Returns the value of a timestamp column for a moment in microseconds.
+fn moment(micros: i64, kind: &DataType) -> ScalarValue {
+    let zone = match kind {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    ScalarValue::TimestampMicrosecond(Some(micros), zone)
+}
+
+/// Casts what the storage has in another layout (a dictionary, other nanoseconds) to `schema`.
+fn cast_to(plan: Arc<dyn ExecutionPlan>, schema: &Schema) -> Result<Arc<dyn ExecutionPlan>> {
+    let found = plan.schema();
+    let same = found.fields().iter().zip(schema.fields()).all(|(found, wanted)| {
+        found.data_type() == wanted.data_type() && found.name() == wanted.name()
+    });
+    if same {
+        return Ok(plan);
+    }
+    let mut columns: Vec<(Arc<dyn PhysicalExpr>, String)> = Vec::new();
+    for (place, (found, wanted)) in found.fields().iter().zip(schema.fields()).enumerate() {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(found.name(), place));
+        let column = if found.data_type() == wanted.data_type() {
+            column
+        } else {
+            Arc::new(CastExpr::new(column, wanted.data_type().clone(), None))
+        };
+        columns.push((column, wanted.name().clone()));
+    }
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+}
+
+fn keep_first(plan: Arc<dyn ExecutionPlan>, count: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = plan.schema();
+    let columns: Vec<(Arc<dyn PhysicalExpr>, String)> = schema
+        .fields()
+        .iter()
+        .take(count)
+        .enumerate()
+        .map(|(place, field)| {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), place));
+            (column, field.name().clone())
+        })
+        .collect();
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+}
