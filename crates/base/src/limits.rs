@@ -74,6 +74,12 @@ pub const QUERY_MEMORY_BYTES_MAX: usize = 2 << 30;
 /// What all queries together may spill to disk: a forgotten join must not fill it.
 pub const QUERY_SPILL_BYTES_MAX: u64 = 50_000_000_000;
 
+/// Statements that run at a time; more wait, within their own time.
+pub const QUERIES_MAX: usize = 64;
+
+/// How long one statement may run: longer ones are reports, and reports are tables.
+pub const QUERY_DURATION_MAX: Duration = Duration::from_secs(600);
+
 /// Rows that `POST /v1/sql` answers as JSON or CSV unless the request asks for more.
 pub const ANSWER_ROWS_DEFAULT: usize = 10_000;
 

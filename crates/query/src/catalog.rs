@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    SchemaProvider, TableProvider,
-};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 
 use crate::context::{CATALOG, SCHEMA, SYSTEM_SCHEMA};
+use crate::hidden::{Shown, WHOLE};
+
+/// The schema in which PostgreSQL's clients look for what there is.
+const PG_CATALOG: &str = "pg_catalog";
 
 /// Knows all tables as they are now.
 pub trait Catalog: Send + Sync {
@@ -41,51 +42,135 @@ impl fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the table that `name` alone means.
+    /// Returns the table that `name` alone means, with its hidden columns.
     pub fn table(&self, name: &str) -> Option<&Arc<dyn TableProvider>> {
         self.tables.get(name).or_else(|| self.system.get(name))
     }
 
-    /// Returns the catalogs as the engine reads them.
-    pub(crate) fn catalogs(self: &Arc<Self>) -> Result<Arc<dyn CatalogProviderList>> {
-        let catalog = MemoryCatalogProvider::new();
-        for schema in [Schema::Project, Schema::System] {
-            let tables = Tables { snapshot: Arc::clone(self), schema };
-            catalog.register_schema(schema.name(), Arc::new(tables))?;
+    /// Returns the names that a question may use alone.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().chain(self.system.keys()).map(String::as_str)
+    }
+}
+
+/// The one database, at one moment or as it is now.
+pub(crate) struct Database {
+    tables: Source,
+    postgres: OnceLock<Arc<dyn SchemaProvider>>,
+}
+
+enum Source {
+    Moment(Arc<Snapshot>),
+    Now(Arc<dyn Catalog>),
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Shows one snapshot, and PostgreSQL's own tables if they are given.
+    pub(crate) fn at(
+        snapshot: &Arc<Snapshot>,
+        postgres: Option<Arc<dyn SchemaProvider>>,
+    ) -> Arc<Database> {
+        let database = Database {
+            tables: Source::Moment(Arc::clone(snapshot)),
+            postgres: postgres.map_or_else(OnceLock::new, OnceLock::from),
+        };
+        Arc::new(database)
+    }
+
+    /// Shows what there is whenever it is asked; for what only names tables.
+    pub(crate) fn now(catalog: Arc<dyn Catalog>) -> Arc<Database> {
+        Arc::new(Database { tables: Source::Now(catalog), postgres: OnceLock::new() })
+    }
+
+    /// Returns PostgreSQL's own tables, if they were registered.
+    pub(crate) fn postgres(&self) -> Option<Arc<dyn SchemaProvider>> {
+        self.postgres.get().cloned()
+    }
+}
+
+impl CatalogProvider for Database {
+    fn schema_names(&self) -> Vec<String> {
+        let postgres = self.postgres.get().map(|_| PG_CATALOG);
+        [SCHEMA, SYSTEM_SCHEMA].into_iter().chain(postgres).map(str::to_owned).collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let part = match name {
+            SCHEMA => Part::Project,
+            SYSTEM_SCHEMA => Part::System,
+            WHOLE => Part::Whole,
+            PG_CATALOG => return self.postgres(),
+            _ => return None,
+        };
+        let snapshot = match &self.tables {
+            Source::Moment(snapshot) => Arc::clone(snapshot),
+            Source::Now(catalog) => catalog.snapshot(),
+        };
+        Some(Arc::new(Tables { snapshot, part }))
+    }
+
+    fn register_schema(
+        &self,
+        name: &str,
+        schema: Arc<dyn SchemaProvider>,
+    ) -> Result<Option<Arc<dyn SchemaProvider>>> {
+        if name == PG_CATALOG && self.postgres.set(schema).is_ok() {
+            Ok(None)
+        } else {
+            datafusion::common::plan_err!("schemas cannot be made here")
         }
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        Ok(Arc::new(catalogs))
+    }
+}
+
+/// The list of the one database.
+#[derive(Debug)]
+pub(crate) struct Databases(pub(crate) Arc<Database>);
+
+impl CatalogProviderList for Databases {
+    fn register_catalog(
+        &self,
+        _name: String,
+        _catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        None // There is one database, and it stays.
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let database: Arc<dyn CatalogProvider> = Arc::<Database>::clone(&self.0);
+        (name == CATALOG).then_some(database)
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Schema {
+enum Part {
     Project,
     System,
-}
-
-impl Schema {
-    fn name(self) -> &'static str {
-        match self {
-            Schema::Project => SCHEMA,
-            Schema::System => SYSTEM_SCHEMA,
-        }
-    }
+    Whole,
 }
 
 /// One schema of a snapshot.
 #[derive(Debug)]
 struct Tables {
     snapshot: Arc<Snapshot>,
-    schema: Schema,
+    part: Part,
 }
 
 impl Tables {
-    fn find(&self, name: &str) -> Option<&Arc<dyn TableProvider>> {
-        match self.schema {
-            Schema::Project => self.snapshot.table(name),
-            Schema::System => self.snapshot.system.get(name),
+    fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        match self.part {
+            Part::Project => self.snapshot.table(name).map(Shown::of),
+            Part::System => self.snapshot.system.get(name).cloned(),
+            Part::Whole => self.snapshot.tables.get(name).cloned(),
         }
     }
 }
@@ -93,17 +178,21 @@ impl Tables {
 #[async_trait]
 impl SchemaProvider for Tables {
     fn table_names(&self) -> Vec<String> {
-        match self.schema {
-            Schema::Project => self.snapshot.tables.keys().cloned().collect(),
-            Schema::System => self.snapshot.system.keys().cloned().collect(),
+        match self.part {
+            Part::Project => self.snapshot.tables.keys().cloned().collect(),
+            Part::System => self.snapshot.system.keys().cloned().collect(),
+            Part::Whole => Vec::new(),
         }
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        Ok(self.find(name).cloned())
+        Ok(self.find(name))
     }
 
     fn table_exist(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

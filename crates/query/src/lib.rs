@@ -16,10 +16,17 @@ pub mod context;
 pub mod functions;
 
 pub mod catalog;
+mod hidden;
+
 pub mod engine;
+mod statement;
+
 pub mod error;
+mod position;
+mod words;
 
 pub use crate::catalog::{Catalog, Snapshot};
 pub use crate::context::{ContextSettings, context};
 pub use crate::engine::{Answer, Engine};
 pub use crate::error::SqlError;
+pub use crate::hidden::FINAL;
