@@ -224,6 +224,11 @@ impl Column {
         self.append_null("nothing: the field is missing")
     }
 
+    /// Adds a field without a character.
+    pub(crate) fn append_empty(&mut self) -> Result<(), String> {
+        self.append_null("nothing: the field is empty")
+    }
+
     /// Says what was expected and what was found instead.
     pub(crate) fn refusal(&self, found: Found<'_>, hint: &str) -> String {
         let Column { name, kind, .. } = self;

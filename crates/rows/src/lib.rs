@@ -24,6 +24,7 @@ mod number;
 pub mod dead;
 pub mod sink;
 
+pub mod bench;
 pub mod csv;
 pub mod json;
 

@@ -44,7 +44,10 @@ pub(super) fn decode(line: &str, columns: &mut [Column]) -> Result<(), String> {
 
 fn append(column: &mut Column, field: &Field<'_>) -> Result<(), String> {
     match (column.kind, field) {
-        (_, Field { text, is_quoted: false }) if text.is_empty() => column.append(Found::Null),
+        (_, Field { text, is_quoted: false }) if text.is_empty() => column.append_empty(),
+        (ColumnType::Json, Field { text, .. }) if text.trim_ascii().is_empty() => {
+            column.append_empty()
+        }
         (ColumnType::Json, Field { text, .. }) => match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => column.append_json(text.trim_ascii()),
             Err(_) => Err(column.refusal(Found::String(text), "")),
@@ -120,6 +123,3 @@ impl<'a> Iterator for Fields<'a> {
         Some(Ok(Field { text: Cow::Borrowed(text), is_quoted: false }))
     }
 }
-
-#[cfg(test)]
-mod tests;
