@@ -118,3 +118,30 @@ pub const NOTICES_MAX: usize = 10_000;
 
 /// Lists and objects in each other in a value of type `json`: as deep as its later readers follow.
 pub const JSON_DEPTH_MAX: usize = 128;
+
+/// Bodies of requests in memory at a time, inflated ones included; beyond it a request is told to
+/// come again. Four of the largest, or thousands of usual ones.
+pub const REQUESTS_BYTES_MAX: usize = 256 << 20;
+
+/// From the first byte of a request's body to its last; a client that is slower than 16 MiB in this
+/// time holds memory that others need.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// What producers that are told to slow down are asked to wait.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// `GetRecords` of Kinesis: records in one answer.
+pub const KINESIS_READ_RECORDS_MAX: usize = 10_000;
+/// `GetRecords` of Kinesis: bytes of records in one answer, 10 MiB by their documentation.
+pub const KINESIS_READ_BYTES_MAX: usize = 10 << 20;
+/// How long a shard iterator of Kinesis can be used.
+pub const KINESIS_ITERATOR_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Records a second that the door `generate` makes: more than one core can use.
+pub const GENERATE_RATE_MAX: f64 = 1_000_000.0;
+
+/// Fields of a made-up record.
+pub const GENERATE_FIELDS_MAX: usize = 256;
+
+/// Processes that the door `host` reports, by CPU and by memory each.
+pub const HOST_PROCESSES_MAX: usize = 100;

@@ -1,1 +1,40 @@
-//! The doors.
+//! The doors: how records come in.
+//!
+//! A door takes bytes from outside, cuts them into records and hands them to the [`Inlet`], which
+//! chooses shards and appends to the journal. What a door answers with "accepted" is on disk.
+//!
+//! ```text
+//!  POST /v1/streams/orders/records ─ http ────┐
+//!  POST / with X-Amz-Target ──────── kinesis ─┤
+//!  a made-up shop ────────────────── generate ┼─► Inlet: key → shard ─► journal (one append, all or nothing)
+//!  this machine's measurements ───── host ────┘
+//! ```
+//!
+//! It knows neither rows nor tables: what is inside a record is for `rows` to find out, so a broken
+//! record is accepted here and becomes a dead letter there.
+
+mod door;
+mod generate;
+mod host;
+mod http;
+mod inlet;
+mod kinesis;
+mod refusal;
+mod router;
+mod share;
+
+pub use crate::door::{Door, OptionFault, Running};
+pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
+pub use crate::refusal::Refusal;
+pub use crate::router::router;
+
+/// Every door; the order is that of the reference.
+pub const DOORS: &[&dyn Door] = &[&http::Http, &kinesis::Kinesis, &generate::Generate, &host::Host];
+
+/// Returns the door of that name.
+pub fn door(name: &str) -> Option<&'static dyn Door> {
+    DOORS.iter().copied().find(|it| it.name() == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What a door is, how its options are read, and how it is stopped.
+
+use std::future::Future;
+
+use base::Name;
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::inlet::Inlet;
+
+/// One way in, named in a stream's `from`.
+///
+/// `check` and `open` take the same options and find the same faults; `check` needs no network and
+/// has no effect. A door never counts its records: the [`Inlet`] does.
+pub trait Door: Send + Sync {
+    /// Returns the word that `from` uses.
+    fn name(&self) -> &'static str;
+
+    /// Returns one sentence for the reference.
+    fn summary(&self) -> &'static str;
+
+    /// Returns a `from` entry with options as a user would write it.
+    fn example(&self) -> &'static str;
+
+    /// Returns the JSON Schema of the options, with their documentation.
+    fn options(&self) -> Schema;
+
+    /// Looks for faults in the options.
+    fn check(&self, options: &toml::Table) -> Result<(), OptionFault>;
+
+    /// Begins to take records for `stream`.
+    fn open(
+        &self,
+        options: &toml::Table,
+        inlet: &Inlet,
+        stream: &Name,
+    ) -> Result<Running, OptionFault>;
+}
+
+/// A fault in the options of a door.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct OptionFault {
+    /// The option, as a path below the door's table (`burst.every`); none if a whole door is meant.
+    pub key: Option<String>,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// A hint, if there is one.
+    pub help: Option<String>,
+}
+
+impl OptionFault {
+    pub(crate) fn at(key: impl Into<String>, message: impl Into<String>) -> OptionFault {
+        OptionFault { key: Some(key.into()), message: message.into(), help: None }
+    }
+
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> OptionFault {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A door that is open.
+#[derive(Debug)]
+pub struct Running {
+    task: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl Running {
+    /// A door without a task of its own: the router serves it.
+    pub(crate) fn served() -> Running {
+        Running { task: None }
+    }
+
+    /// Runs `body` in the background until its [`Stop`] says so.
+    pub(crate) fn start<F>(name: &'static str, body: impl FnOnce(Stop) -> F) -> Running
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (stop, stopped) = watch::channel(false);
+        let task = base::task::spawn(name, body(Stop(stopped)));
+        Running { task: Some((stop, task)) }
+    }
+
+    /// Closes the door and waits until the batch under way is written down.
+    pub async fn stop(mut self) {
+        if let Some((stop, task)) = self.task.take() {
+            stop.send_replace(true);
+            if let Err(error) = task.await {
+                tracing::warn!(%error, "a door did not stop by itself");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some((stop, _)) = &self.task {
+            stop.send_replace(true);
+        }
+    }
+}
+
+/// Tells a door's task to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// Waits for `pause`; returns true if the door is to close.
+    pub(crate) async fn within(&mut self, pause: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            // The sender is gone only when the door's owner is.
+            _gone = self.0.wait_for(|stop| *stop) => return true,
+            () = pause => {}
+        }
+        *self.0.borrow()
+    }
+}
+
+/// Reads a door's options; a fault names the option it is about.
+pub(crate) fn parse<T: DeserializeOwned>(options: &toml::Table) -> Result<T, OptionFault> {
+    let mut options = options.clone();
+    options.remove("door");
+    options.try_into().map_err(|error: toml::de::Error| {
+        let message = error.message().trim().to_owned();
+        let within = error
+            .to_string()
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("in `")?.strip_suffix('`').map(str::to_owned));
+        let own = quoted_after(&message, "unknown field `");
+        let key = match (within, own) {
+            // The library names the key either once, with its table, or only in the message.
+            (Some(within), Some(own)) if within.ends_with(own) => Some(within),
+            (Some(within), Some(own)) => Some(format!("{within}.{own}")),
+            (within, own) => within.or_else(|| own.map(str::to_owned)),
+        };
+        let help = own.and_then(|own| {
+            let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+            near(own, known.into_iter()).map(|it| format!("did you mean `{it}`?"))
+        });
+        OptionFault { key, message, help }
+    })
+}
+
+/// Returns the JSON Schema of an options struct.
+pub(crate) fn schema_of<T: JsonSchema>() -> Schema {
+    schemars::schema_for!(T)
+}
+
+/// Returns the known word most like `word`, if one is near enough to be meant.
+pub(crate) fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|it| (strsim::damerau_levenshtein(word, it), it))
+        .filter(|(distance, it)| *distance <= 1 + it.len().min(word.len()) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, it)| it)
+}
+
+fn quoted_after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split_once('`').map(|(quoted, _)| quoted)
+}
