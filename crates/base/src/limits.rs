@@ -145,3 +145,25 @@ pub const GENERATE_FIELDS_MAX: usize = 256;
 
 /// Processes that the door `host` reports, by CPU and by memory each.
 pub const HOST_PROCESSES_MAX: usize = 100;
+/// A file of a project: a thousand times what a person writes; larger ones are data put there by
+/// mistake.
+pub const PROJECT_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Files of a project, and folders below it looked into.
+pub const PROJECT_FILES_MAX: usize = 10_000;
+
+/// Folders in folders of a project; ends a loop of links.
+pub const PROJECT_FOLDER_DEPTH_MAX: usize = 16;
+
+/// Parts of a TOML key; the language needs five.
+pub const TOML_DEPTH_MAX: usize = 16;
+
+/// Faults shown for one section; each costs another reading of it.
+pub const SECTION_FAULTS_MAX: usize = 100;
+
+/// Words and signs of one SELECT. A chain of operators is a tree as deep as it is long, and
+/// dropping one of this depth still fits the stack of a thread.
+pub const SQL_TOKENS_MAX: usize = 10_000;
+
+/// The first line of a lookup's file, with the names of its columns.
+pub const LOOKUP_HEADER_BYTES_MAX: usize = 64 << 10;

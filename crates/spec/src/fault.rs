@@ -3,7 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::source::Spot;
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, SourceCode, SourceSpan, SpanContents,
+};
+
+use crate::source::{SourceFile, Spot};
 
 /// How bad a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +77,71 @@ impl Fault {
     }
 }
 
+impl Faults {
+    /// Returns them as a person reads them: file, line, column, the line itself with a marker, and
+    /// what to do; with colours and drawn lines, or plain.
+    pub fn render(&self, color: bool) -> String {
+        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(100)
+            .with_links(false)
+            .with_context_lines(0);
+        let mut text = String::new();
+        for fault in &self.all {
+            if handler.render_report(&mut text, fault).is_err() {
+                text.push_str(&fault.to_string());
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Diagnostic for Fault {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|it| Box::new(it) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.spot.file.as_ref())
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let main = LabeledSpan::new_primary_with_span(None, self.spot.range.clone());
+        let same_file = self.beside.iter().filter(|(spot, _)| spot.file == self.spot.file);
+        let beside = same_file.map(|(spot, label)| {
+            LabeledSpan::new_with_span(Some(label.clone()), spot.range.clone())
+        });
+        Some(Box::new(std::iter::once(main).chain(beside)))
+    }
+}
+
+impl SourceCode for SourceFile {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let contents = self.text.read_span(span, before, after)?;
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.path.clone(),
+            contents.data(),
+            *contents.span(),
+            contents.line(),
+            contents.column(),
+            contents.line_count(),
+        )))
+    }
+}
+
 impl fmt::Display for Fault {
     /// Writes one line: `file:line:column: message`, then the help.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +186,21 @@ impl Faults {
     /// Returns them in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.all.iter()
+    }
+
+    /// Drops all but the first `count`.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.all.truncate(count);
+    }
+
+    /// Sorts them by file and place, and drops what is said twice.
+    pub fn settle(&mut self) {
+        self.all.sort_by(|one, other| {
+            let key = |it: &Fault| (it.spot.range.start, it.spot.range.end);
+            one.file().cmp(other.file()).then_with(|| key(one).cmp(&key(other)))
+        });
+        self.all
+            .dedup_by(|second, first| second.spot == first.spot && second.message == first.message);
     }
 
     /// Returns whether one of them keeps the project from running.

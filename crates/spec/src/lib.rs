@@ -11,10 +11,22 @@
 //! ```
 
 mod alert;
+mod ctx;
 mod dashboard;
+mod document;
+mod door;
 mod fault;
+mod files;
+mod graph;
+mod link;
+mod load;
+mod lookup;
+mod names;
 mod project;
+mod said;
+mod schema;
 mod secret;
+mod section;
 mod source;
 mod sql;
 mod stream;
@@ -23,11 +35,16 @@ mod test;
 
 pub use crate::alert::{Alert, AlertOn, Notify, NotifyFormat};
 pub use crate::dashboard::{Chart, ChartKind, Dashboard};
+pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};
+pub use crate::graph::{Edge, Flow, Graph, Node, NodeKind};
+pub use crate::load::{load, load_texts};
+pub use crate::lookup::Lookup;
 pub use crate::project::Project;
+pub use crate::schema::json_schema;
 pub use crate::secret::{Secret, placeholder};
 pub use crate::source::{SourceFile, Spot, Word};
 pub use crate::sql::SqlText;
-pub use crate::stream::{Check, Column, ColumnType, DoorUse, Format, Lookup, Stream};
+pub use crate::stream::{Check, CheckSeverity, Column, ColumnType, Format, Stream};
 pub use crate::table::{Late, Partition, PartitionUnit, Table};
 pub use crate::test::{Line, Test};

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::Name;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::alert::{Alert, Notify};
 use crate::dashboard::Dashboard;
 use crate::fault::Faults;
-use crate::stream::{Lookup, Stream};
+use crate::lookup::Lookup;
+use crate::stream::Stream;
 use crate::table::Table;
 use crate::test::Test;
 
@@ -23,6 +26,8 @@ pub struct Project {
     pub env: Option<String>,
     /// What it is, for people.
     pub description: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
     /// Small tables read whole.
@@ -39,4 +44,16 @@ pub struct Project {
     pub tests: BTreeMap<Name, Test>,
     /// What is odd, but no error.
     pub warnings: Faults,
+}
+
+/// `[project]`: what the project is called.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProjectOptions {
+    /// Its name; that of the folder if not said.
+    pub(crate) name: Option<String>,
+    /// What it is, for people.
+    pub(crate) description: Option<String>,
+    /// Who answers for it.
+    pub(crate) owner: Option<String>,
 }

@@ -59,6 +59,54 @@ impl Spot {
     }
 }
 
+/// All files of a project laid end to end, so that one range names a place in any of them, even
+/// after an overlay was merged into the file below it.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    files: Vec<(usize, Arc<SourceFile>)>,
+    end: usize,
+}
+
+impl Sources {
+    /// Adds a file and returns where its text begins.
+    pub(crate) fn add(&mut self, file: SourceFile) -> usize {
+        let start = self.end;
+        // One more than the text, so that the end of a file is not the start of the next.
+        self.end += file.text.len() + 1;
+        self.files.push((start, Arc::new(file)));
+        start
+    }
+
+    /// Returns the text of the file that begins at `start`.
+    pub(crate) fn whole_text(&self, start: usize) -> &str {
+        let file = self.files.iter().find(|(it, _)| *it == start);
+        file.map_or("", |(_, file)| file.text.as_str())
+    }
+
+    /// Returns the file and place of a range.
+    pub(crate) fn spot(&self, range: &Range<usize>) -> Spot {
+        let after = self.files.partition_point(|(start, _)| *start <= range.start);
+        match after.checked_sub(1).and_then(|it| self.files.get(it)) {
+            None => Spot::outside("", ""),
+            Some((start, file)) => {
+                let length = file.text.len();
+                let local = |it: usize| it.saturating_sub(*start).min(length);
+                Spot { file: Arc::clone(file), range: local(range.start)..local(range.end) }
+            }
+        }
+    }
+
+    /// Returns what stands at a range.
+    pub(crate) fn text(&self, range: &Range<usize>) -> &str {
+        let after = self.files.partition_point(|(start, _)| *start <= range.start);
+        let file = after.checked_sub(1).and_then(|it| self.files.get(it));
+        let text = file.and_then(|(start, file)| {
+            file.text.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
+        });
+        text.unwrap_or_default()
+    }
+}
+
 /// A value as the user wrote it, with its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Word {

@@ -6,6 +6,10 @@ use std::ops::Range;
 use crate::fault::Fault;
 use crate::source::Spot;
 
+mod parse;
+
+pub(crate) use crate::sql::parse::{Read, extent, parse_condition, parse_select};
+
 /// SQL of the project: a SELECT, a check, a partition expression.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SqlText {
@@ -16,6 +20,10 @@ pub struct SqlText {
 }
 
 impl SqlText {
+    pub(crate) fn new(text: String, spot: Spot, is_exact: bool) -> SqlText {
+        SqlText { text, spot, is_exact }
+    }
+
     /// Makes SQL that stands in no project: a request, or a test.
     pub fn outside(path: &str, text: &str) -> SqlText {
         SqlText { text: text.to_owned(), spot: Spot::outside(path, text), is_exact: true }
@@ -75,3 +83,6 @@ impl fmt::Debug for SqlText {
         fmt::Debug::fmt(&self.text, f)
     }
 }
+
+#[cfg(test)]
+mod tests;

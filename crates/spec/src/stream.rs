@@ -1,11 +1,18 @@
-//! Streams and lookups: what comes in, and the small tables beside it.
+//! Streams: what comes in.
 
 use std::fmt;
 
-use base::{ByteSize, Name, Span};
+use base::{ByteSize, Name, Span, limits};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use toml::de::DeValue;
 
-use crate::source::{Spot, Word};
-use crate::sql::SqlText;
+use crate::ctx::{Declared, LoadCtx};
+use crate::document::Value;
+use crate::door::{self, DoorUse, Doors};
+use crate::said::{Entries, FromWords, ReadApart, Said, Words, choose, listed, nearest};
+use crate::source::Spot;
+use crate::sql::{self, SqlText};
 
 /// A stream: its records lie in the journal, its rows in the raw table of the same name.
 #[derive(Debug, Clone)]
@@ -106,12 +113,26 @@ impl fmt::Display for ColumnType {
 pub struct Check {
     /// Its name.
     pub name: String,
-    /// A boolean expression over the row.
+    /// A boolean expression over the row, or over all rows of a table.
     pub sql: SqlText,
+    /// What follows if it is not true.
+    pub severity: CheckSeverity,
+}
+
+/// What follows from a check that is not true.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
+pub enum CheckSeverity {
+    /// It is shown. The only one for a table unless it says otherwise.
+    #[default]
+    Warn,
+    /// On a table, the table is marked as failed; on a stream, the row is rejected.
+    Fail,
 }
 
 /// How a record becomes a row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
 pub enum Format {
     /// A JSON object.
     #[default]
@@ -120,32 +141,283 @@ pub enum Format {
     Csv,
 }
 
-/// A door that a stream uses.
-#[derive(Debug, Clone)]
-pub struct DoorUse {
-    /// The door's name.
-    pub door: Word,
+/// `[stream.NAME]`: records come in by its doors, lie in the journal for `replay`, and become the
+/// rows of the table NAME; those that do not go to NAME__dead with the reason.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StreamOptions {
+    /// The column with the event time; it must be a timestamp.
+    time: Option<Said<String>>,
+    /// The column whose equal values keep their order, and go to one shard.
+    key: Option<Said<String>>,
+    /// The doors that may write into it, by name or as `{ door = "generate", rate = 2000 }`.
+    /// `["http", "kinesis"]` if not said.
+    #[serde(default)]
+    #[expect(dead_code, reason = "read apart, by `door`")]
+    from: ReadApart<Doors>,
+    /// How a record becomes a row: `"json"` (if not said) or `"csv"`.
+    format: Option<Said<Words<Format>>>,
+    /// How many shards it begins with; 1 if not said.
+    shards: Option<Said<i64>>,
+    /// How long records stay replayable; `"24 hours"` if not said.
+    replay: Option<Said<Words<Span>>>,
+    /// How many bytes of records stay replayable at most; `"10 GB"` if not said.
+    replay_size: Option<Said<Words<ByteSize>>>,
+    /// How long rows are kept; for ever if not said.
+    keep: Option<Said<Words<Span>>>,
+    /// How long a shard may be silent before it no longer holds back windows; `"10 seconds"` if
+    /// not said.
+    idle: Option<Said<Words<Span>>>,
+    /// Each column with its type: `price = "decimal(10,2) not null"`.
+    #[serde(default)]
+    columns: Entries<Said<Words<ColumnSpec>>>,
+    /// What must be true of each row, in SQL: `price_is_positive = "price > 0"`.
+    #[serde(default)]
+    checks: Entries<Said<String>>,
+    /// What it is, for people.
+    description: Option<String>,
+    /// Who answers for it.
+    owner: Option<String>,
+    /// Free words to find it by.
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
-/// A small table read whole.
-#[derive(Debug, Clone)]
-pub struct Lookup {
-    /// The name.
-    pub name: Name,
-    /// Where it is declared.
-    pub spot: Spot,
-    /// The file, by its path in the project.
-    pub from: Word,
-    /// The column that finds a row.
-    pub key: Word,
-    /// How often the file is looked at for a change.
-    pub every: Option<Span>,
-    /// The types of its columns; found from the values where not declared.
-    pub columns: Vec<Column>,
-    /// What it is, for people.
-    pub description: Option<String>,
-    /// Who answers for it.
-    pub owner: Option<String>,
-    /// Free words to find it by.
-    pub tags: Vec<String>,
+const REPLAY_DEFAULT: Span = Span::from_millis(24 * 3_600 * 1_000);
+const REPLAY_SIZE_DEFAULT: ByteSize = ByteSize(10_000_000_000);
+/// Long enough for a producer's pause, short enough that a shard without producers does not stop
+/// the windows of the others for long.
+const IDLE_DEFAULT: Span = Span::from_millis(10_000);
+
+pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'_>) -> Stream {
+    let from = match value.get_mut() {
+        DeValue::Table(table) => table.remove("from"),
+        _ => None,
+    };
+    let from = door::read(ctx, from, &declared);
+    let options: StreamOptions = ctx.read(value);
+    let columns = read_columns(ctx, options.columns);
+    if columns.is_empty() {
+        let help = format!("add `[stream.{}.columns]` with `NAME = \"TYPE\"`", declared.name);
+        ctx.missing(&declared.spot, format!("`{}` has no columns", declared.name), help);
+    }
+    let time = options.time.and_then(|it| known_column(ctx, &it, "time", &columns));
+    let key = options.key.and_then(|it| known_column(ctx, &it, "key", &columns));
+    let replay_size = options.replay_size.map(|it| it.value.0);
+    Stream {
+        time: time.map(|it| it.name.clone()),
+        key: key.map(|it| it.name.clone()),
+        from,
+        format: options.format.map(|it| it.value.0).unwrap_or_default(),
+        shards: read_shards(ctx, options.shards.as_ref()),
+        replay: ctx.span(options.replay, "replay").unwrap_or(REPLAY_DEFAULT),
+        replay_size: replay_size.unwrap_or(REPLAY_SIZE_DEFAULT),
+        keep: ctx.span(options.keep, "keep"),
+        idle: ctx.span(options.idle, "idle").unwrap_or(IDLE_DEFAULT),
+        checks: read_checks(ctx, options.checks),
+        columns,
+        description: options.description,
+        owner: options.owner,
+        tags: options.tags,
+        name: declared.name,
+        spot: declared.spot,
+    }
 }
+
+fn read_shards(ctx: &mut LoadCtx<'_>, said: Option<&Said<i64>>) -> u32 {
+    let Some(said) = said else { return 1 };
+    match u32::try_from(said.value) {
+        Ok(shards) if (1..=limits::SHARDS_MAX).contains(&shards) => shards,
+        _ => {
+            let help = format!("write a number from 1 to {}", limits::SHARDS_MAX);
+            ctx.fault(
+                &said.range,
+                format!("a stream cannot have {} shards", said.value),
+                Some(help),
+            );
+            1
+        }
+    }
+}
+
+/// Reads declared columns.
+pub(crate) fn read_columns(
+    ctx: &mut LoadCtx<'_>,
+    entries: Entries<Said<Words<ColumnSpec>>>,
+) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for (name, spec) in entries.0 {
+        let ColumnSpec { kind, not_null } = spec.value.0;
+        if name.value.is_empty() || name.value.starts_with('_') {
+            let help = "columns that begin with `_` are the program's own; choose another name";
+            let message = format!("`{}` cannot be a column", name.value);
+            ctx.fault(&name.range, message, Some(help.to_owned()));
+        }
+        columns.push(Column { spot: ctx.spot(&name.range), name: name.value, kind, not_null });
+    }
+    columns
+}
+
+fn known_column<'a>(
+    ctx: &mut LoadCtx<'_>,
+    said: &Said<String>,
+    setting: &str,
+    columns: &'a [Column],
+) -> Option<&'a Column> {
+    let Some(found) = columns.iter().find(|it| it.name == said.value) else {
+        let names: Vec<&str> = columns.iter().map(|it| it.name.as_str()).collect();
+        let help = match nearest(&said.value, names.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("the columns are {}", listed(&names).replace(" or ", " and ")),
+        };
+        let message =
+            format!("`{setting}` names the column `{}`, which is not declared", said.value);
+        let spot = ctx.spot(&said.range);
+        ctx.missing(&spot, message, help);
+        return None;
+    };
+    if setting == "time" && found.kind != ColumnType::Timestamp {
+        let message = format!("`time` needs a timestamp, and `{}` is {}", found.name, found.kind);
+        let help = format!("declare it as `{} = \"timestamp not null\"`", found.name);
+        let fault = ctx.spot(&said.range).fault(message, Some(help));
+        ctx.faults.push(fault.beside(found.spot.clone(), "declared here"));
+        return None;
+    }
+    Some(found)
+}
+
+fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<Said<String>>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (name, said) in entries.0 {
+        let sql = ctx.sql(&said);
+        match sql::parse_condition(&sql) {
+            Ok(reads) => {
+                for read in reads {
+                    let help = "a check of a stream sees one row; compare in a table instead";
+                    ctx.faults.push(read.spot.fault("a check cannot read", Some(help.to_owned())));
+                }
+            }
+            Err(fault) => ctx.faults.push(*fault),
+        }
+        checks.push(Check { name: name.value, sql, severity: CheckSeverity::Fail });
+    }
+    checks
+}
+
+impl FromWords for Format {
+    const WHAT: &'static str = "`\"json\"` or `\"csv\"`";
+
+    fn from_words(text: &str) -> Result<Format, String> {
+        choose(text, &[("json", Format::Json), ("csv", Format::Csv)])
+    }
+}
+
+/// A column's type and whether it must be there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ColumnSpec {
+    pub(crate) kind: ColumnType,
+    pub(crate) not_null: bool,
+}
+
+const TYPES: &[(&str, ColumnType)] = &[
+    ("text", ColumnType::Text),
+    ("int", ColumnType::Int),
+    ("float", ColumnType::Float),
+    ("bool", ColumnType::Bool),
+    ("timestamp", ColumnType::Timestamp),
+    ("date", ColumnType::Date),
+    ("json", ColumnType::Json),
+    ("bytes", ColumnType::Bytes),
+    // The names that other databases have for them.
+    ("string", ColumnType::Text),
+    ("varchar", ColumnType::Text),
+    ("integer", ColumnType::Int),
+    ("bigint", ColumnType::Int),
+    ("smallint", ColumnType::Int),
+    ("long", ColumnType::Int),
+    ("int8", ColumnType::Int),
+    ("int64", ColumnType::Int),
+    ("double", ColumnType::Float),
+    ("double precision", ColumnType::Float),
+    ("real", ColumnType::Float),
+    ("float8", ColumnType::Float),
+    ("float64", ColumnType::Float),
+    ("boolean", ColumnType::Bool),
+    ("timestamptz", ColumnType::Timestamp),
+    ("timestamp with time zone", ColumnType::Timestamp),
+    ("datetime", ColumnType::Timestamp),
+    ("jsonb", ColumnType::Json),
+    ("bytea", ColumnType::Bytes),
+    ("binary", ColumnType::Bytes),
+    ("blob", ColumnType::Bytes),
+];
+
+/// As many digits as 128 bits hold.
+const PRECISION_MAX: u8 = 38;
+
+impl FromWords for ColumnSpec {
+    const WHAT: &'static str = "a type such as \"text not null\"";
+
+    fn from_words(text: &str) -> Result<ColumnSpec, String> {
+        let lower = text.to_ascii_lowercase();
+        let words: Vec<&str> = lower.split_whitespace().collect();
+        let (words, not_null) = match words.as_slice() {
+            [kind @ .., "not", "null"] => (kind, true),
+            [kind @ .., "null"] => (kind, false),
+            all => (all, false),
+        };
+        let kind = words.join(" ");
+        let name = kind.split('(').next().unwrap_or_default().trim_end();
+        if matches!(name, "decimal" | "numeric") {
+            return decimal(text, &kind).map(|kind| ColumnSpec { kind, not_null });
+        }
+        if let Some((_, kind)) = TYPES.iter().find(|(it, _)| *it == kind) {
+            return Ok(ColumnSpec { kind: *kind, not_null });
+        }
+        let names = TYPES.iter().map(|(it, _)| *it).chain(["decimal(10,2)"]);
+        let ours = "`text`, `int`, `float`, `decimal(10,2)`, `bool`, `timestamp`, `date`, `json` and `bytes`";
+        Err(match nearest(name, names) {
+            Some(right) => format!("`{text}` is not a type; did you mean `{right}`?"),
+            None => format!("`{text}` is not a type; the types are {ours}"),
+        })
+    }
+}
+
+fn decimal(text: &str, kind: &str) -> Result<ColumnType, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is not a type; write `decimal(10,2)`: all digits, at most {PRECISION_MAX}, and those after the point"
+        )
+    };
+    let inside = kind.split_once('(').and_then(|(_, rest)| rest.trim_end().strip_suffix(')'));
+    let (precision, scale) =
+        inside.map(|it| it.split_once(',').unwrap_or((it, "0"))).ok_or_else(wrong)?;
+    let precision: u8 = precision.trim().parse().map_err(|_no_number| wrong())?;
+    let scale: i8 = scale.trim().parse().map_err(|_no_number| wrong())?;
+    let fits = u8::try_from(scale).is_ok_and(|it| it <= precision);
+    if fits && (1..=PRECISION_MAX).contains(&precision) {
+        Ok(ColumnType::Decimal { precision, scale })
+    } else {
+        Err(wrong())
+    }
+}
+
+impl JsonSchema for ColumnSpec {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ColumnSpec".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A type, and `not null` if a record without it is a reject: \"text\", \"int\", \"float\", \"decimal(10,2)\", \"bool\", \"timestamp\", \"date\", \"json\", \"bytes\".",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

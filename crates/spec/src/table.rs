@@ -1,10 +1,17 @@
 //! Tables: one SELECT each, kept up to date.
 
-use base::{Name, Span};
+use std::borrow::Cow;
 
+use base::{Name, Span};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+
+use crate::ctx::{Declared, LoadCtx};
+use crate::document::Value;
+use crate::said::{Entries, FromWords, Said, Words, choose};
 use crate::source::{Spot, Word};
-use crate::sql::SqlText;
-use crate::stream::Check;
+use crate::sql::{self, Read, SqlText};
+use crate::stream::{Check, CheckSeverity};
 
 /// A table.
 #[derive(Debug, Clone)]
@@ -15,7 +22,7 @@ pub struct Table {
     pub spot: Spot,
     /// What it holds.
     pub sql: SqlText,
-    /// The streams, lookups and tables it reads.
+    /// The streams, lookups and tables it reads, each once, in the order of FROM.
     pub reads: Vec<Name>,
     /// What else it reads: dead letters (`orders__dead`) and system tables (`system.flows`).
     pub reads_beside: Vec<String>,
@@ -73,3 +80,285 @@ pub enum PartitionUnit {
     /// `year(ts)`
     Year,
 }
+
+/// `[table.NAME]`, or the first block comment of `NAME.sql`: a table that one SELECT describes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TableOptions {
+    /// What it holds: one SELECT. In `NAME.sql` it stands below the comment instead.
+    sql: Option<Said<String>>,
+    /// Where in the warehouse it belongs, a free word: `"raw"`, `"reporting"`, `"kpi"`.
+    layer: Option<String>,
+    /// How much longer windows are held open for late rows, `"0 seconds"` if not said; rows later
+    /// than that recompute their window. `"dead"` sends late rows to NAME__dead instead.
+    late: Option<Said<Words<Late>>>,
+    /// How its files are laid out: a column, or a part of a time as in `"day(ts)"`.
+    partition: Option<Said<Words<PartitionBy>>>,
+    /// How long its rows are kept; for ever if not said.
+    keep: Option<Said<Words<Span>>>,
+    /// How often it is recomputed, where it cannot be kept up to date row by row.
+    every: Option<Said<Words<Span>>>,
+    /// How often running totals are stored; `"1 minute"` if not said.
+    publish: Option<Said<Words<Span>>>,
+    /// What must hold of its rows, in SQL: `one_row_per_order = "count(*) = count(DISTINCT id)"`,
+    /// or `{ sql = "..", severity = "fail" }`. A table that breaks one is marked; no row is dropped.
+    #[serde(default)]
+    checks: Entries<TableCheck>,
+    /// What it is, for people.
+    description: Option<String>,
+    /// Who answers for it.
+    owner: Option<String>,
+    /// Free words to find it by.
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+const PUBLISH_DEFAULT: Span = Span::from_millis(60_000);
+
+/// Reads a table of a TOML file; `file_sql` is the SELECT of a SQL file.
+pub(crate) fn read(
+    ctx: &mut LoadCtx<'_>,
+    declared: Declared,
+    value: Value<'_>,
+    file_sql: Option<SqlText>,
+) -> Option<(Table, Vec<Read>)> {
+    let before = ctx.faults.len();
+    let options: TableOptions = ctx.read(value);
+    let is_sound = ctx.faults.len() == before;
+    if let (Some(said), true) = (&options.sql, file_sql.is_some()) {
+        let help = "remove it: the SELECT stands below the comment".to_owned();
+        ctx.fault(&said.range, "`sql` in a SQL file", Some(help));
+    }
+    let sql = file_sql.or_else(|| options.sql.as_ref().map(|it| ctx.sql(it)));
+    if sql.is_none() && is_sound {
+        let name = &declared.name;
+        let help = format!("add `sql = '''SELECT …'''`, or put the SELECT into `{name}.sql`");
+        ctx.missing(&declared.spot, format!("`{name}` has no `sql`"), help);
+    }
+    let checks = read_checks(ctx, options.checks);
+    let partition = options.partition.map(|said| Partition {
+        word: Word { text: said.value.0.written.clone(), spot: ctx.spot(&said.range) },
+        column: said.value.0.column,
+        unit: said.value.0.unit,
+    });
+    let keep = ctx.span(options.keep, "keep");
+    let every = ctx.span(options.every, "every");
+    let publish = ctx.span(options.publish, "publish").unwrap_or(PUBLISH_DEFAULT);
+    let sql = sql?;
+    let reads = sql::parse_select(&sql).unwrap_or_else(|faults| {
+        ctx.faults.merge(faults);
+        Vec::new()
+    });
+    let table = Table {
+        sql,
+        reads: Vec::new(),
+        reads_beside: Vec::new(),
+        layer: options.layer,
+        late: options.late.map_or(Late::Hold(Span::default()), |it| it.value.0),
+        partition,
+        keep,
+        every,
+        publish,
+        checks,
+        description: options.description,
+        owner: options.owner,
+        tags: options.tags,
+        name: declared.name,
+        spot: declared.spot,
+    };
+    Some((table, reads))
+}
+
+/// A check of a table: SQL, or a table with its severity.
+#[derive(Debug)]
+enum TableCheck {
+    Sql(Said<String>),
+    Full(TableCheckOptions),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+struct TableCheckOptions {
+    /// A condition over the row, or over all rows where it aggregates.
+    sql: Option<Said<String>>,
+    /// What follows if it is not true: `"warn"` (if not said) shows it, `"fail"` marks the table.
+    severity: Option<Said<Words<CheckSeverity>>>,
+}
+
+fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<TableCheck>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (name, check) in entries.0 {
+        let (said, severity) = match check {
+            TableCheck::Sql(said) => (Some(said), None),
+            TableCheck::Full(full) => (full.sql, full.severity),
+        };
+        let Some(said) = said else {
+            let help = "add `sql = \"CONDITION\"`".to_owned();
+            ctx.fault(&name.range, format!("the check `{}` has no `sql`", name.value), Some(help));
+            continue;
+        };
+        let sql = ctx.sql(&said);
+        match sql::parse_condition(&sql) {
+            Ok(reads) => {
+                for read in reads {
+                    let help = "a check sees the rows of its own table";
+                    let message = format!("a check cannot read `{}`", read.name);
+                    ctx.faults.push(read.spot.fault(message, Some(help.to_owned())));
+                }
+            }
+            Err(fault) => ctx.faults.push(*fault),
+        }
+        let severity = severity.map(|it| it.value.0).unwrap_or_default();
+        checks.push(Check { name: name.value, sql, severity });
+    }
+    checks
+}
+
+impl<'de> Deserialize<'de> for TableCheck {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TableCheck, D::Error> {
+        let said = Said::<SqlOrOptions>::deserialize(deserializer)?;
+        Ok(match said.value {
+            SqlOrOptions::Sql(value) => TableCheck::Sql(Said { value, range: said.range }),
+            SqlOrOptions::Options(options) => TableCheck::Full(options),
+        })
+    }
+}
+
+enum SqlOrOptions {
+    Sql(String),
+    Options(TableCheckOptions),
+}
+
+impl<'de> Deserialize<'de> for SqlOrOptions {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<SqlOrOptions, D::Error> {
+        deserializer.deserialize_any(SqlOrOptionsVisitor)
+    }
+}
+
+struct SqlOrOptionsVisitor;
+
+impl<'de> serde::de::Visitor<'de> for SqlOrOptionsVisitor {
+    type Value = SqlOrOptions;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a condition in SQL, or `{ sql = \"..\", severity = \"fail\" }`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SqlOrOptions, E> {
+        Ok(SqlOrOptions::Sql(text.to_owned()))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SqlOrOptions, A::Error> {
+        let map = serde::de::value::MapAccessDeserializer::new(map);
+        TableCheckOptions::deserialize(map).map(SqlOrOptions::Options)
+    }
+}
+
+impl JsonSchema for TableCheck {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TableCheck".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let options = generator.subschema_for::<TableCheckOptions>();
+        json_schema!({ "anyOf": [{ "type": "string" }, options] })
+    }
+}
+
+impl FromWords for CheckSeverity {
+    const WHAT: &'static str = "`\"warn\"` or `\"fail\"`";
+
+    fn from_words(text: &str) -> Result<CheckSeverity, String> {
+        choose(text, &[("warn", CheckSeverity::Warn), ("fail", CheckSeverity::Fail)])
+    }
+}
+
+impl FromWords for Late {
+    const WHAT: &'static str = "a duration such as \"10 minutes\", or \"dead\"";
+
+    fn from_words(text: &str) -> Result<Late, String> {
+        if text == "dead" { Ok(Late::Dead) } else { Span::from_words(text).map(Late::Hold) }
+    }
+}
+
+impl JsonSchema for Late {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Late".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let span = generator.subschema_for::<Span>();
+        json_schema!({ "anyOf": [{ "const": "dead" }, span] })
+    }
+}
+
+#[derive(Debug)]
+struct PartitionBy {
+    written: String,
+    column: String,
+    unit: Option<PartitionUnit>,
+}
+
+const UNITS: &[(&str, PartitionUnit)] = &[
+    ("hour", PartitionUnit::Hour),
+    ("day", PartitionUnit::Day),
+    ("month", PartitionUnit::Month),
+    ("year", PartitionUnit::Year),
+];
+
+impl FromWords for PartitionBy {
+    const WHAT: &'static str = "a column, or a part of a time such as \"day(ts)\"";
+
+    fn from_words(text: &str) -> Result<PartitionBy, String> {
+        let wrong =
+            || format!("`{text}` is no partition; write a column or, for a time, `day(ts)`");
+        let written = text.to_owned();
+        let is_column = |it: &str| {
+            !it.is_empty() && it.chars().all(|sign| sign.is_alphanumeric() || sign == '_')
+        };
+        let Some((unit, rest)) = text.split_once('(') else {
+            let column = text.trim().to_owned();
+            return if is_column(&column) {
+                Ok(PartitionBy { written, column, unit: None })
+            } else {
+                Err(wrong())
+            };
+        };
+        let column = rest.trim_end().strip_suffix(')').ok_or_else(wrong)?.trim().to_owned();
+        let unit = choose(unit.trim(), UNITS)?;
+        if is_column(&column) {
+            Ok(PartitionBy { written, column, unit: Some(unit) })
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl JsonSchema for PartitionBy {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PartitionBy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^\\s*(\\w+|(hour|day|month|year)\\s*\\(\\s*\\w+\\s*\\))\\s*$",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -40,5 +40,6 @@ fn quotes_stand_where_they_are_needed() {
         "","",-0.0,
         " "," ",1e+300,
         ,,2.0,
-    "#]].assert_eq(&out.replace('\r', "<CR>"));
+    "#]]
+    .assert_eq(&out.replace('\r', "<CR>"));
 }

@@ -31,7 +31,8 @@ fn a_stream_has_its_columns_then_the_places() {
         total Decimal128(12, 2) true
         _shard Int64 false
         _sequence Int64 false
-        _arrived Timestamp(µs, "UTC") false"#]].assert_eq(&shown.join("\n"));
+        _arrived Timestamp(µs, "UTC") false"#]]
+    .assert_eq(&shown.join("\n"));
 }
 
 #[test]
@@ -64,7 +65,8 @@ fn every_schema_comes_to_our_types_and_its_rows_with_it() {
         Timestamp(µs, "UTC")
         Int64
         Float64
-        List(Int64)"#]].assert_eq(&shown.join("\n"));
+        List(Int64)"#]]
+    .assert_eq(&shown.join("\n"));
     expect![[r#"
         {"dictionary":"a","text":"x","local":"1970-01-01T00:00:00.000001Z","zoned":"1970-01-01T00:00:00.000001Z","named":"1970-01-01T00:00:00.000001Z","unsigned":1,"float":0.5,"list":[1,null]}
         {"dictionary":"b","text":"y","local":null,"zoned":null,"named":null,"unsigned":2,"float":1.5,"list":null}

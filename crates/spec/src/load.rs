@@ -1,0 +1,407 @@
+//! A folder becomes a project, or all that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::ctx::{Declared, LoadCtx};
+use crate::document::{self, Value};
+use crate::fault::Faults;
+use crate::files::{self, Role};
+use crate::link::{self, Links};
+use crate::names;
+use crate::project::{Project, ProjectOptions};
+use crate::said::nearest;
+use crate::source::{SourceFile, Sources};
+use crate::sql::{SqlText, extent};
+use crate::{alert, dashboard, lookup, stream, table, test};
+
+/// Reads the project in `folder`, with the overlays of `env`; secrets come from `secrets` by
+/// their name. All faults come together, sorted by file and place.
+pub fn load(
+    folder: &Path,
+    env: Option<&str>,
+    secrets: &dyn Fn(&str) -> Option<String>,
+) -> Result<Project, Faults> {
+    let mut faults = Faults::default();
+    let files = files::read(folder, &mut faults);
+    if files.is_empty() && faults.is_empty() {
+        let message = "there are no project files (`*.toml`, `*.sql`) in this folder";
+        let help = "name the folder of a project, or make one: `mainstem new shop`".to_owned();
+        let spot = crate::source::Spot::outside(&folder.display().to_string(), "");
+        faults.push(spot.fault(message, Some(help)));
+    }
+    let head = |path: &str| files::head(folder, path);
+    let given = folder.file_name().and_then(|it| it.to_str()).unwrap_or("project");
+    let mut project = assemble(files, env, faults, (secrets, &head))?;
+    if project.name.is_empty() {
+        given.clone_into(&mut project.name);
+    }
+    folder.clone_into(&mut project.folder);
+    Ok(project)
+}
+
+/// Reads a project from texts, each with its path: for tests, and for editors that have not saved
+/// yet. A lookup's file is one of them.
+pub fn load_texts(
+    files: &[(&str, &str)],
+    env: Option<&str>,
+    secrets: &dyn Fn(&str) -> Option<String>,
+) -> Result<Project, Faults> {
+    let head = |path: &str| {
+        let found = files.iter().find(|(it, _)| *it == path);
+        found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "there is no such file".to_owned())
+    };
+    let mut ours: Vec<SourceFile> = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| files::role(path, env).is_some()) {
+        ours.push(SourceFile { path: (*path).to_owned(), text: (*text).to_owned() });
+    }
+    ours.sort_by(|one, other| one.path.cmp(&other.path));
+    let mut project = assemble(ours, env, Faults::default(), (secrets, &head))?;
+    if project.name.is_empty() {
+        "project".clone_into(&mut project.name);
+    }
+    Ok(project)
+}
+
+type Secrets<'a> = &'a dyn Fn(&str) -> Option<String>;
+type Head<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+fn assemble(
+    files: Vec<SourceFile>,
+    env: Option<&str>,
+    faults: Faults,
+    (secrets, head): (Secrets<'_>, Head<'_>),
+) -> Result<Project, Faults> {
+    let mut sources = Sources::default();
+    let mut roles = Vec::new();
+    for file in files {
+        if let Some(role) = files::role(&file.path, env) {
+            let path = file.path.clone();
+            roles.push((role, path, sources.add(file)));
+        }
+    }
+    let sources = Arc::new(sources);
+    let warnings = Faults::default();
+    let is_whole = faults.is_empty();
+    let mut ctx =
+        LoadCtx { sources: Arc::clone(&sources), faults, warnings, secrets, head, is_whole };
+    check_env(&mut ctx, env, &roles);
+    let trees = read_trees(&mut ctx, &sources, &roles);
+    let sql_files = read_sql_files(&mut ctx, &sources, &roles);
+    ctx.is_whole = ctx.faults.is_empty();
+
+    let mut reader =
+        Reader { project: Project::default(), links: Links::default(), project_at: None };
+    reader.project.env = env.map(str::to_owned);
+    for (section, value) in trees.into_iter().flatten() {
+        reader.section(&mut ctx, &section, value);
+    }
+    for (declared, settings, sql) in sql_files {
+        reader.table(&mut ctx, declared, settings, Some(sql));
+    }
+    let Reader { mut project, links, .. } = reader;
+    link::resolve(&mut ctx, &mut project, links);
+    let LoadCtx { mut faults, mut warnings, .. } = ctx;
+    warnings.settle();
+    if faults.is_empty() {
+        project.warnings = warnings;
+        return Ok(project);
+    }
+    faults.merge(warnings);
+    faults.settle();
+    Err(faults)
+}
+
+type File = (Role, String, usize);
+type Section<'i> = (Spanned<std::borrow::Cow<'i, str>>, Value<'i>);
+
+/// Warns where an environment has no file, or a file no environment.
+fn check_env(ctx: &mut LoadCtx<'_>, env: Option<&str>, files: &[File]) {
+    let overlays = || files.iter().filter(|(role, ..)| *role == Role::OtherOverlay);
+    for (_, path, start) in overlays() {
+        let below = files::below(path).unwrap_or_default();
+        if !files.iter().any(|(_, it, _)| *it == below) {
+            let env = path.trim_end_matches(".toml").rsplit('.').next().unwrap_or_default();
+            let message = format!("read only with `--env {env}`, and there is no `{below}`");
+            let help = "a file named NAME.ENV.toml overlays NAME.toml; rename it if it should not";
+            let fault = ctx.spot(&(*start..*start)).warning(message, Some(help.to_owned()));
+            ctx.warnings.push(fault);
+        }
+    }
+    let Some(env) = env else { return };
+    if !files.iter().any(|(role, ..)| *role == Role::Overlay) {
+        let known: Vec<&str> = overlays()
+            .filter_map(|(_, path, _)| path.trim_end_matches(".toml").rsplit('.').next())
+            .collect();
+        let help = match nearest(env, known.iter().copied()) {
+            Some(name) => format!("did you mean `--env {name}`?"),
+            None => format!("settings for it go into `mainstem.{env}.toml`"),
+        };
+        let spot = ctx.spot(&(0..0));
+        ctx.warnings
+            .push(spot.warning(format!("no file is for the environment `{env}`"), Some(help)));
+    }
+}
+
+/// Returns the sections of each file, overlays laid over.
+fn read_trees<'i>(
+    ctx: &mut LoadCtx<'_>,
+    sources: &'i Sources,
+    files: &[File],
+) -> Vec<Vec<Section<'i>>> {
+    let mut trees: BTreeMap<String, DeTable<'i>> = BTreeMap::new();
+    let mut read = |role: Role| {
+        for (_, path, start) in files.iter().filter(|(it, ..)| *it == role) {
+            let text = sources.whole_text(*start);
+            let tree = document::parse(text, *start, sources, &mut ctx.faults);
+            let below =
+                files::below(path).filter(|it| role == Role::Overlay && trees.contains_key(it));
+            match below.and_then(|it| trees.get_mut(&it)) {
+                Some(below) => document::overlay(below, tree),
+                None => {
+                    trees.insert(path.clone(), tree);
+                }
+            }
+        }
+    };
+    read(Role::Settings);
+    read(Role::Overlay);
+    trees.into_values().map(|it| it.into_iter().collect()).collect()
+}
+
+/// Returns each SQL file as the table it declares: its name, its settings, its SELECT.
+fn read_sql_files<'i>(
+    ctx: &mut LoadCtx<'_>,
+    sources: &'i Sources,
+    files: &[File],
+) -> Vec<(Declared, Value<'i>, SqlText)> {
+    let mut tables = Vec::new();
+    for (_, path, start) in files.iter().filter(|(role, ..)| *role == Role::Sql) {
+        let start = *start;
+        let text = sources.whole_text(start);
+        let comment = settings_comment(text);
+        let settings = comment.clone().unwrap_or(0..0);
+        let inside = text.get(settings.clone()).unwrap_or_default();
+        let before = ctx.faults.len();
+        let tree = document::parse(inside, start + settings.start, sources, &mut ctx.faults);
+        if before < ctx.faults.len() && tree.is_empty() {
+            let help = "the first block comment holds the table's settings in TOML; write prose \
+                        with `--`, or as `description = \"…\"`";
+            let range = start + settings.start..start + settings.end;
+            ctx.faults.truncate(before);
+            ctx.fault(&range, "this comment holds no settings", Some(help.to_owned()));
+        }
+        let sql_start = comment.map_or(0, |it| it.end + 2).min(text.len());
+        let sql = text.get(sql_start..).unwrap_or_default();
+        let extent = extent(sql);
+        let range = start + sql_start + extent.start..start + sql_start + extent.end;
+        let sql =
+            SqlText::new(sql.get(extent).unwrap_or_default().to_owned(), ctx.spot(&range), true);
+        let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".sql");
+        match names::check(stem) {
+            Err((message, help)) => {
+                ctx.fault(&(start..start), message, Some(format!("rename the file: {help}")));
+            }
+            Ok(name) => {
+                let range = start..start;
+                let declared = Declared { name, spot: ctx.spot(&range), range };
+                let range = start + settings.start..start + settings.end;
+                tables.push((declared, Spanned::new(range, DeValue::Table(tree)), sql));
+            }
+        }
+    }
+    tables
+}
+
+/// Returns what stands in the block comment before the SELECT.
+fn settings_comment(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut at = 0;
+    loop {
+        let rest = text.get(at..)?;
+        let trimmed = rest.trim_start_matches(|it: char| it.is_whitespace() || it == '\u{feff}');
+        at += rest.len() - trimmed.len();
+        if trimmed.starts_with("--") {
+            at += trimmed.find('\n')?;
+        } else {
+            let inside = trimmed.strip_prefix("/*")?;
+            return comment_end(inside).map(|end| at + 2..at + 2 + end);
+        }
+    }
+}
+
+/// Returns where the comment ends; comments nest, as they do in SQL.
+fn comment_end(inside: &str) -> Option<usize> {
+    let mut depth = 1;
+    let mut at = 0;
+    while let Some(rest) = inside.get(at..) {
+        let next = rest.find(['*', '/'])?;
+        at += next;
+        let sign = inside.get(at..)?;
+        if sign.starts_with("*/") {
+            depth -= 1;
+            if depth == 0 {
+                return Some(at);
+            }
+            at += 2;
+        } else if sign.starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else {
+            at += 1;
+        }
+    }
+    None
+}
+
+/// The project as far as it is read.
+struct Reader {
+    project: Project,
+    links: Links,
+    project_at: Option<crate::source::Spot>,
+}
+
+const NAMED: &[&str] = &["stream", "lookup", "table", "alert", "notify", "dashboard", "test"];
+/// Words of the language that this version cannot act on.
+const LATER: &[&str] = &["bucket", "report", "model", "function"];
+
+impl Reader {
+    fn section(
+        &mut self,
+        ctx: &mut LoadCtx<'_>,
+        key: &Spanned<std::borrow::Cow<'_, str>>,
+        value: Value<'_>,
+    ) {
+        let section = key.get_ref().as_ref();
+        let range = key.span();
+        if section == "project" {
+            return self.project_section(ctx, &range, value);
+        }
+        if LATER.contains(&section) {
+            let message = format!("`{section}` is not available yet");
+            let help = "this version knows project, stream, lookup, table, alert, notify, \
+                        dashboard and test";
+            return ctx.fault(&range, message, Some(help.to_owned()));
+        }
+        if !NAMED.contains(&section) {
+            let known = NAMED.iter().copied().chain(["project"]).chain(LATER.iter().copied());
+            let help = match nearest(section, known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => "the sections are project, stream, lookup, table, alert, notify, \
+                         dashboard and test"
+                    .to_owned(),
+            };
+            return ctx.fault(&range, format!("unknown section `{section}`"), Some(help));
+        }
+        let at = value.span();
+        let help = format!("write `[{section}.NAME]`, then its settings");
+        let DeValue::Table(named) = value.into_inner() else {
+            return ctx.fault(&at, format!("`{section}` needs a name"), Some(help));
+        };
+        let mut named: Vec<_> = named.into_iter().collect();
+        named.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in named {
+            let range = name.span();
+            if !matches!(value.get_ref(), DeValue::Table(_)) {
+                let message = format!("`{}` is no `{section}`", name.get_ref());
+                ctx.fault(&range, message, Some(help.clone()));
+                continue;
+            }
+            let rule = if section == "test" { names::check_test } else { names::check };
+            match rule(name.get_ref()) {
+                Err((message, help)) => ctx.fault(&range, message, Some(help)),
+                Ok(name) => {
+                    let declared = Declared { name, spot: ctx.spot(&range), range };
+                    self.named(ctx, section, declared, value);
+                }
+            }
+        }
+    }
+
+    fn project_section(
+        &mut self,
+        ctx: &mut LoadCtx<'_>,
+        range: &std::ops::Range<usize>,
+        value: Value<'_>,
+    ) {
+        let spot = ctx.spot(range);
+        if let Some(first) = &self.project_at {
+            let (line, column) = first.line_and_column();
+            let help = format!("keep one; the first is at {}:{line}:{column}", first.file.path);
+            return ctx.fault(range, "a second `project` section", Some(help));
+        }
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            let help = "write `[project]`, then `name = \"…\"`".to_owned();
+            return ctx.fault(range, "`project` is a section", Some(help));
+        }
+        self.project_at = Some(spot);
+        let options: ProjectOptions = ctx.read(value);
+        self.project.name = options.name.unwrap_or_default();
+        self.project.description = options.description;
+        self.project.owner = options.owner;
+    }
+
+    fn named(
+        &mut self,
+        ctx: &mut LoadCtx<'_>,
+        section: &str,
+        declared: Declared,
+        value: Value<'_>,
+    ) {
+        if section != "table" && !self.links.declare(ctx, section, &declared) {
+            return;
+        }
+        let name = declared.name.clone();
+        let project = &mut self.project;
+        match section {
+            "stream" => {
+                project.streams.insert(name, stream::read(ctx, declared, value));
+            }
+            "lookup" => {
+                let lookup = lookup::read(ctx, declared, value);
+                project.lookups.extend(lookup.map(|it| (name, it)));
+            }
+            "table" => self.table(ctx, declared, value, None),
+            "alert" => {
+                if let Some((alert, links)) = alert::read(ctx, declared, value) {
+                    self.links.alerts.insert(name.clone(), links);
+                    project.alerts.insert(name, alert);
+                }
+            }
+            "notify" => {
+                project.notifies.insert(name, alert::read_notify(ctx, declared, value));
+            }
+            "dashboard" => {
+                project.dashboards.insert(name, dashboard::read(ctx, declared, value));
+            }
+            _ => {
+                let (test, links) = test::read(ctx, declared, value);
+                self.links.tests.insert(name.clone(), links);
+                project.tests.insert(name, test);
+            }
+        }
+    }
+
+    fn table(
+        &mut self,
+        ctx: &mut LoadCtx<'_>,
+        declared: Declared,
+        value: Value<'_>,
+        sql: Option<SqlText>,
+    ) {
+        let name = declared.name.clone();
+        if !self.links.declare(ctx, "table", &declared) {
+            return;
+        }
+        if let Some((table, reads)) = table::read(ctx, declared, value, sql) {
+            self.links.tables.insert(name.clone(), reads);
+            self.project.tables.insert(name, table);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
