@@ -145,6 +145,7 @@ pub const GENERATE_FIELDS_MAX: usize = 256;
 
 /// Processes that the door `host` reports, by CPU and by memory each.
 pub const HOST_PROCESSES_MAX: usize = 100;
+
 /// A file of a project: a thousand times what a person writes; larger ones are data put there by
 /// mistake.
 pub const PROJECT_FILE_BYTES_MAX: u64 = 1 << 20;
