@@ -68,6 +68,25 @@ pub const EPOCH_BYTES: usize = 128 << 20;
 /// Hot rows of one flow before ticks wait for the flush under way.
 pub const HOT_BYTES_MAX: usize = 512 << 20;
 
+/// Rows of one row group in a Parquet file: the unit that queries skip, and what a writer buffers.
+pub const ROW_GROUP_ROWS_MAX: usize = 512 * 1024;
+
+/// A file of a table at rest; beyond it the next one is begun. Larger ones make compaction slow,
+/// smaller ones make many opens.
+pub const LAKE_FILE_BYTES_MAX: u64 = 128 << 20;
+
+/// Versions another program may take from a table's owner in a row before a commit gives up.
+pub const LAKE_COMMIT_TRIES_MAX: usize = 16;
+
+/// Files merged in one step of compaction, so that a step stays short beside commits.
+pub const LAKE_COMPACT_FILES_MAX: usize = 64;
+
+/// Versions of a table's log between two checkpoints: opening a table reads at most so many.
+pub const LAKE_CHECKPOINT_COMMITS: u64 = 100;
+
+/// Files deleted before a commit that waits is let through.
+pub const LAKE_SWEEP_FILES_MAX: usize = 256;
+
 /// Memory of one query; beyond it sorts and joins spill, or the query fails with advice.
 pub const QUERY_MEMORY_BYTES_MAX: usize = 2 << 30;
 

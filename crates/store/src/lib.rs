@@ -1,9 +1,37 @@
-//! Rows at rest.
+//! Rows at rest: Delta tables on local disk that any reader of Delta can open.
+//!
+//! ```text
+//! prepare(epoch) ─► Parquet files, synced, unnamed ─► actions (in the caller's checkpoint)
+//! commit(epoch)  ─► one version of the log: files out, files in, txn NAME@INCARNATION = epoch
+//!                       └─► a new `View`, which providers hold for as long as they like
+//! maintain       ─► small files merged, old rows out, checkpoints of the log, sweeping
+//! ```
+//!
+//! Promised: what `prepare` names is on disk when it returns and invisible; `commit` makes a
+//! change visible in one step, once, whatever crashed before; the same rows are shown by compaction
+//! and by every reader of the log.
+//!
+//! It does not know flows, windows or SQL sessions: what replaces what is told to it.
 
 mod error;
-mod lake;
 mod layout;
+
+mod adapt;
+mod change;
+mod lake;
+mod provider;
 mod table;
+mod upkeep;
+
+mod file;
+mod log;
+mod partition;
+mod schema;
+mod state;
+mod statistics;
+
+mod disk;
+mod objects;
 
 pub use crate::error::Error;
 pub use crate::lake::{Lake, Maintained, Settings};
