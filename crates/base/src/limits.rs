@@ -187,3 +187,24 @@ pub const SQL_TOKENS_MAX: usize = 10_000;
 
 /// The first line of a lookup's file, with the names of its columns.
 pub const LOOKUP_HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// Keys of one alert that stand at a time; beyond it an alert tells nothing but that it is too wide.
+pub const ALERT_KEYS_MAX: usize = 10_000;
+
+/// Resolved keys of one alert that are still shown.
+pub const ALERT_RESOLVED_MAX: usize = 100;
+
+/// The title of a notice: what a telephone shows of it, with room.
+pub const TITLE_CHARS_MAX: usize = 500;
+
+/// How long a webhook may take to answer.
+pub const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pauses between attempts to deliver a notice grow from the first of these to the second.
+pub const NOTICE_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
+/// How long a notice is tried: after a day nobody acts on it any more.
+pub const NOTICE_TRIED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much of a webhook's refusal is read and shown.
+pub const NOTICE_ANSWER_BYTES_MAX: usize = 1 << 10;

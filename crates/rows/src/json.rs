@@ -180,6 +180,13 @@ fn displayed(array: &dyn Array, row: usize) -> String {
     }
 }
 
+/// Returns microseconds since 1970 as RFC 3339 in UTC.
+pub fn timestamp_text(micros: i64) -> String {
+    let mut out = String::new();
+    moment::write_timestamp(micros, 6, &mut out);
+    out
+}
+
 /// Writes a JSON string.
 pub fn write_string(text: &str, out: &mut String) {
     match serde_json::to_string(text) {

@@ -1,0 +1,135 @@
+//! Titles: text with columns in braces, filled from a row.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
+use base::limits::TITLE_CHARS_MAX;
+
+/// A title under construction; `{{` and `}}` are braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Title {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Column(String),
+}
+
+impl Title {
+    /// Reads a template; the error says what is wrong with it.
+    pub(crate) fn new(template: &str, schema: &Schema) -> Result<Title, String> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, after) = rest.split_at(at);
+            text.push_str(before);
+            if let Some((brace, after)) = doubled(after) {
+                text.push(brace);
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = after.strip_prefix('{').and_then(|it| it.split_once('}'))
+            else {
+                return Err(
+                    "a brace without its partner; write `{column}`, or `{{` for a brace".to_owned()
+                );
+            };
+            let name = name.trim();
+            if schema.column_with_name(name).is_none() {
+                return Err(unknown(name, schema));
+            }
+            parts.push(Part::Text(std::mem::take(&mut text)));
+            parts.push(Part::Column(name.to_owned()));
+            rest = after;
+        }
+        text.push_str(rest);
+        parts.push(Part::Text(text));
+        Ok(Title { parts })
+    }
+
+    /// Makes the title of an alert that declares none: its name, then its key.
+    pub(crate) fn of_key(alert: &str, key: &[String]) -> Title {
+        let mut parts = vec![Part::Text(alert.to_owned())];
+        for (index, column) in key.iter().enumerate() {
+            let separator = if index == 0 { ": " } else { ", " };
+            parts.push(Part::Text(format!("{separator}{column} ")));
+            parts.push(Part::Column(column.clone()));
+        }
+        Title { parts }
+    }
+
+    /// Returns the title for a row.
+    pub(crate) fn fill(&self, batch: &RecordBatch, row: usize) -> String {
+        let mut out = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Column(name) => match batch.column_by_name(name) {
+                    Some(column) => out.push_str(&readable(column, row)),
+                    None => out.push_str("none"),
+                },
+            }
+        }
+        let plain = out.chars().map(|it| if it.is_control() { ' ' } else { it });
+        plain.take(TITLE_CHARS_MAX).collect()
+    }
+}
+
+/// Takes a brace that is written twice.
+fn doubled(text: &str) -> Option<(char, &str)> {
+    let after = |brace: &str| text.strip_prefix(brace);
+    after("{{").map(|it| ('{', it)).or_else(|| after("}}").map(|it| ('}', it)))
+}
+
+fn unknown(name: &str, schema: &Schema) -> String {
+    let visible = schema.fields().iter().map(|it| it.name().as_str());
+    let names: Vec<_> = visible.filter(|it| !it.starts_with('_')).collect();
+    format!("`{name}` is no column of the alert; it has {}", names.join(", "))
+}
+
+/// Returns a value as people like to read it: numbers with few digits, text without quotes.
+fn readable(array: &dyn Array, row: usize) -> String {
+    let mut exact = String::new();
+    rows::json::write_value(array, row, &mut exact);
+    match array.data_type() {
+        _ if exact == "null" => "none".to_owned(),
+        DataType::Utf8View if array.is_valid(row) => array.as_string_view().value(row).to_owned(),
+        kind if kind.is_floating() || kind.is_decimal() => shorten(&exact),
+        _ if exact.starts_with('"') => serde_json::from_str(&exact).unwrap_or(exact),
+        _ => exact,
+    }
+}
+
+/// Rounds a number to two digits after the point, a small one to three digits that count.
+fn shorten(exact: &str) -> String {
+    let decimals = exact.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let Ok(value) = exact.parse::<f64>() else { return exact.to_owned() };
+    let is_written_out = !exact.contains(['e', 'E']);
+    if is_written_out && decimals <= 2 {
+        // `12.0` is how a whole float is written; an amount of money keeps its zeros.
+        return exact.strip_suffix(".0").unwrap_or(exact).to_owned();
+    }
+    let size = value.abs();
+    if 1e15 <= size || (size < 1e-9 && 0.0 < size) {
+        return format!("{value:e}");
+    }
+    let digits = if 1.0 <= size || size == 0.0 { 2 } else { 2 + leading_zeros(size) };
+    let rounded = format!("{value:.digits$}");
+    rounded.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Returns how many zeros follow the point of a number below one.
+fn leading_zeros(size: f64) -> usize {
+    let mut size = size;
+    let mut zeros = 0;
+    while size < 0.1 && zeros < 9 {
+        size *= 10.0;
+        zeros += 1;
+    }
+    zeros + 1
+}
+
+#[cfg(test)]
+mod tests;
