@@ -47,6 +47,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn preallocate(&self, bytes: u64) -> io::Result<()>;
     /// Returns the file's length.
     fn length(&self) -> io::Result<u64>;
+    /// Returns the next place at or after `offset` that may hold something else than zeros.
+    fn skip_hole(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
 }
 
 /// The disk of this machine.
@@ -167,6 +171,15 @@ impl DiskFile for RealFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn skip_hole(&self, offset: u64) -> io::Result<u64> {
+        match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(next) => Ok(next),
+            Err(Errno::NXIO) => self.length(),
+            // A file system that does not know holes has none to skip.
+            Err(_) => Ok(offset),
+        }
     }
 }
 

@@ -1,68 +1,201 @@
 //! The journal as the other crates see it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
-use base::{Clock, Name, SequenceNumber, ShardId};
+use base::{Clock, Name, SequenceNumber, ShardId, limits};
+use parking_lot::Mutex;
 
 use crate::Error;
 use crate::disk::Disk;
+use crate::hash::{hash_of, split_evenly};
+use crate::manifest::{ShardEntry, StreamEntry};
 use crate::record::Frames;
 use crate::settings::{
-    Append, Appended, Key, Settings, Stats, StreamId, StreamInfo, StreamSettings,
+    Append, Appended, Key, Settings, Stats, StreamId, StreamInfo, StreamSettings, Threads,
 };
+use crate::shared::Shared;
+use crate::stream::{Kept, Stream};
 
-/// The durable, ordered, replayable log of one node. Clones share it.
+/// The durable, ordered, replayable log of one node. Clones share it; the last one closes it.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    stats: Stats,
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    committing: Mutex<Option<JoinHandle<()>>>,
+    behind: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Journal {
     /// Opens the journal in `settings.folder`: recovers what was acknowledged, cuts what was not.
     ///
     /// One program may have a folder open at a time; keeping others out is the program's lock.
-    pub fn open(_: Settings, _: Arc<dyn Disk>, _: Arc<dyn Clock>) -> Result<Journal, Error> {
-        Err(Error::Closed)
+    pub fn open(
+        settings: Settings,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Journal, Error> {
+        let threads = settings.threads;
+        let shared = Arc::new(crate::open::open(settings, disk, clock)?);
+        let handle = Handle {
+            shared: Arc::clone(&shared),
+            committing: Mutex::default(),
+            behind: Mutex::default(),
+        };
+        if threads == Threads::Own {
+            let start = |name: &'static str, body: fn(&Shared)| {
+                let shared = Arc::clone(&shared);
+                let started = base::task::thread(name, move || body(&shared));
+                started.map_err(|error| Error::of_io(name, &error))
+            };
+            let prepare = start("journal-prepare", |it| it.spares.keep_ready(it))?;
+            handle.behind.lock().push(prepare);
+            let seal = start("journal-seal", Shared::keep_maintaining)?;
+            handle.behind.lock().push(seal);
+            let commit = start("journal-commit", Shared::keep_committing)?;
+            *handle.committing.lock() = Some(commit);
+        }
+        Ok(Journal { handle: Arc::new(handle) })
     }
 
-    /// Makes a stream, or updates the one of that name; durable when it returns.
-    pub fn create_stream(&self, _: &Name, _: StreamSettings) -> Result<StreamId, Error> {
-        Err(Error::Closed)
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// Makes a stream; durable when it returns. If there is one of that name, it is updated.
+    pub fn create_stream(&self, name: &Name, settings: StreamSettings) -> Result<StreamId, Error> {
+        let shared = self.shared();
+        let max = limits::SHARDS_MAX;
+        if settings.shards == 0 || max < settings.shards {
+            return Err(Error::ShardsInvalid { wanted: settings.shards, max });
+        }
+        let mut manifest = shared.manifest.lock();
+        if let Some(stream) = self.stream(name) {
+            drop(manifest);
+            self.update_stream(stream, settings)?;
+            return Ok(stream);
+        }
+        let id = manifest.streams.len();
+        if limits::STREAMS_MAX <= id {
+            return Err(Error::StreamsFull { max: limits::STREAMS_MAX });
+        }
+        let of_range =
+            |(hash_start, hash_end)| ShardEntry { hash_start, hash_end, ..ShardEntry::default() };
+        let entry = StreamEntry {
+            id: u32::try_from(id).unwrap_or(u32::MAX),
+            name: name.clone(),
+            created_ms: shared.clock.now_ms(),
+            declared: settings.declared,
+            replay_ms: settings.replay.as_millis(),
+            replay_bytes: settings.replay_size.0,
+            shards: split_evenly(settings.shards).into_iter().map(of_range).collect(),
+            holds: Default::default(),
+        };
+        shared.change_manifest(&mut manifest, |next| next.streams.push(entry.clone()))?;
+        shared.streams.write().add(&entry);
+        Ok(StreamId(entry.id))
     }
 
     /// Changes how long records are kept; durable when it returns.
-    pub fn update_stream(&self, _: StreamId, _: StreamSettings) -> Result<(), Error> {
-        Err(Error::Closed)
+    pub fn update_stream(&self, stream: StreamId, settings: StreamSettings) -> Result<(), Error> {
+        let stream = self.shared().stream(stream)?;
+        let has = u32::try_from(stream.shards.len()).unwrap_or(u32::MAX);
+        if settings.shards != has {
+            let (name, wanted) = (stream.name.as_str().to_owned(), settings.shards);
+            return Err(Error::ShardsFixed { stream: name, has, wanted });
+        }
+        let StreamSettings { declared, replay, replay_size, .. } = settings;
+        let kept = Kept { declared, replay, replay_size };
+        self.change(
+            || {
+                let mut now = stream.kept.lock();
+                let before = *now;
+                *now = kept;
+                (before != kept).then_some(move |stream: &Stream| *stream.kept.lock() = before)
+            },
+            &stream,
+        )
     }
 
-    /// Returns what is known of every stream.
+    /// Makes a change of a stream durable; if that fails, what `change` returns undoes it. Without
+    /// something to undo there was no change.
+    fn change<Undo: FnOnce(&Stream)>(
+        &self,
+        change: impl FnOnce() -> Option<Undo>,
+        stream: &Stream,
+    ) -> Result<(), Error> {
+        let shared = self.shared();
+        let mut manifest = shared.manifest.lock();
+        let Some(undo) = change() else { return shared.check() };
+        let changed = shared.change_manifest(&mut manifest, |_| {});
+        if changed.is_err() {
+            undo(stream);
+        }
+        changed
+    }
+
+    /// Returns what is known of every stream, by id.
     pub fn streams(&self) -> Vec<StreamInfo> {
-        Vec::new()
+        let streams = self.shared().streams.read().by_id.clone();
+        streams.iter().map(|it| it.info()).collect()
     }
 
     /// Returns the id of the stream of that name.
-    pub fn stream(&self, _name: &str) -> Option<StreamId> {
-        None
+    pub fn stream(&self, name: &str) -> Option<StreamId> {
+        self.shared().streams.read().by_name.get(name).copied()
     }
 
     /// Returns what is known of one stream.
     pub fn stream_info(&self, stream: StreamId) -> Result<StreamInfo, Error> {
-        Err(Error::StreamMissing(stream))
+        Ok(self.shared().stream(stream)?.info())
     }
 
     /// Returns the shard whose range of the hash space holds `key`.
-    pub fn shard_of(&self, stream: StreamId, _: Key<'_>) -> Result<ShardId, Error> {
-        Err(Error::StreamMissing(stream))
+    pub fn shard_of(&self, stream: StreamId, key: Key<'_>) -> Result<ShardId, Error> {
+        let streams = self.shared().streams.read();
+        let stream = streams.get(stream)?;
+        // Hashing costs more than everything else a door does with a record.
+        Ok(if stream.shards.len() == 1 { ShardId(0) } else { stream.shard_of(hash_of(key)) })
     }
 
     /// Writes records down; returns when they are on disk. All of them are there, or none.
-    pub async fn append(&self, _: Append) -> Result<Appended, Error> {
-        std::future::ready(Err(Error::Closed)).await
+    ///
+    /// A future that is dropped leaves open whether they are; an idempotency key settles it.
+    pub async fn append(&self, append: Append) -> Result<Appended, Error> {
+        let reply = self.enqueue(append)?;
+        reply.await.unwrap_or(Err(Error::Closed))
     }
 
     /// As [`Journal::append`], for a thread that may block.
-    pub fn append_blocking(&self, _: Append) -> Result<Appended, Error> {
-        Err(Error::Closed)
+    pub fn append_blocking(&self, append: Append) -> Result<Appended, Error> {
+        let reply = self.enqueue(append)?;
+        reply.blocking_recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Starts several appends; with [`Threads::Caller`] they share one commit.
+    pub fn append_together(&self, appends: Vec<Append>) -> Vec<Result<Appended, Error>> {
+        let shared = self.shared();
+        let replies: Vec<_> = appends.into_iter().map(|it| shared.enqueue(it)).collect();
+        if shared.settings.threads == Threads::Caller {
+            while shared.commit_waiting() {}
+        }
+        let wait =
+            |reply: crate::commit::Reply| reply.blocking_recv().unwrap_or(Err(Error::Closed));
+        replies.into_iter().map(|reply| reply.and_then(wait)).collect()
+    }
+
+    fn enqueue(&self, append: Append) -> Result<crate::commit::Reply, Error> {
+        let shared = self.shared();
+        let reply = shared.enqueue(append)?;
+        if shared.settings.threads == Threads::Caller {
+            while shared.commit_waiting() {}
+        }
+        Ok(reply)
     }
 
     /// Reads committed records from `from` on: about `bytes_max`, at least one if there is one.
@@ -70,78 +203,196 @@ impl Journal {
     /// It may read the disk when the reader fell behind, and never waits for a commit.
     pub fn read(
         &self,
-        _: StreamId,
+        stream: StreamId,
         shard: ShardId,
         from: SequenceNumber,
-        _bytes_max: usize,
+        bytes_max: usize,
     ) -> Result<Frames, Error> {
-        Ok(Frames::empty(shard, from.0))
+        let shared = self.shared();
+        crate::read::read(shared, shared.stream(stream)?.as_ref(), shard, from.0, bytes_max)
     }
 
     /// Waits until one of these shards has a record at its number or after it.
-    pub async fn wait(&self, _: StreamId, _: &[(ShardId, SequenceNumber)]) -> Result<(), Error> {
-        std::future::ready(Err(Error::Closed)).await
+    pub async fn wait(
+        &self,
+        stream: StreamId,
+        past: &[(ShardId, SequenceNumber)],
+    ) -> Result<(), Error> {
+        let shared = self.shared();
+        let stream = shared.stream(stream)?;
+        let mut changed = stream.changed.subscribe();
+        let mut failure = shared.failure.subscribe();
+        loop {
+            changed.mark_unchanged();
+            failure.mark_unchanged();
+            shared.check()?;
+            if shared.is_stopping() {
+                return Err(Error::Closed);
+            }
+            for (shard, sequence) in past {
+                if sequence.0 < stream.shard(*shard)?.state.read().next {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                done = changed.changed() => drop(done),
+                done = failure.changed() => drop(done),
+            }
+        }
+    }
+
+    /// Returns a counter that changes with every commit to the stream, and can be waited for.
+    pub fn changes(&self, stream: StreamId) -> Result<tokio::sync::watch::Receiver<u64>, Error> {
+        Ok(self.shared().stream(stream)?.changed.subscribe())
     }
 
     /// Keeps retention from dropping what `reader` has not handed over; survives restarts.
     ///
-    /// A new hold stands at the first record of each shard. A hold that is dropped stays; only
-    /// [`Hold::release`] or [`Journal::release_hold`] gives it up.
-    pub fn hold(&self, _: StreamId, _reader: &str) -> Result<Hold, Error> {
-        Err(Error::Closed)
+    /// A new hold stands at the first record of each shard; one that was there stays where it is.
+    /// A `Hold` that is dropped holds on; only [`Hold::release`] or [`Journal::release_hold`] gives
+    /// it up.
+    pub fn hold(&self, stream: StreamId, reader: &str) -> Result<Hold, Error> {
+        let stream = self.shared().stream(stream)?;
+        let max = limits::NAME_BYTES_MAX;
+        if max < reader.len() {
+            return Err(Error::KeyTooLong { bytes: reader.len(), max });
+        }
+        self.change(
+            || {
+                let mut holds = stream.holds.lock();
+                if holds.contains_key(reader) {
+                    return None;
+                }
+                let first = stream.shards.iter().map(|shard| shard.state.read().first).collect();
+                holds.insert(reader.to_owned(), first);
+                Some(|stream: &Stream| {
+                    stream.holds.lock().remove(reader);
+                })
+            },
+            &stream,
+        )?;
+        Ok(Hold { journal: self.clone(), stream, reader: reader.to_owned() })
     }
 
     /// Gives up the hold of a reader that is gone for good.
-    pub fn release_hold(&self, _: StreamId, _reader: &str) -> Result<(), Error> {
-        Err(Error::Closed)
+    pub fn release_hold(&self, stream: StreamId, reader: &str) -> Result<(), Error> {
+        let stream = self.shared().stream(stream)?;
+        self.change(
+            || {
+                let held = stream.holds.lock().remove(reader)?;
+                Some(move |stream: &Stream| {
+                    stream.holds.lock().insert(reader.to_owned(), held);
+                })
+            },
+            &stream,
+        )
     }
 
     /// Returns the place of the first record that arrived at or after `arrived_ms`, or the next.
-    pub fn find_time(&self, _: StreamId, _: ShardId, _ms: u64) -> Result<SequenceNumber, Error> {
-        Err(Error::Closed)
+    pub fn find_time(
+        &self,
+        stream: StreamId,
+        shard: ShardId,
+        arrived_ms: u64,
+    ) -> Result<SequenceNumber, Error> {
+        let shared = self.shared();
+        let stream = shared.stream(stream)?;
+        crate::read::find_time(shared, &stream, stream.shard(shard)?, arrived_ms)
     }
 
     /// Seals, drops what has expired, recycles; the journal's own thread does it in production.
     pub fn maintain(&self) -> Result<(), Error> {
-        Err(Error::Closed)
+        self.shared().maintain()
     }
 
     /// Returns why the journal stopped for good, if it did.
     pub fn failure(&self) -> Option<Error> {
-        None
+        self.shared().refusal()
     }
 
     /// Waits until the journal has stopped for good: the program must end then.
     pub async fn failed(&self) -> Error {
-        std::future::ready(Error::Closed).await
+        let mut failure = self.shared().failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
+        failed.ok().and_then(|it| it.clone()).unwrap_or(Error::Closed)
     }
 
     /// Returns counters.
     pub fn stats(&self) -> Stats {
-        self.stats
+        self.shared().stats()
     }
 
-    /// Commits what waits, then stops; later calls answer [`Error::Closed`].
-    pub fn close(&self) {}
+    /// Commits what waits, then stops; later appends answer [`Error::Closed`], reads go on.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        let shared = &self.shared;
+        shared.queue.lock().is_closed = true;
+        shared.queue_changed.notify_all();
+        if let Some(committing) = self.committing.lock().take() {
+            // A panic of that thread was logged when it happened.
+            drop(committing.join());
+        }
+        if !shared.stopping.swap(true, Ordering::AcqRel) {
+            while shared.commit_waiting() {}
+            shared.mark();
+        }
+        shared.spares.stop();
+        shared.call_sealer();
+        for thread in self.behind.lock().drain(..) {
+            drop(thread.join());
+        }
+        for stream in &shared.streams.read().by_id {
+            stream.changed.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// Keeps records from `move_to`'s places on from being dropped.
 #[derive(Debug)]
 pub struct Hold {
-    stream: StreamId,
+    journal: Journal,
+    stream: Arc<Stream>,
+    reader: String,
 }
 
 impl Hold {
     /// Returns whose records it holds.
     pub fn stream(&self) -> StreamId {
-        self.stream
+        self.stream.id
+    }
+
+    /// Returns where it stands.
+    pub fn place(&self, shard: ShardId) -> SequenceNumber {
+        let holds = self.stream.holds.lock();
+        let held = holds.get(&self.reader).and_then(|it| it.get(shard.0 as usize));
+        SequenceNumber(held.copied().unwrap_or(0))
     }
 
     /// Lets go of what is before `sequence`; a hold never moves back.
-    pub fn move_to(&self, _: ShardId, _: SequenceNumber) {}
+    ///
+    /// The new place is remembered with the next change of the journal's manifest; after a crash an
+    /// older one holds a little more.
+    pub fn move_to(&self, shard: ShardId, sequence: SequenceNumber) {
+        let mut holds = self.stream.holds.lock();
+        let held = holds.get_mut(&self.reader).and_then(|it| it.get_mut(shard.0 as usize));
+        if let Some(held) = held {
+            *held = sequence.0.max(*held);
+        }
+    }
 
     /// Gives the hold up.
     pub fn release(self) -> Result<(), Error> {
-        Ok(())
+        self.journal.release_hold(self.stream.id, &self.reader)
     }
 }

@@ -4,12 +4,27 @@
 //! acknowledged is never lost, and what was not is all there or not at all.
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::indexing_slicing)]
 
+pub mod bench;
+mod commit;
 mod disk;
 mod error;
 mod format;
+mod hash;
 mod journal;
+mod keys;
+mod manifest;
+mod open;
+mod read;
 mod record;
+mod recover;
+mod seal;
+mod sealed;
+mod segment;
 mod settings;
+mod shared;
+pub mod simulate;
+mod spare;
+mod stream;
 
 pub use crate::disk::{Disk, DiskFile, RealDisk};
 pub use crate::error::Error;

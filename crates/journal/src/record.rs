@@ -9,7 +9,7 @@ use base::{Place, SequenceNumber, ShardId};
 use bytes::Bytes;
 
 use crate::Error;
-use crate::format::HEADER_BYTES;
+use crate::format::{ALIGNMENT, HEADER_BYTES};
 
 /// A frame is closed at this size: a reader's smallest unit, and no buffer grows much beyond it.
 const FRAME_BYTES_TARGET: usize = 1 << 20;
@@ -27,11 +27,24 @@ pub struct Records {
     bytes: u64,
 }
 
-/// The buffer of one frame: room for the header, then the payload.
+/// The buffer of one frame: room for the header, the payload, zeros up to the next frame.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) buffer: Vec<u8>,
     pub(crate) count: u32,
+    pub(crate) payload_length: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl Body {
+    fn new(mut buffer: Vec<u8>, count: u32) -> Body {
+        let payload = buffer.get(HEADER_BYTES..).unwrap_or_default();
+        let payload_crc = crc32c::crc32c(payload);
+        let payload_length = u32::try_from(payload.len()).expect("a frame is closed long before");
+        let padded = buffer.len().next_multiple_of(ALIGNMENT);
+        buffer.resize(padded, 0);
+        Body { buffer, count, payload_length, payload_crc }
+    }
 }
 
 impl Records {
@@ -95,7 +108,7 @@ impl Records {
 
     fn close_frame(&mut self) {
         let buffer = std::mem::take(&mut self.open);
-        self.full.push(Body { buffer, count: std::mem::take(&mut self.open_count) });
+        self.full.push(Body::new(buffer, std::mem::take(&mut self.open_count)));
     }
 
     pub(crate) fn into_bodies(mut self) -> Vec<Body> {

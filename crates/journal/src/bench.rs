@@ -1,0 +1,1 @@
+//! How fast the journal writes, beside a bare loop of write and sync on the same disk.
