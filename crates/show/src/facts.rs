@@ -94,6 +94,8 @@ pub struct Stream {
     pub last_arrived_ms: Option<u64>,
     /// Records received a second, by `show`.
     pub per_second: f64,
+    /// Records rejected a second, by `show`.
+    pub rejects_per_second: f64,
     /// Records received a second over the last minutes, oldest first, by `show`.
     pub history: Vec<f64>,
     /// `received - stored - dead - pending`, by `show`: anything but 0 is an alarm.
@@ -217,6 +219,8 @@ pub struct Edge {
     pub rows: u64,
     /// How far behind the reader is.
     pub lag_ms: u64,
+    /// Rows the reader could not take: they are in its dead letters.
+    pub rejects: u64,
     /// Rows a second, by `show`.
     pub per_second: f64,
 }
@@ -419,6 +423,8 @@ pub enum NodeKind {
     Door,
     /// A stream.
     Stream,
+    /// The dead letters of a stream.
+    Dead,
     /// A lookup.
     Lookup,
     /// A table.

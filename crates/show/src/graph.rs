@@ -22,15 +22,22 @@ pub(crate) fn of(facts: &Facts) -> Graph {
     for edge in &facts.edges {
         figures.insert((&edge.from, &edge.to), edge);
     }
-    let mut door_edges = Vec::new();
+    let mut ours = Vec::new();
     for stream in &facts.streams {
         for door in &stream.doors {
             let id = format!("door:{}:{}", stream.name, door.kind);
             graph.add(&id, &door.kind, NodeKind::Door);
             let edge = Edge { from: id, to: stream.name.clone(), ..Edge::default() };
-            door_edges.push(Edge { rows: door.records, per_second: door.per_second, ..edge });
+            ours.push(Edge { rows: door.records, per_second: door.per_second, ..edge });
         }
         graph.add(&stream.name, &stream.name, NodeKind::Stream);
+        if !stream.rejects.is_empty() || 0 < stream.dead {
+            let id = format!("{}__dead", stream.name);
+            graph.add(&id, &id, NodeKind::Dead);
+            let edge = Edge { from: stream.name.clone(), to: id, ..Edge::default() };
+            let rows = stream.rejects.iter().map(|it| it.count).sum();
+            ours.push(Edge { rows, per_second: stream.rejects_per_second, ..edge });
+        }
     }
     for table in &facts.tables {
         let is_lookup = table.kind == TableKind::Lookup;
@@ -55,12 +62,16 @@ pub(crate) fn of(facts: &Facts) -> Graph {
         Some(edge) => (*edge).clone(),
         None => Edge { from, to, ..Edge::default() },
     });
-    graph.edges = door_edges.into_iter().chain(edges).collect();
+    graph.edges = ours.into_iter().chain(edges).collect();
     graph
 }
 
 impl Graph {
     fn add(&mut self, id: &str, name: &str, kind: NodeKind) {
+        // All names of a project share one namespace; a second one would only confuse the drawing.
+        if self.nodes.iter().any(|it| it.id == id) {
+            return;
+        }
         self.nodes.push(Node { id: id.to_owned(), name: name.to_owned(), kind });
     }
 }

@@ -41,3 +41,14 @@ pub use crate::facts::{
 pub use crate::guard::Hosts;
 pub use crate::pipeline::{Pipeline, Replay, Replayed};
 pub use crate::routes::{Settings, Show};
+
+#[cfg(test)]
+extern crate self as show;
+
+/// A pipeline without an engine, shared with the example `console`.
+#[cfg(test)]
+#[path = "../examples/console/shop.rs"]
+mod shop;
+#[cfg(test)]
+#[path = "../examples/console/tables.rs"]
+mod tables;

@@ -27,8 +27,15 @@ impl Rates {
             }
             let id = format!("stream {}", stream.name);
             stream.per_second = self.rate(&id, now_ms, stream.received);
+            let rejected = stream.rejects.iter().map(|it| it.count).sum();
+            let rejects = format!("rejects {}", stream.name);
+            stream.rejects_per_second = self.rate(&rejects, now_ms, rejected);
+            // One total alone is no rate yet: a line that begins at 0 would tell a lie.
+            let is_known = self.seen.get(&id).is_some_and(|it| 1 < it.len());
             let history = self.history.entry(id).or_default();
-            history.push_back(stream.per_second);
+            if is_known {
+                history.push_back(stream.per_second);
+            }
             while limits::RATE_HISTORY_MAX < history.len() {
                 history.pop_front();
             }
@@ -49,6 +56,7 @@ impl Rates {
             }
             let id = format!("stream {}", stream.name);
             stream.per_second = last(&id);
+            stream.rejects_per_second = last(&format!("rejects {}", stream.name));
             stream.history =
                 self.history.get(&id).map(|it| it.iter().copied().collect()).unwrap_or_default();
         }
