@@ -132,6 +132,21 @@ pub const DEAD_LISTED_MAX: usize = 200;
 /// Connections that speak PostgreSQL at a time.
 pub const POSTGRES_CONNECTIONS_MAX: usize = 256;
 
+/// One message of a PostgreSQL client that has logged in: statements and parameters are small.
+pub const POSTGRES_MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// One message of a PostgreSQL client that has not logged in yet.
+pub const POSTGRES_LOGIN_BYTES_MAX: usize = 10_000;
+
+/// How long a PostgreSQL client may take to log in.
+pub const POSTGRES_LOGIN_MAX: Duration = Duration::from_secs(20);
+
+/// How long a connection may be silent; dead ones would use up the connections.
+pub const POSTGRES_IDLE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
+
+/// Prepared statements and cursors of one PostgreSQL connection, each.
+pub const POSTGRES_STATEMENTS_MAX: usize = 1_024;
+
 /// Notices waiting to be delivered to one `notify` target.
 pub const NOTICES_MAX: usize = 10_000;
 

@@ -174,7 +174,7 @@ impl Moment<'_> {
 }
 
 /// The statement took longer than statements may.
-fn out_of_time() -> SqlError {
+pub(crate) fn out_of_time() -> SqlError {
     SqlError::invalid("57014", "the statement was cancelled: it took too long").with_help(
         "ask about less time or fewer rows, or make a table of it that is kept up to date",
     )

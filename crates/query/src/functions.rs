@@ -7,11 +7,12 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
+pub mod to_char;
 pub mod tumble;
 
 /// Our functions, in the order of the reference.
 pub fn all() -> Vec<ScalarUDF> {
-    vec![ScalarUDF::from(tumble::Tumble::new())]
+    vec![ScalarUDF::from(tumble::Tumble::new()), ScalarUDF::from(to_char::ToChar::new())]
 }
 
 /// Adds our functions, and those that read JSON text (`->`, `->>`, `json_get` and its family).

@@ -18,12 +18,18 @@ pub mod functions;
 pub mod catalog;
 mod hidden;
 
+pub mod check;
 pub mod engine;
 mod statement;
+
+pub mod postgres;
 
 pub mod error;
 mod position;
 mod words;
+
+#[cfg(test)]
+mod sample;
 
 pub use crate::catalog::{Catalog, Snapshot};
 pub use crate::context::{ContextSettings, context};

@@ -34,22 +34,48 @@ fn bytes(sql: &str, start: (u64, u64), end: (u64, u64)) -> Range<usize> {
     start..closed(sql, start, end)
 }
 
-/// Moves the end behind the parentheses that were opened in the range: the span of a call ends
-/// with its last argument.
+/// Moves the end behind the parentheses that were opened in the range, or that follow a name at its
+/// end: the span of a call ends with the last argument that has a place of its own.
 fn closed(sql: &str, start: usize, end: usize) -> usize {
-    let inside = sql.get(start..end).unwrap_or_default();
-    let mut open = inside.matches('(').count().saturating_sub(inside.matches(')').count());
     let mut end = end;
-    while 0 < open {
+    loop {
+        let inside = sql.get(start..end).unwrap_or_default();
         let rest = sql.get(end..).unwrap_or_default();
         let trimmed = rest.trim_start();
-        if !trimmed.starts_with(')') {
-            break;
+        let next = end + rest.len() - trimmed.len();
+        let open = inside.matches('(').count();
+        let ends_with_name = inside.ends_with(|it: char| it.is_alphanumeric() || it == '_');
+        if inside.matches(')').count() < open {
+            match to_closing(trimmed) {
+                Some(length) => end = next + length,
+                None => return end,
+            }
+        } else if rest.starts_with('(') && ends_with_name {
+            match rest.get(1..).and_then(to_closing) {
+                Some(length) => end += 1 + length,
+                None => return end,
+            }
+        } else {
+            return end;
         }
-        end += rest.len() - trimmed.len() + 1;
-        open -= 1;
     }
-    end
+}
+
+/// Returns how far it is behind the parenthesis that closes what is open at the start.
+fn to_closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut is_quoted = false;
+    for (index, letter) in text.char_indices() {
+        match letter {
+            '\'' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            '(' => depth += 1,
+            ')' if depth == 0 => return Some(index + 1),
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Returns the name in the list that was most likely meant, if one is close.

@@ -11,6 +11,12 @@ use sqlparser::parser::ParserError;
 use crate::error::SqlError;
 use crate::position;
 
+/// What PostgreSQL calls two columns of one name.
+pub(crate) const DUPLICATE: &str = "42701";
+
+/// What PostgreSQL calls a name that could mean two columns.
+pub(crate) const AMBIGUOUS: &str = "42702";
+
 /// Columns listed in a help; more would hide the message.
 const COLUMNS_LISTED_MAX: usize = 12;
 
@@ -127,9 +133,35 @@ fn schema(error: &SchemaError) -> SqlError {
 }
 
 pub(crate) fn two_of_a_name(name: &str) -> SqlError {
-    SqlError::invalid("42701", format!("two columns are named `{name}`"))
+    SqlError::invalid(DUPLICATE, format!("two columns are named `{name}`"))
         .with_help("give one of them another name with AS")
 }
+
+/// Returns the first name in backticks.
+pub(crate) fn quoted(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// Returns what an error is about, so that two can be told apart: a call is the same call whatever
+/// stands between its parentheses.
+pub(crate) fn subject(error: &SqlError) -> &str {
+    match error.message.split_once(NOT_TAKEN) {
+        Some((call, _)) => call,
+        None => &error.message,
+    }
+}
+
+/// Returns the operator that an error is about.
+pub(crate) fn operator(error: &SqlError) -> Option<&str> {
+    let name = quoted(&error.message)?;
+    (error.message.contains(NOT_TAKEN) && OPERATORS.contains(&name)).then_some(name)
+}
+
+/// Stands between a function or operator and what it was given.
+const NOT_TAKEN: &str = "` does not take ";
+
+const OPERATORS: &[&str] =
+    &["<=", ">=", "!=", "=", "<", ">", "+", "-", "*", "/", "%", "AND", "OR", "||", "LIKE"];
 
 fn plain_name(field: &Column) -> String {
     match &field.relation {
@@ -166,17 +198,25 @@ fn plan(sql: &str, message: &str) -> SqlError {
     if let Some(name) = between(&text, "invalid function '", "'") {
         let error = SqlError::invalid("42883", format!("function `{name}` not found"));
         return match between(&text, "Did you mean '", "'") {
-            Some(nearest) => error.with_help(format!("did you mean `{nearest}`?")),
-            None => error,
+            Some(nearest) if position::nearest(name, [nearest]).is_some() => {
+                error.with_help(format!("did you mean `{nearest}`?"))
+            }
+            _ => error,
         };
+    }
+    if text.contains("non-boolean predicate") {
+        let kind = text.rsplit(" returning ").next().map(types).unwrap_or_default();
+        return SqlError::invalid("42804", format!("a condition is true or false; this is {kind}"))
+            .with_help("compare it with something, for example `quantity > 0`");
+    }
+    if let Some((message, _)) = text.split_once(" cannot be nested") {
+        return SqlError::invalid("42803", format!("{message} cannot be nested"))
+            .with_help("make the inner one in a subquery or a table of its own");
     }
     if let Some((left, operator, right)) = operands(&text) {
         let (left, right) = (types(left), types(right));
-        return SqlError::invalid(
-            "42804",
-            format!("`{operator}` does not take {left} and {right}"),
-        )
-        .with_help(format!("convert one side, for example `CAST(… AS {left})`"));
+        return SqlError::invalid("42804", format!("`{operator}{NOT_TAKEN}{left} and {right}"))
+            .with_help(format!("convert one side, for example `CAST(… AS {left})`"));
     }
     if text.contains("must appear in the GROUP BY clause") {
         let column = between(&text, "column \"", "\"").unwrap_or("it");
@@ -230,40 +270,40 @@ fn operands(text: &str) -> Option<(&str, &str, &str)> {
     if let Some((left, right)) = inside.split_once(" and ") {
         return Some((left, "LIKE", right));
     }
-    ["<=", ">=", "!=", "=", "<", ">", "+", "-", "*", "/", "%", "AND", "OR", "||"]
-        .into_iter()
-        .find_map(|it| inside.split_once(&format!(" {it} ")).map(|(left, right)| (left, it, right)))
+    OPERATORS.iter().find_map(|it| {
+        inside.split_once(&format!(" {it} ")).map(|(left, right)| (left, *it, right))
+    })
 }
 
 /// Reads what the engine says about the arguments of a function.
 fn arguments(text: &str) -> Option<SqlError> {
-    let call =
-        between(text, "no function matches the given name and argument types '", "'").map(types);
-    let name = between(text, "for function '", "'")
-        .or_else(|| between(text, "function '", "'"))
-        .or_else(|| between(text, "call to '", "'"))
-        .or_else(|| between(text, "arguments for '", "'"));
-    match (call, name) {
-        (Some(call), _) => {
-            let (name, given) = call.split_once('(')?;
-            let given = given.trim_end_matches(')');
-            let given = if given.is_empty() { "no arguments".to_owned() } else { given.to_owned() };
-            Some(
-                SqlError::invalid("42883", format!("`{name}` does not take {given}"))
-                    .with_help("convert the argument with CAST, or use another function"),
-            )
-        }
-        (None, Some(name))
-            if text.contains("coerc") || text.contains("expects") || text.contains("argument") =>
-        {
-            let detail = types(text.lines().next().unwrap_or(text));
-            Some(SqlError::invalid(
-                "42883",
-                format!("`{name}` does not take these arguments: {detail}"),
-            ))
-        }
-        _ => None,
+    const COERCION: &str = "user-defined coercion failed with: ";
+    const NO_MATCH: &str = "o function matches the given name and argument types '";
+    if let Some((_, own)) = text.split_once(COERCION) {
+        let own = own.split(". No function matches").next().unwrap_or(own);
+        return Some(SqlError::invalid("42883", types(&plain(own))));
     }
+    if let Some((name, kind)) = between(text, "[return_type] ", "\n")
+        .or_else(|| text.split_once("[return_type] ").map(|it| it.1))
+        .and_then(|it| it.split_once(" not supported for "))
+    {
+        return Some(not_taken(&name.to_lowercase(), &types(kind)));
+    }
+    let (_, call) = text.split_once(NO_MATCH)?;
+    let call = types(call.split("'.").next().unwrap_or(call));
+    let (name, given) = call.split_once('(')?;
+    let given = given.strip_suffix(')').unwrap_or(given);
+    let given = if given.is_empty() { "no arguments" } else { given };
+    let error = not_taken(name, given);
+    match between(text, " expects ", " arguments but received ") {
+        Some(count) => Some(error.with_help(format!("it takes {count}"))),
+        None => Some(error),
+    }
+}
+
+fn not_taken(name: &str, given: &str) -> SqlError {
+    SqlError::invalid("42883", format!("`{name}{NOT_TAKEN}{given}"))
+        .with_help("convert the argument with CAST, or use another function")
 }
 
 fn arrow(error: &ArrowError) -> SqlError {

@@ -261,3 +261,6 @@ fn size_ns(size: &ScalarValue) -> Result<i64> {
         None => plan_err!("a window of more than 292 years is too long; {USAGE}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
