@@ -223,3 +223,6 @@ pub const NOTICE_TRIED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How much of a webhook's refusal is read and shown.
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 1 << 10;
+
+/// Brackets in brackets of one SELECT; the parser follows each with several calls of its own.
+pub const SQL_DEPTH_MAX: usize = 100;

@@ -1,7 +1,5 @@
 //! One TOML text as a tree whose places count from the start of all files.
 
-use std::borrow::Cow;
-
 use base::limits;
 use serde_spanned::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -29,7 +27,8 @@ pub(crate) fn parse<'i>(
     for error in errors {
         let range = error.span().unwrap_or(0..0);
         let spot = sources.spot(&(start + range.start..start + range.end));
-        let (message, help) = in_our_words(error.message());
+        let written = text.get(range.start..).unwrap_or_default();
+        let (message, help) = in_our_words(error.message(), written);
         faults.push(spot.fault(message, help));
     }
     shift_table(table.into_inner(), start)
@@ -84,7 +83,14 @@ fn string_end(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Rewrites what the TOML parser says in the manner of our own messages.
-fn in_our_words(message: &str) -> (String, Option<String>) {
+fn in_our_words(message: &str, written: &str) -> (String, Option<String>) {
+    let word: String =
+        written.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
+    let is_value = message.starts_with("invalid") || message.starts_with("string values");
+    if is_value && word.starts_with(char::is_alphabetic) {
+        let help = format!("put it in quotes: `\"{word}\"`");
+        return (format!("the string `{word}` has no quotes"), Some(help));
+    }
     let mut parts = message.splitn(2, ", expected ");
     let what = parts.next().unwrap_or(message).trim();
     let help = parts.next().map(|it| format!("expected {it}"));
@@ -92,10 +98,6 @@ fn in_our_words(message: &str) -> (String, Option<String>) {
         "duplicate key" => (
             "this key is given twice".to_owned(),
             Some("keep one; a section may be opened only once in a file".to_owned()),
-        ),
-        "string values must be quoted" => (
-            "a string without quotes".to_owned(),
-            Some("put it in double quotes: `key = \"value\"`".to_owned()),
         ),
         _ => (what.to_owned(), help),
     }
@@ -128,28 +130,21 @@ pub(crate) fn shift(value: Value<'_>, by: usize) -> Value<'_> {
     Spanned::new(span.start + by..span.end + by, inner)
 }
 
-/// Lays `over` on `below`: tables merge key by key, everything else is replaced.
+/// Lays `over` on `below`: tables merge key by key, everything else is replaced. A key that was
+/// there keeps its place, so that columns keep their order.
 pub(crate) fn overlay<'i>(below: &mut DeTable<'i>, over: DeTable<'i>) {
     for (key, value) in over {
-        let name: &Cow<'i, str> = key.get_ref();
-        match (below.get_mut(name.as_ref()).map(Spanned::get_mut), value.into_parts()) {
-            (Some(DeValue::Table(old)), (DeValue::Table(new), _)) => overlay(old, new),
-            (_, (new, span)) => {
-                below.remove(name.as_ref());
-                below.insert(key, Spanned::new(span, new));
-            }
+        let Some(old) = below.get_mut(key.get_ref().as_ref()) else {
+            below.insert(key, value);
+            continue;
+        };
+        let span = value.span();
+        match (old.get_mut(), value.into_inner()) {
+            (DeValue::Table(old), DeValue::Table(new)) => overlay(old, new),
+            (_, new) => *old = Spanned::new(span, new),
         }
     }
 }
 
-/// Takes a value apart.
-trait IntoParts<T> {
-    fn into_parts(self) -> (T, std::ops::Range<usize>);
-}
-
-impl<T> IntoParts<T> for Spanned<T> {
-    fn into_parts(self) -> (T, std::ops::Range<usize>) {
-        let span = self.span();
-        (self.into_inner(), span)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -82,13 +82,10 @@ impl Faults {
     /// what to do; with colours and drawn lines, or plain.
     pub fn render(&self, color: bool) -> String {
         let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
-        let handler = GraphicalReportHandler::new_themed(theme)
-            .with_width(100)
-            .with_links(false)
-            .with_context_lines(0);
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
         let mut text = String::new();
         for fault in &self.all {
-            if handler.render_report(&mut text, fault).is_err() {
+            if handler.render_report(&mut text, &Shown(fault)).is_err() {
                 text.push_str(&fault.to_string());
             }
             text.push('\n');
@@ -97,25 +94,38 @@ impl Faults {
     }
 }
 
-impl Diagnostic for Fault {
+/// A fault whose place and advice are drawn, not told.
+#[derive(Debug)]
+struct Shown<'a>(&'a Fault);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
     fn severity(&self) -> Option<miette::Severity> {
-        Some(match self.severity {
+        Some(match self.0.severity {
             Severity::Error => miette::Severity::Error,
             Severity::Warning => miette::Severity::Warning,
         })
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|it| Box::new(it) as Box<dyn fmt::Display>)
+        self.0.help.as_ref().map(|it| Box::new(it) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(self.spot.file.as_ref())
+        Some(self.0.spot.file.as_ref())
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let main = LabeledSpan::new_primary_with_span(None, self.spot.range.clone());
-        let same_file = self.beside.iter().filter(|(spot, _)| spot.file == self.spot.file);
+        let fault = self.0;
+        let main = LabeledSpan::new_primary_with_span(None, fault.spot.range.clone());
+        let same_file = fault.beside.iter().filter(|(spot, _)| spot.file == fault.spot.file);
         let beside = same_file.map(|(spot, label)| {
             LabeledSpan::new_with_span(Some(label.clone()), spot.range.clone())
         });
@@ -124,20 +134,30 @@ impl Diagnostic for Fault {
 }
 
 impl SourceCode for SourceFile {
+    /// Returns the whole lines of `span`, whatever lines around it are asked for. Without lines
+    /// around, what is asked for is where the span begins.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
         before: usize,
-        after: usize,
+        _after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let contents = self.text.read_span(span, before, after)?;
+        let length = self.text.len();
+        let start = self.text.floor_char_boundary(span.offset().min(length));
+        let end = self.text.ceil_char_boundary((span.offset() + span.len()).clamp(start, length));
+        let (above, rest) = self.text.split_at(start);
+        let line_start = above.rfind('\n').map_or(0, |it| it + 1);
+        let (_, below) = rest.split_at(end - start);
+        let line_end = below.find('\n').map_or(length, |it| end + it);
+        let lines = self.text.get(line_start..line_end).unwrap_or_default();
+        let column = above.get(line_start..).unwrap_or_default().chars().count();
         Ok(Box::new(MietteSpanContents::new_named(
             self.path.clone(),
-            contents.data(),
-            *contents.span(),
-            contents.line(),
-            contents.column(),
-            contents.line_count(),
+            lines.as_bytes(),
+            (line_start, lines.len()).into(),
+            above.matches('\n').count(),
+            if before == 0 { column } else { 0 },
+            lines.matches('\n').count() + 1,
         )))
     }
 }

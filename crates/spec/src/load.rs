@@ -78,8 +78,12 @@ fn assemble(
 ) -> Result<Project, Faults> {
     let mut sources = Sources::default();
     let mut roles = Vec::new();
-    for file in files {
-        if let Some(role) = files::role(&file.path, env) {
+    let role = |file: &SourceFile| files::role(&file.path, env);
+    // Overlays come last, so that what they add comes after what is there.
+    let (over, below): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|it| role(it) == Some(Role::Overlay));
+    for file in below.into_iter().chain(over) {
+        if let Some(role) = role(&file) {
             let path = file.path.clone();
             roles.push((role, path, sources.add(file)));
         }
@@ -94,11 +98,21 @@ fn assemble(
     let sql_files = read_sql_files(&mut ctx, &sources, &roles);
     ctx.is_whole = ctx.faults.is_empty();
 
-    let mut reader =
-        Reader { project: Project::default(), links: Links::default(), project_at: None };
+    let mut reader = Reader {
+        found: Vec::new(),
+        project: Project::default(),
+        links: Links::default(),
+        project_at: None,
+    };
     reader.project.env = env.map(str::to_owned);
     for (section, value) in trees.into_iter().flatten() {
         reader.section(&mut ctx, &section, value);
+    }
+    // The first in the files keeps a name that is given twice.
+    let mut found = std::mem::take(&mut reader.found);
+    found.sort_by_key(|(_, declared, _)| declared.range.start);
+    for (section, declared, value) in found {
+        reader.named(&mut ctx, &section, declared, value);
     }
     for (declared, settings, sql) in sql_files {
         reader.table(&mut ctx, declared, settings, Some(sql));
@@ -258,7 +272,9 @@ fn comment_end(inside: &str) -> Option<usize> {
 }
 
 /// The project as far as it is read.
-struct Reader {
+struct Reader<'i> {
+    /// The sections with names, not yet read.
+    found: Vec<(String, Declared, Value<'i>)>,
     project: Project,
     links: Links,
     project_at: Option<crate::source::Spot>,
@@ -268,12 +284,12 @@ const NAMED: &[&str] = &["stream", "lookup", "table", "alert", "notify", "dashbo
 /// Words of the language that this version cannot act on.
 const LATER: &[&str] = &["bucket", "report", "model", "function"];
 
-impl Reader {
+impl<'i> Reader<'i> {
     fn section(
         &mut self,
         ctx: &mut LoadCtx<'_>,
         key: &Spanned<std::borrow::Cow<'_, str>>,
-        value: Value<'_>,
+        value: Value<'i>,
     ) {
         let section = key.get_ref().as_ref();
         let range = key.span();
@@ -301,8 +317,6 @@ impl Reader {
         let DeValue::Table(named) = value.into_inner() else {
             return ctx.fault(&at, format!("`{section}` needs a name"), Some(help));
         };
-        let mut named: Vec<_> = named.into_iter().collect();
-        named.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in named {
             let range = name.span();
             if !matches!(value.get_ref(), DeValue::Table(_)) {
@@ -315,7 +329,7 @@ impl Reader {
                 Err((message, help)) => ctx.fault(&range, message, Some(help)),
                 Ok(name) => {
                     let declared = Declared { name, spot: ctx.spot(&range), range };
-                    self.named(ctx, section, declared, value);
+                    self.found.push((section.to_owned(), declared, value));
                 }
             }
         }
@@ -404,4 +418,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -62,24 +62,8 @@ impl FromWords for Span {
     }
 }
 
-const DURATION_UNITS: &[&str] = &[
-    "millisecond",
-    "milliseconds",
-    "second",
-    "seconds",
-    "minute",
-    "minutes",
-    "hour",
-    "hours",
-    "day",
-    "days",
-    "week",
-    "weeks",
-    "month",
-    "months",
-    "year",
-    "years",
-];
+const DURATION_UNITS: &[&str] =
+    &["milliseconds", "seconds", "minutes", "hours", "days", "weeks", "months", "years"];
 
 impl FromWords for ByteSize {
     const WHAT: &'static str = "a size such as \"2 GB\"";
@@ -94,7 +78,9 @@ fn corrected_unit(text: &str, units: &[&str]) -> Option<String> {
     let unit_at = text.find(|it: char| it.is_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);
     let nearest = nearest(unit.trim(), units.iter().copied())?;
-    Some(format!("{} {nearest}", number.trim()))
+    let number = number.trim();
+    let nearest = if number == "1" { nearest.trim_end_matches('s') } else { nearest };
+    Some(format!("{number} {nearest}"))
 }
 
 /// A string that was read as a `T`.

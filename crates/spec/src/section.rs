@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use base::limits;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -18,6 +19,7 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
     sources: &Sources,
     faults: &mut Faults,
 ) -> T {
+    let mut found = 0;
     loop {
         let error = match T::deserialize(ValueDeserializer::from(value.clone())) {
             Ok(read) => return read,
@@ -25,14 +27,22 @@ pub(crate) fn read<T: DeserializeOwned + Default>(
         };
         let range = error.span().unwrap_or_else(|| value.span());
         let DeValue::Table(table) = value.get_mut() else {
-            faults.push(fault(error.message(), &range, None, sources));
+            add(faults, fault(error.message(), &range, None, sources));
             return T::default();
         };
         let struck = strike_out(table, &range);
-        faults.push(fault(error.message(), &range, struck.as_deref(), sources));
-        if struck.is_none() {
+        add(faults, fault(error.message(), &range, struck.as_deref(), sources));
+        found += 1;
+        if struck.is_none() || limits::SECTION_FAULTS_MAX <= found {
             return T::default();
         }
+    }
+}
+
+/// Adds a fault, unless one is known there: the value is wrong because its syntax is.
+fn add(faults: &mut Faults, fault: Fault) {
+    if faults.iter().all(|it| it.spot() != fault.spot()) {
+        faults.push(fault);
     }
 }
 

@@ -195,9 +195,11 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         _ => None,
     };
     let from = door::read(ctx, from, &declared);
+    let before = ctx.faults.len();
     let options: StreamOptions = ctx.read(value);
+    let is_sound = ctx.faults.len() == before;
     let columns = read_columns(ctx, options.columns);
-    if columns.is_empty() {
+    if columns.is_empty() && is_sound {
         let help = format!("add `[stream.{}.columns]` with `NAME = \"TYPE\"`", declared.name);
         ctx.missing(&declared.spot, format!("`{}` has no columns", declared.name), help);
     }
@@ -294,7 +296,8 @@ fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<Said<String>>) -> Vec<Che
             Ok(reads) => {
                 for read in reads {
                     let help = "a check of a stream sees one row; compare in a table instead";
-                    ctx.faults.push(read.spot.fault("a check cannot read", Some(help.to_owned())));
+                    let message = format!("a check cannot read `{}`", read.name);
+                    ctx.faults.push(read.spot.fault(message, Some(help.to_owned())));
                 }
             }
             Err(fault) => ctx.faults.push(*fault),

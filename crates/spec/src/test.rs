@@ -109,7 +109,12 @@ impl Line {
             spot.range.start += self.text.floor_char_boundary(at);
         }
         let why = error.to_string();
-        let why = why.split(" at line ").next().unwrap_or_default().to_owned();
+        let why = why.split(" at line ").next().unwrap_or_default();
+        let why = match why.strip_prefix("invalid type: ").and_then(|it| it.split_once(", ")) {
+            Some(("sequence", _)) => "it is a list".to_owned(),
+            Some((found, _)) => format!("it is {found}"),
+            None => why.replace("expected ident", "expected value"),
+        };
         Some((spot, why))
     }
 }

@@ -134,11 +134,7 @@ fn orders([received, stored, dead, pending]: [u64; 4], now_ms: u64) -> Stream {
         ),
         doors: vec![
             Door { kind: "http".to_owned(), records: received / 4, per_second: 0.0 },
-            Door {
-                kind: "kinesis".to_owned(),
-                records: received - received / 4,
-                per_second: 0.0,
-            },
+            Door { kind: "kinesis".to_owned(), records: received - received / 4, per_second: 0.0 },
         ],
         columns: columns(&[
             ("order_id", "text not null"),
@@ -324,9 +320,8 @@ fn alerts(now_ms: u64) -> Vec<Alert> {
             ("usual".to_owned(), json!(5_102.2)),
         ]),
     };
-    let spike = |region: &str| {
-        format!("Sales spike in {region}: 18240.50 in one minute, usually 5102.20")
-    };
+    let spike =
+        |region: &str| format!("Sales spike in {region}: 18240.50 in one minute, usually 5102.20");
     vec![
         Alert {
             name: "sales_spike".to_owned(),
@@ -388,13 +383,11 @@ fn chart(title: &str, kind: ChartKind, from: &str, x: Option<&str>, y: &[&str]) 
 }
 
 fn sales() -> Dashboard {
-    let by_region = |it: Chart| Chart {
-        by: Some("region".to_owned()),
-        last_ms: Some(7_200_000),
-        ..it
-    };
+    let by_region =
+        |it: Chart| Chart { by: Some("region".to_owned()), last_ms: Some(7_200_000), ..it };
     let minute = Some("minute");
-    let line = chart("Revenue per minute", ChartKind::Line, "sales_by_minute", minute, &["revenue"]);
+    let line =
+        chart("Revenue per minute", ChartKind::Line, "sales_by_minute", minute, &["revenue"]);
     let area = chart("Orders per minute", ChartKind::Area, "sales_by_minute", minute, &["orders"]);
     let product = Some("product_name");
     vec![
@@ -421,7 +414,8 @@ fn sales() -> Dashboard {
 
 fn products() -> Dashboard {
     let product = Some("product_name");
-    let bars = chart("Popular products", ChartKind::Bar, "popular_products", product, &["quantity"]);
+    let bars =
+        chart("Popular products", ChartKind::Bar, "popular_products", product, &["quantity"]);
     let broken = chart("Returns by reason", ChartKind::Bar, "return_reasons", product, &["count"]);
     Dashboard {
         name: "bestsellers".to_owned(),

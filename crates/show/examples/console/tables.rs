@@ -121,10 +121,26 @@ fn dead(sql: &str, now_us: i64) -> RecordBatch {
     if sql.contains("GROUP BY") {
         return batch(vec![
             ("kind", texts(["check", "check", "decode", "check"])),
-            ("check", opt_texts(&[Some("total_is_right"), Some("price_is_positive"), None, Some("total_is_right")])),
+            (
+                "check",
+                opt_texts(&[
+                    Some("total_is_right"),
+                    Some("price_is_positive"),
+                    None,
+                    Some("total_is_right"),
+                ]),
+            ),
             ("state", texts(["dead", "dead", "dead", "replayed"])),
             ("count", ints([81_204, 40_602, 13_534, 600])),
-            ("newest", times([now_us - 400_000, now_us - 900_000, now_us - 7_000_000, now_us - 60_000_000])),
+            (
+                "newest",
+                times([
+                    now_us - 400_000,
+                    now_us - 900_000,
+                    now_us - 7_000_000,
+                    now_us - 60_000_000,
+                ]),
+            ),
         ]);
     }
     let good = r#"{"order_id":"o77","ts":"2026-01-05T10:00:10Z","customer_id":"c9","product_id":"p4","region":"fr","quantity":2,"unit_price":19.99,"total":19.99}"#;
@@ -138,10 +154,22 @@ fn dead(sql: &str, now_us: i64) -> RecordBatch {
     let mut messages = Vec::new();
     for index in 0..count {
         let (record, kind, names, message): (&[u8], _, &[&str], _) = match index % 5 {
-            0 | 1 | 3 => (good.as_bytes(), "check", &["total_is_right"], "`total_is_right` is not true: abs(total - unit_price * quantity) < 0.01"),
-            2 => (bad.as_bytes(), "check", &["price_is_positive", "total_is_right"], "`price_is_positive` is not true: unit_price > 0 AND quantity > 0"),
+            0 | 1 | 3 => (
+                good.as_bytes(),
+                "check",
+                &["total_is_right"],
+                "`total_is_right` is not true: abs(total - unit_price * quantity) < 0.01",
+            ),
+            2 => (
+                bad.as_bytes(),
+                "check",
+                &["price_is_positive", "total_is_right"],
+                "`price_is_positive` is not true: unit_price > 0 AND quantity > 0",
+            ),
             _ if index == 9 => (&[0xff, 0xfe, 0x00, 0x41], "decode", &[], "not UTF-8 at byte 0"),
-            _ => (broken.as_bytes(), "decode", &[], "not JSON: the object is not closed at byte 36"),
+            _ => {
+                (broken.as_bytes(), "decode", &[], "not JSON: the object is not closed at byte 36")
+            }
         };
         bytes.push(record.to_vec());
         kinds.push(kind);

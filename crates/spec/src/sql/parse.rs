@@ -119,7 +119,35 @@ fn tokenize(sql: &SqlText) -> Result<Vec<TokenWithSpan>, Box<Fault>> {
         let help = "split it into several tables, or put the long list into a lookup".to_owned();
         return Err(Box::new(sql.fault(0..0, message, Some(help))));
     }
+    if let Some(deep) = too_deep(&tokens) {
+        let help = "give the inner parts names with `WITH`, or make tables of them".to_owned();
+        let range = bytes(sql, deep);
+        return Err(Box::new(sql.fault(range, "this is nested too deeply", Some(help))));
+    }
     Ok(tokens)
+}
+
+/// Returns the first token that opens more levels than a person writes; the parser counts most
+/// kinds of nesting, but not types in types.
+fn too_deep(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    let (mut brackets, mut types) = (0_usize, 0_usize);
+    let mut before = &Token::EOF;
+    tokens.iter().filter(|it| is_visible(it)).find(|it| {
+        match &it.token {
+            Token::LParen | Token::LBracket | Token::LBrace => brackets += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                brackets = brackets.saturating_sub(1);
+            }
+            Token::Lt if matches!(before, Token::Word(_)) && is_type(before) => types += 1,
+            _ => {}
+        }
+        before = &it.token;
+        limits::SQL_DEPTH_MAX < brackets.max(types)
+    })
+}
+
+fn is_type(token: &Token) -> bool {
+    ["ARRAY", "STRUCT", "MAP"].iter().any(|it| token.to_string().eq_ignore_ascii_case(it))
 }
 
 fn is_visible(it: &TokenWithSpan) -> bool {
