@@ -396,3 +396,6 @@ impl Hold {
         self.journal.release_hold(self.stream.id, &self.reader)
     }
 }
+
+#[cfg(test)]
+mod tests;

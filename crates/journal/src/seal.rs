@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Shared {
         let mut files = Vec::new();
         for (stream, shards) in &content.data {
             let path = folder.join(sealed_name(*stream, segment.generation));
-            let written = self.write_sealed(segment, *stream, shards, path);
+            let written = self.write_sealed(segment, *stream, shards, &path);
             match written {
                 Ok(file) => files.push(Arc::new(file)),
                 Err(error) => {
@@ -149,7 +149,7 @@ impl Shared {
         segment: &Segment,
         stream: StreamId,
         shards: &BTreeMap<ShardId, Vec<(u64, Header)>>,
-        path: PathBuf,
+        path: &Path,
     ) -> Result<SealedFile, Error> {
         let beside = path.with_extension("new");
         let disk = self.disk.as_ref();
@@ -164,9 +164,9 @@ impl Shared {
                 }
             }
             out.finish()?;
-            let renamed = disk.rename(&beside, &path);
-            renamed.map_err(|error| Error::of_io(&path, &error))?;
-            SealedFile::open(disk, &path, stream, segment.generation)
+            let renamed = disk.rename(&beside, path);
+            renamed.map_err(|error| Error::of_io(path, &error))?;
+            SealedFile::open(disk, path, stream, segment.generation)
         })();
         if written.is_err() {
             self.remove_files([beside]);
@@ -237,7 +237,7 @@ impl Shared {
         for segment in free {
             let spare = self.settings.folder.join(spare_name(segment.generation));
             match self.disk.rename(&segment.path, &spare) {
-                Ok(()) => self.spares.recycle(self, spare, segment.bytes),
+                Ok(()) => self.spares.recycle(self, &spare, segment.bytes),
                 Err(error) => tracing::warn!(%error, "sealed segment not recycled"),
             }
         }
@@ -385,6 +385,3 @@ pub(crate) fn keys_name(generation: u64) -> String {
 pub(crate) fn keys_salt(generation: u64) -> u32 {
     salt_of(generation, u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -66,9 +66,9 @@ impl Segment {
         folder: &Path,
         generation: u64,
         bytes: u64,
-        recycled: Option<PathBuf>,
+        recycled: Option<&Path>,
     ) -> Result<Segment, Error> {
-        let from = recycled.clone().unwrap_or_else(|| folder.join("segment.new"));
+        let from = recycled.map_or_else(|| folder.join("segment.new"), Path::to_path_buf);
         let made = (|| {
             let file = if recycled.is_some() { disk.open(&from)? } else { disk.create(&from)? };
             if file.length()? < bytes {

@@ -64,7 +64,7 @@ impl Settings {
 }
 
 /// What a stream is made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
     /// How many shards; fixed for the stream's life.
     pub shards: u32,

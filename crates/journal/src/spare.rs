@@ -3,7 +3,7 @@
 //! Making a file of 128 MB durable takes 150-290 ms: on the commit thread, every append of that
 //! moment would wait for it. A recycled segment is also several times faster to write.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ impl Spares {
         };
         let settings = &shared.settings;
         let (disk, folder) = (shared.disk.as_ref(), &settings.folder);
-        let made = Segment::prepare(disk, folder, generation, settings.segment_bytes, recycled);
+        let made =
+            Segment::prepare(disk, folder, generation, settings.segment_bytes, recycled.as_deref());
         let mut state = self.state.lock();
         match made {
             Ok(segment) => {
@@ -106,17 +107,21 @@ impl Spares {
                 state.next.is_some()
             };
             if !is_ready && !shared.is_stopping() {
-                let had_failed = self.state.lock().error.is_some();
-                let prepared = self.prepare(shared);
-                self.changed.notify_all();
-                if let Err(error) = prepared {
-                    if !had_failed {
-                        tracing::warn!(%error, "no room for the next segment; trying on");
-                    }
-                    let mut state = self.state.lock();
-                    self.changed.wait_for(&mut state, RETRY_AFTER);
-                }
+                self.try_prepare(shared);
             }
+        }
+    }
+
+    fn try_prepare(&self, shared: &Shared) {
+        let had_failed = self.state.lock().error.is_some();
+        let prepared = self.prepare(shared);
+        self.changed.notify_all();
+        if let Err(error) = prepared {
+            if !had_failed {
+                tracing::warn!(%error, "no room for the next segment; trying on");
+            }
+            let mut state = self.state.lock();
+            self.changed.wait_for(&mut state, RETRY_AFTER);
         }
     }
 
@@ -126,17 +131,17 @@ impl Spares {
     }
 
     /// Takes the file of a segment that nothing needs any more; removes it if there are enough.
-    pub(crate) fn recycle(&self, shared: &Shared, path: PathBuf, bytes: u64) {
+    pub(crate) fn recycle(&self, shared: &Shared, path: &Path, bytes: u64) {
         let fits = bytes == shared.settings.segment_bytes;
         let is_kept = {
             let mut state = self.state.lock();
             let is_kept = fits && state.recycled.len() < RECYCLED_MAX;
             if is_kept {
-                state.recycled.push(path.clone());
+                state.recycled.push(path.to_path_buf());
             }
             is_kept
         };
-        if !is_kept && let Err(error) = shared.disk.remove(&path) {
+        if !is_kept && let Err(error) = shared.disk.remove(path) {
             tracing::warn!(path = %path.display(), %error, "old segment not removed");
         }
     }
