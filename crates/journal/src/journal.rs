@@ -50,7 +50,10 @@ impl Journal {
         if threads == Threads::Own {
             let start = |name: &'static str, body: fn(&Shared)| {
                 let shared = Arc::clone(&shared);
-                let started = base::task::thread(name, move || body(&shared));
+                let started = base::task::thread(name, move || {
+                    let watched = Watched(shared);
+                    body(&watched.0);
+                });
                 started.map_err(|error| Error::of_io(name, &error))
             };
             let prepare = start("journal-prepare", |it| it.spares.keep_ready(it))?;
@@ -348,6 +351,19 @@ impl Handle {
         }
         for stream in &shared.streams.read().by_id {
             stream.changed.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+/// Refuses everything when a thread of the journal panics: producers must not wait for ever.
+struct Watched(Arc<Shared>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "one of its threads panicked".to_owned();
+            // The failure is told to everyone who asks; nobody asked here.
+            drop(self.0.fail(Error::Failed { reason }));
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::settings::StreamId;
 use crate::simulate::SimulatedDisk;
 
 const PATH: &str = "/sealed";
+/// Of each shard: enough for two blocks.
+const RECORDS: u64 = 5_000;
 
 fn frame(base: u64, arrived_ms: u64, byte: u8) -> Frame {
     let mut records = Records::new();
@@ -26,7 +28,7 @@ fn write(disk: &SimulatedDisk) -> SealedFile {
     let path = Path::new(PATH);
     let mut out = SealedWriter::create(disk, path, StreamId(1), 5).unwrap();
     for shard in [0, 2] {
-        for index in 0..3_000 {
+        for index in 0..RECORDS / 2 {
             out.add(ShardId(shard), &frame(10 + index * 2, index / 10, index as u8)).unwrap();
         }
     }
@@ -38,9 +40,9 @@ fn write(disk: &SimulatedDisk) -> SealedFile {
 fn sealed_records_come_back_compressed() {
     let disk = SimulatedDisk::new(1);
     let file = write(&disk);
-    assert!(file.bytes < 6_000 * 130 / 4, "{} bytes", file.bytes);
-    assert_eq!(file.ranges(), [(ShardId(0), 10, 6_010), (ShardId(2), 10, 6_010)]);
-    assert_eq!(file.arrived_last_ms(), 299);
+    assert!(file.bytes < 2 * RECORDS * 65 / 4, "{} bytes", file.bytes);
+    assert_eq!(file.ranges(), [(ShardId(0), 10, 10 + RECORDS), (ShardId(2), 10, 10 + RECORDS)]);
+    assert_eq!(file.arrived_last_ms(), RECORDS / 20 - 1);
     assert!(file.blocks_of(ShardId(1)).is_empty());
     let blocks = file.blocks_of(ShardId(2));
     assert!(1 < blocks.len());
@@ -51,14 +53,14 @@ fn sealed_records_come_back_compressed() {
             next = found.end();
         }
     }
-    assert_eq!(next, 6_010);
+    assert_eq!(next, 10 + RECORDS);
 }
 
 #[test]
 fn a_flipped_bit_is_damage_and_never_a_panic() {
     let disk = SimulatedDisk::new(1);
     let file = write(&disk);
-    for at in (0..file.bytes).step_by(97) {
+    for at in (0..file.bytes).step_by(1_499) {
         disk.flip(Path::new(PATH), at, 3);
         if let Ok(opened) = SealedFile::open(&disk, Path::new(PATH), StreamId(1), 5) {
             let blocks = [opened.blocks_of(ShardId(0)), opened.blocks_of(ShardId(2))].concat();
