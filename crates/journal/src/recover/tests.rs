@@ -83,7 +83,8 @@ fn scenario(disk: &SimulatedDisk) -> Result<u64, (u64, Error)> {
     let journal = open(disk).map_err(|error| (acknowledged, error))?;
     acknowledged = count(&journal);
     create(&journal).map_err(|error| (acknowledged, error))?;
-    for number in acknowledged..40 {
+    let found = acknowledged;
+    for number in found..40 {
         append(&journal, number).map_err(|error| (acknowledged, error))?;
         acknowledged = number + 1;
         if number % 25 == 24 {

@@ -26,6 +26,9 @@ fn settings() -> Settings {
     }
 }
 
+/// A record as a producer sent it: key, bytes.
+type Sent = (String, Vec<u8>);
+
 /// What the journal must hold.
 #[derive(Debug, Clone, Default)]
 struct Model {
@@ -36,8 +39,8 @@ struct Model {
 #[derive(Debug, Clone, Default)]
 struct StreamModel {
     name: String,
-    /// Per shard all records ever: key, bytes.
-    shards: Vec<Vec<(String, Vec<u8>)>>,
+    /// Per shard all records ever.
+    shards: Vec<Vec<Sent>>,
     held: Option<Vec<u64>>,
 }
 
@@ -45,7 +48,7 @@ struct StreamModel {
 #[derive(Debug, Clone)]
 struct Request {
     stream: StreamId,
-    parts: Vec<(ShardId, Vec<(String, Vec<u8>)>)>,
+    parts: Vec<(ShardId, Vec<Sent>)>,
     key: Option<String>,
 }
 
