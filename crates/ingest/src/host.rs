@@ -46,7 +46,7 @@ fn ten() -> usize {
 /// | `disk` | where it is mounted | used of total | yes | read, written |
 /// | `network` | the interface | | | received, sent |
 /// | `process` | the program, with `pid` | of one core | resident memory; of the machine's | read, written |
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Measurement<'a> {
     ts: &'a str,
     host: &'a str,
@@ -208,11 +208,11 @@ impl Meter {
 
     fn measure_cpu(&self, records: &mut Records<'_>) {
         let percent = Some(rounded(self.system.global_cpu_usage()));
-        records.add(Measurement { kind: "cpu", name: "total", percent, ..Measurement::default() });
+        records.add(&Measurement { kind: "cpu", name: "total", percent, ..Measurement::default() });
         for (index, core) in self.system.cpus().iter().enumerate() {
             let name = format!("core {index}");
             let percent = Some(rounded(core.cpu_usage()));
-            records.add(Measurement {
+            records.add(&Measurement {
                 kind: "cpu",
                 name: &name,
                 percent,
@@ -225,7 +225,7 @@ impl Meter {
         let ram = ("ram", self.system.used_memory(), self.system.total_memory());
         let swap = ("swap", self.system.used_swap(), self.system.total_swap());
         for (name, used, total) in [ram, swap] {
-            records.add(Measurement {
+            records.add(&Measurement {
                 kind: "memory",
                 name,
                 percent: Some(part(used, total)),
@@ -241,7 +241,7 @@ impl Meter {
             let total = disk.total_space();
             let used = total.saturating_sub(disk.available_space());
             let usage = disk.usage();
-            records.add(Measurement {
+            records.add(&Measurement {
                 kind: "disk",
                 name: &disk.mount_point().to_string_lossy(),
                 percent: Some(part(used, total)),
@@ -258,7 +258,7 @@ impl Meter {
         let mut networks: Vec<_> = self.networks.list().iter().collect();
         networks.sort_by_key(|(name, _)| name.as_str());
         for (name, network) in networks {
-            records.add(Measurement {
+            records.add(&Measurement {
                 kind: "network",
                 name,
                 bytes_in: Some(per_second(network.received(), since)),
@@ -274,7 +274,7 @@ impl Meter {
         let processes = self.system.processes().values().filter(|it| it.thread_kind().is_none());
         for process in top(processes.collect(), count) {
             let usage = process.disk_usage();
-            records.add(Measurement {
+            records.add(&Measurement {
                 kind: "process",
                 name: &process.name().to_string_lossy(),
                 pid: Some(process.pid().as_u32()),
@@ -307,8 +307,8 @@ struct Records<'a> {
 }
 
 impl Records<'_> {
-    fn add(&mut self, measurement: Measurement<'_>) {
-        let measurement = Measurement { ts: self.ts, host: self.host, ..measurement };
+    fn add(&mut self, measurement: &Measurement<'_>) {
+        let measurement = Measurement { ts: self.ts, host: self.host, ..*measurement };
         // Texts and numbers can always be written.
         self.found.extend(serde_json::to_vec(&measurement));
     }

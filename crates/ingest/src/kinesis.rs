@@ -1,7 +1,7 @@
 //! Answers the Kinesis API: `POST /` with `X-Amz-Target: Kinesis_20131202.OPERATION`.
 //!
 //! Names, texts and status codes are those of AWS, so that its SDKs work unchanged. Signatures
-//! (SigV4) are not looked at: the address to serve on is this machine's own.
+//! are not looked at: the address to serve on is this machine's own.
 
 use axum::body::Body;
 use axum::extract::State;

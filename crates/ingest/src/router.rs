@@ -19,7 +19,7 @@ pub(crate) struct Served {
 /// Bodies have their own limits in size and time; whoever serves the router limits the time for
 /// headers, and lets requests under way finish when it stops.
 pub fn router(inlet: Inlet) -> Router {
-    let bodies = Bodies::new(inlet.clock().clone());
+    let bodies = Bodies::new(std::sync::Arc::clone(inlet.clock()));
     Router::new()
         .route("/", post(kinesis::post))
         .route("/v1/streams", get(http::get_streams))

@@ -167,7 +167,8 @@ pub(crate) fn build(options: &BTreeMap<String, FieldOptions>) -> Result<Vec<Fiel
             if needs.iter().all(|it| fields.iter().any(|made| made.name == **it)) {
                 let made = field.build(name, &fields);
                 fields.push(made.map_err(|(key, message)| {
-                    OptionFault::at(format!("fields.{name}.{key}"), message)
+                    let dot = if key.is_empty() { "" } else { "." };
+                    OptionFault::at(format!("fields.{name}{dot}{key}"), message)
                 })?);
             } else {
                 later.push((name, field));
@@ -247,8 +248,10 @@ impl FieldOptions {
         if let Some(prefix) = &self.counter {
             return Ok(Maker::Counter { prefix: prefix.clone() });
         }
-        if self.uuid.is_some() {
-            return Ok(Maker::Uuid);
+        match self.uuid {
+            Some(true) => return Ok(Maker::Uuid),
+            Some(false) => return Err(("uuid", "write `uuid = true`, or leave it out".to_owned())),
+            None => {}
         }
         if self.time.is_some() {
             let late_ms = self.late_by.map_or(0, Span::as_millis);

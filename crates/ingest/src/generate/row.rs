@@ -201,7 +201,7 @@ fn bad_kinds_of(fields: &[Field]) -> Vec<Bad> {
             }
             Maker::Product { .. } => kinds.push(Bad::WrongProduct(at)),
             Maker::Counter { .. } | Maker::Uuid | Maker::Time { .. } => {
-                kinds.push(Bad::Missing(at))
+                kinds.push(Bad::Missing(at));
             }
             Maker::Choice { .. } | Maker::Name { .. } | Maker::Truth { .. } => {}
         }
@@ -226,7 +226,7 @@ pub(crate) fn time_in_words(ms: u64) -> String {
     time.map_or_else(String::new, |it| format!("{it:.3}"))
 }
 
-/// Makes a seed of two numbers, by the finalizer of SplitMix64: near ones give far ones.
+/// Makes a seed of two numbers, by the last steps of the generator `SplitMix64`: near ones give far ones.
 fn mix(seed: u64, n: u64) -> u64 {
     let mut mixed = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

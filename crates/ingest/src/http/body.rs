@@ -21,7 +21,14 @@ pub(crate) struct Bodies {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
+    room: Vec<OwnedSemaphorePermit>,
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    Gzip,
+    Zstd,
 }
 
 /// Why a body was not taken.
@@ -56,27 +63,21 @@ impl Bodies {
 
     /// Reads and inflates the body of one request.
     pub(crate) async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
-        let mut taken = self.read(headers, body).await?;
+        let taken = self.read(headers, body).await?;
         let encoding = headers.get(header::CONTENT_ENCODING);
         let encoding = encoding.map(|it| String::from_utf8_lossy(it.as_bytes()).to_lowercase());
-        let inflated = match encoding.as_deref().map(str::trim) {
+        let encoding = match encoding.as_deref().map(str::trim) {
             None | Some("" | "identity") => return Ok(taken),
-            Some("gzip" | "x-gzip") => {
-                let gzip = flate2::read::MultiGzDecoder::new(taken.bytes.as_ref());
-                self.inflate("gzip", gzip, &mut taken._room)?
-            }
-            Some("zstd") => {
-                let failed = |error: std::io::Error| not_inflatable("zstd", &error);
-                let mut zstd = zstd::stream::read::Decoder::with_buffer(taken.bytes.as_ref())
-                    .map_err(failed)?;
-                zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
-                self.inflate("zstd", zstd, &mut taken._room)?
-            }
+            Some("gzip" | "x-gzip") => Encoding::Gzip,
+            Some("zstd") => Encoding::Zstd,
             Some(other) => {
                 return Err(BodyFault::UnknownEncoding(other.chars().take(64).collect()));
             }
         };
-        Ok(Taken { bytes: Bytes::from(inflated), _room: taken._room })
+        // Inflating takes a tenth of a second at most, too long for the threads that serve others.
+        let bodies = self.clone();
+        let inflated = tokio::task::spawn_blocking(move || bodies.inflate(encoding, taken)).await;
+        inflated.map_err(|_panicked: tokio::task::JoinError| BodyFault::BrokeOff)?
     }
 
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
@@ -121,10 +122,28 @@ impl Bodies {
             }
         }
         let bytes = if rest.is_empty() { first } else { Bytes::from(rest) };
-        Ok(Taken { bytes, _room: room })
+        Ok(Taken { bytes, room })
     }
 
-    fn inflate(
+    fn inflate(&self, encoding: Encoding, taken: Taken) -> Result<Taken, BodyFault> {
+        let Taken { bytes: packed, mut room } = taken;
+        let bytes = match encoding {
+            Encoding::Gzip => {
+                let gzip = flate2::read::MultiGzDecoder::new(packed.as_ref());
+                self.read_all("gzip", gzip, &mut room)?
+            }
+            Encoding::Zstd => {
+                let failed = |error: std::io::Error| not_inflatable("zstd", &error);
+                let zstd = zstd::stream::read::Decoder::with_buffer(packed.as_ref());
+                let mut zstd = zstd.map_err(failed)?;
+                zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
+                self.read_all("zstd", zstd, &mut room)?
+            }
+        };
+        Ok(Taken { bytes: Bytes::from(bytes), room })
+    }
+
+    fn read_all(
         &self,
         encoding: &'static str,
         mut from: impl Read,
@@ -164,3 +183,6 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 fn not_inflatable(encoding: &'static str, error: &std::io::Error) -> BodyFault {
     BodyFault::NotInflatable { encoding, message: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ pub(crate) async fn create(call: Call<'_>) -> Result<Vec<u8>, Fault> {
         constraints.one_of(mode, member, &["PROVISIONED", "ON_DEMAND"]);
     }
     let is_on_demand = mode == Some("ON_DEMAND");
-    let shards = request.shard_count.or(is_on_demand.then_some(SHARDS_ON_DEMAND));
+    let shards = request.shard_count.or(if is_on_demand { Some(SHARDS_ON_DEMAND) } else { None });
     constraints.required(shards.as_ref(), "shardCount");
     if let Some(shards) = shards {
         constraints.range(shards, "shardCount", 1..=i64::MAX);
