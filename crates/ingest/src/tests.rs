@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base::time::ManualClock;
-use base::{Clock, Name, SystemClock};
+use base::time::{ManualClock, SystemClock};
+use base::{Clock, Name};
 use expect_test::{Expect, expect};
 use journal::{Journal, RealDisk, Settings, StreamSettings};
 
@@ -124,22 +124,106 @@ fn fault(name: &str, options: &str, found: &Expect) {
 
 #[test]
 fn faults_in_options_name_the_option() {
-    fault("http", "port = 80", &expect![[""]]);
-    fault("generate", "rate = 'fast'\nfields = {}", &expect![[""]]);
-    fault("generate", "rate = 5", &expect![[""]]);
-    fault("generate", "rate = 5\nfields = { a = { intger = [1, 2] } }", &expect![[""]]);
-    fault("generate", "rate = 5\nbad = '3'\nfields = { a = { integer = [1, 2] } }", &expect![[""]]);
-    fault("generate", "rate = 0\nfields = { a = { integer = [1, 2] } }", &expect![[""]]);
+    fault("http", "port = 80", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "port",
+            ),
+            message: "unknown field `port`, there are no fields",
+            help: None,
+        }
+    "#]]);
+    fault("generate", "rate = 'fast'\nfields = {}", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "rate",
+            ),
+            message: "invalid type: string \"fast\", expected f64",
+            help: None,
+        }
+    "#]]);
+    fault("generate", "rate = 5", &expect![[r#"
+        OptionFault {
+            key: None,
+            message: "missing field `fields`",
+            help: None,
+        }
+    "#]]);
+    fault("generate", "rate = 5\nfields = { a = { intger = [1, 2] } }", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "fields.a.intger",
+            ),
+            message: "unknown field `intger`, expected one of `counter`, `uuid`, `time`, `late_by`, `late_share`, `one_of`, `weights`, `among`, `prefix`, `skew`, `integer`, `decimal`, `places`, `per`, `chance`, `product`, `constant`, `null`",
+            help: Some(
+                "did you mean `integer`?",
+            ),
+        }
+    "#]]);
+    fault("generate", "rate = 5\nbad = '3'\nfields = { a = { integer = [1, 2] } }", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "bad",
+            ),
+            message: "`3` is not a share; write a number between 0 and 100 and `%`, for example `\"3 %\"`",
+            help: None,
+        }
+    "#]]);
+    fault("generate", "rate = 0\nfields = { a = { integer = [1, 2] } }", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "rate",
+            ),
+            message: "a number above 0 and up to 1000000",
+            help: None,
+        }
+    "#]]);
     fault(
         "generate",
         "rate = 5\nfields = { a = { integer = [1, 2] } }\nburst = { every = '1 s', lasts = '1 s', factor = 2 }",
-        &expect![[""]],
+        &expect![[r#"
+            OptionFault {
+                key: Some(
+                    "burst.lasts",
+                ),
+                message: "a surge lasts a while, but not as long as from one to the next",
+                help: None,
+            }
+        "#]],
     );
     fault(
         "generate",
         "rate = 5\nfields = { region = { one_of = ['a'] } }\nburst = { every = '9 s', lasts = '1 s', factor = 2, on = { regio = 'a' } }",
-        &expect![[""]],
+        &expect![[r#"
+            OptionFault {
+                key: Some(
+                    "burst.on.regio",
+                ),
+                message: "there is no field `regio`",
+                help: Some(
+                    "did you mean `region`?",
+                ),
+            }
+        "#]],
     );
-    fault("host", "every = '1 ms'", &expect![[""]]);
-    fault("host", "evry = '1 s'", &expect![[""]]);
+    fault("host", "every = '1 ms'", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "every",
+            ),
+            message: "at least \"200 ms\"",
+            help: None,
+        }
+    "#]]);
+    fault("host", "evry = '1 s'", &expect![[r#"
+        OptionFault {
+            key: Some(
+                "evry",
+            ),
+            message: "unknown field `evry`, expected `every` or `processes`",
+            help: Some(
+                "did you mean `every`?",
+            ),
+        }
+    "#]]);
 }

@@ -82,7 +82,7 @@ fn the_same_seed_gives_the_same_records() {
 #[test]
 fn a_record_looks_the_same_tomorrow() {
     // Ids and prices that change with a new version would break what users built on them.
-    expect_test::expect![[""]].assert_eq(&record(&rows(1, 0.0), 1, false));
+    expect_test::expect![[r#"{"customer_id":"c1424","gift":false,"order_id":"o-1","product_id":"p28","quantity":1,"region":"UK","source":"till","ts":"2026-01-05T08:00:00.123Z","unit_price":162.76,"visit":"664aa3ba-154f-4da3-9503-93121976391e","total":162.76}"#]].assert_eq(&record(&rows(1, 0.0), 1, false));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn a_moment_is_seconds_in_json_and_tagged_milliseconds_in_cbor() {
     assert_eq!(String::from_utf8(json).unwrap(), r#"{"at":1767600000.123}"#);
     let cbor = Encoding::Cbor.write(&sample).unwrap();
     // map(1) "at" tag(1) unsigned(64 bits)
-    assert_eq!(cbor, b"\xa1\x62at\xc1\x1b\x00\x00\x01\x9b\x8d\x30\xe8\x7b");
+    assert_eq!(cbor, b"\xa1\x62at\xc1\x1b\x00\x00\x01\x9b\x8d\x2b\x8c\x7b");
 }
 
 #[test]
@@ -29,9 +29,9 @@ fn a_moment_is_read_however_it_is_written() {
     assert!(json(r#"{"at":-1}"#).is_err());
     assert!(json(r#"{"at":1e300}"#).is_err());
     let cbor = |bytes: &[u8]| Encoding::Cbor.read::<Sample>(bytes).map(|it| it.at.0);
-    assert_eq!(cbor(b"\xa1\x62at\xc1\x1b\x00\x00\x01\x9b\x8d\x30\xe8\x7b"), Ok(1_767_600_000_123));
+    assert_eq!(cbor(b"\xa1\x62at\xc1\x1b\x00\x00\x01\x9b\x8d\x2b\x8c\x7b"), Ok(1_767_600_000_123));
     assert_eq!(cbor(b"\xa1\x62at\x1a\x00\x01\x00\x00"), Ok(65_536), "without its tag");
-    assert_eq!(cbor(b"\xa1\x62at\xc1\xfb\x42\x79\xb8\xd3\x0e\x87\xb0\x00"), Ok(1_767_600_000_123));
+    assert_eq!(cbor(b"\xa1\x62at\xc1\xfb\x42\x79\xb8\xd2\xb8\xc7\xb0\x00"), Ok(1_767_600_000_123));
 }
 
 #[test]
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn moments_round_trip(ms in 0u64..9_000_000_000_000_000) {
+    fn moments_round_trip(ms in 0u64..100_000_000_000_000) {
         for encoding in [Encoding::Json, Encoding::Cbor] {
             let sample = Sample { at: Moment(ms) };
             let read: Sample = encoding.read(&encoding.write(&sample).unwrap()).unwrap();
