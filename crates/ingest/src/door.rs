@@ -142,8 +142,25 @@ pub(crate) fn parse<T: DeserializeOwned>(options: &toml::Table) -> Result<T, Opt
             let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
             near(own, known.into_iter()).map(|it| format!("did you mean `{it}`?"))
         });
-        OptionFault { key, message, help }
+        OptionFault { key, message: in_our_words(&message), help }
     })
+}
+
+/// The library speaks of Rust; users speak of options and numbers.
+fn in_our_words(message: &str) -> String {
+    let words = [
+        ("unknown field `", "unknown option `"),
+        ("missing field `", "missing option `"),
+        (", there are no fields", ": this door has no options"),
+        ("expected f64", "expected a number"),
+        ("expected i64", "expected a whole number"),
+        ("expected u64", "expected a whole number, not below 0"),
+        ("expected u32", "expected a whole number, not below 0"),
+        ("expected usize", "expected a whole number, not below 0"),
+        ("expected struct FieldOptions", "expected a table"),
+        ("expected struct Burst", "expected a table"),
+    ];
+    words.iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// Returns the JSON Schema of an options struct.

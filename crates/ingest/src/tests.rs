@@ -1,42 +1,88 @@
 //! What every door must keep to, and what tests of several files share.
 
 use std::collections::BTreeSet;
+use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::Arc;
 
-use base::time::{ManualClock, SystemClock};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+
+use base::time::ManualClock;
 use base::{Clock, Name};
 use expect_test::{Expect, expect};
-use journal::{Journal, RealDisk, Settings, StreamSettings};
+use journal::{Disk, DiskFile, Journal, RealDisk, Settings, StreamSettings};
+use parking_lot::{Mutex, MutexGuard};
+use tower::ServiceExt as _;
 
 use crate::{DOORS, Inlet, Intake, door};
+
+pub(crate) mod guide;
 
 /// An inlet to a journal in a temporary folder, with the streams `orders` (4 shards, all doors, key
 /// `customer`), `notes` (1 shard, all doors) and `closed` (no door).
 pub(crate) struct Fixture {
     pub(crate) inlet: Inlet,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) router: Router,
+    pub(crate) gate: Gate,
+    pub(crate) clock: Arc<ManualClock>,
+    folder: tempfile::TempDir,
 }
 
 /// 2026-01-05 08:00:00 UTC.
 pub(crate) const NOW_MS: u64 = 1_767_600_000_000;
 
+/// An answer: status, headers, body.
+pub(crate) type Answer = (StatusCode, HeaderMap, Vec<u8>);
+
 impl Fixture {
+    /// With a clock that stands at [`NOW_MS`] until it is moved.
     pub(crate) fn new() -> Fixture {
-        Fixture::with(SystemClock::start())
-    }
-
-    pub(crate) fn at_now() -> (Fixture, Arc<ManualClock>) {
         let clock = ManualClock::at(NOW_MS);
-        (Fixture::with(Arc::new(Arc::clone(&clock))), clock)
+        let now: Arc<dyn Clock> = Arc::new(Arc::clone(&clock));
+        Fixture::at(tempfile::tempdir().unwrap(), now, clock)
     }
 
-    fn with(clock: Arc<dyn Clock>) -> Fixture {
-        let folder = tempfile::tempdir().unwrap();
-        let inlet = open(&folder, clock);
-        Fixture { inlet, folder }
+    /// With the wall clock.
+    pub(crate) fn on(clock: Arc<dyn Clock>) -> Fixture {
+        Fixture::at(tempfile::tempdir().unwrap(), clock, ManualClock::at(NOW_MS))
     }
 
-    /// Returns all records of a stream, by shard, as text.
+    fn at(folder: tempfile::TempDir, now: Arc<dyn Clock>, clock: Arc<ManualClock>) -> Fixture {
+        let gate = Gate::default();
+        let disk = Arc::new(GatedDisk { disk: RealDisk::new(), gate: gate.clone() });
+        let inlet = open(folder.path(), now, disk);
+        Fixture { router: crate::router(inlet.clone()), inlet, gate, clock, folder }
+    }
+
+    /// Closes the journal and opens it again.
+    pub(crate) fn restart(self) -> Fixture {
+        self.inlet.journal().close();
+        drop(self.router);
+        let now = Arc::clone(self.inlet.clock());
+        drop(self.inlet);
+        Fixture::at(self.folder, now, self.clock)
+    }
+
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::post(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(&self.router, request.body(body.into()).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        answer(&self.router, Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Returns all records of a stream with their keys, by shard, as text.
     pub(crate) fn records(&self, stream: &str) -> Vec<Vec<(String, String)>> {
         let journal = self.inlet.journal();
         let info = journal.stream_info(journal.stream(stream).unwrap()).unwrap();
@@ -56,11 +102,32 @@ impl Fixture {
         }
         found
     }
+
+    /// Returns how many records a stream has.
+    pub(crate) fn count(&self, stream: &str) -> usize {
+        self.records(stream).iter().map(Vec::len).sum()
+    }
+
+    /// Returns how many requests were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.inlet.counts().iter().map(|it| it.refused).sum()
+    }
 }
 
-fn open(folder: &tempfile::TempDir, clock: Arc<dyn Clock>) -> Inlet {
-    let settings = Settings { segment_bytes: 96 << 20, ..Settings::new(folder.path()) };
-    let journal = Journal::open(settings, RealDisk::new(), Arc::clone(&clock)).unwrap();
+async fn answer(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    (parts.status, parts.headers, body.to_vec())
+}
+
+fn open(folder: &Path, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Inlet {
+    let settings = Settings {
+        segment_bytes: 80 << 20,
+        pending_bytes_max: PENDING_BYTES_MAX,
+        ..Settings::new(folder)
+    };
+    let journal = Journal::open(settings, disk, Arc::clone(&clock)).unwrap();
     let all: Vec<String> = DOORS.iter().map(|it| it.name().to_owned()).collect();
     let customer = |bytes: &[u8]| {
         let order: serde_json::Value = serde_json::from_slice(bytes).ok()?;
@@ -75,6 +142,84 @@ fn open(folder: &tempfile::TempDir, clock: Arc<dyn Clock>) -> Inlet {
     let orders = Intake { key: Some(Arc::new(customer)), ..intake("orders", 4, &all) };
     let streams = vec![orders, intake("notes", 1, &all), intake("closed", 1, &[])];
     Inlet::new(journal, clock, streams).unwrap()
+}
+
+/// What a [`Fixture`]'s journal lets wait for the disk: two records of this size are too many.
+pub(crate) const PENDING_BYTES_MAX: usize = 100_000;
+
+/// Holds syncs back, as a slow disk does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate(Arc<Mutex<()>>);
+
+impl Gate {
+    /// No sync ends until the guard is dropped.
+    pub(crate) fn shut(&self) -> MutexGuard<'_, ()> {
+        self.0.lock()
+    }
+}
+
+#[derive(Debug)]
+struct GatedDisk {
+    disk: Arc<dyn Disk>,
+    gate: Gate,
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    file: Arc<dyn DiskFile>,
+    gate: Gate,
+}
+
+impl GatedDisk {
+    fn gated(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(GatedFile { file, gate: self.gate.clone() })
+    }
+}
+
+impl Disk for GatedDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_folder(path)
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.gated(self.disk.create(path)?))
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.gated(self.disk.open(path)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(folder)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.sync_folder(folder)
+    }
+    fn random(&self) -> u64 {
+        self.disk.random()
+    }
+}
+
+impl DiskFile for GatedFile {
+    fn write_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.file.write_at(offset, parts)
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(offset, buffer)
+    }
+    fn sync(&self) -> io::Result<()> {
+        drop(self.gate.0.lock());
+        self.file.sync()
+    }
+    fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        self.file.preallocate(bytes)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
 }
 
 #[test]

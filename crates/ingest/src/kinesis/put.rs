@@ -338,5 +338,3 @@ fn write_throttled(
     call.write(&PutRecordsAnswer { failed_record_count: records.len(), records })
 }
 
-#[cfg(test)]
-mod tests;

@@ -237,5 +237,3 @@ fn check_sequence(
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -460,5 +460,3 @@ fn read_token(token: &str) -> Result<String, Fault> {
     String::from_utf8(bytes).map_err(|_not_ours| wrong_token())
 }
 
-#[cfg(test)]
-mod tests;
