@@ -78,6 +78,17 @@ impl Fixture {
         answer(&self.router, request.body(body.into()).unwrap()).await
     }
 
+    /// Serves the router on a free port; returns its address.
+    pub(crate) async fn serve(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        drop(base::task::spawn("test server", async move {
+            axum::serve(listener, router).await.unwrap();
+        }));
+        format!("http://{address}")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(&self.router, Request::get(path).body(Body::empty()).unwrap()).await
     }
@@ -269,43 +280,62 @@ fn fault(name: &str, options: &str, found: &Expect) {
 
 #[test]
 fn faults_in_options_name_the_option() {
-    fault("http", "port = 80", &expect![[r#"
+    fault(
+        "http",
+        "port = 80",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "port",
             ),
-            message: "unknown field `port`, there are no fields",
+            message: "unknown option `port`: this door has no options",
             help: None,
         }
-    "#]]);
-    fault("generate", "rate = 'fast'\nfields = {}", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "generate",
+        "rate = 'fast'\nfields = {}",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "rate",
             ),
-            message: "invalid type: string \"fast\", expected f64",
+            message: "invalid type: string \"fast\", expected a number",
             help: None,
         }
-    "#]]);
-    fault("generate", "rate = 5", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "generate",
+        "rate = 5",
+        &expect![[r#"
         OptionFault {
             key: None,
-            message: "missing field `fields`",
+            message: "missing option `fields`",
             help: None,
         }
-    "#]]);
-    fault("generate", "rate = 5\nfields = { a = { intger = [1, 2] } }", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "generate",
+        "rate = 5\nfields = { a = { intger = [1, 2] } }",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "fields.a.intger",
             ),
-            message: "unknown field `intger`, expected one of `counter`, `uuid`, `time`, `late_by`, `late_share`, `one_of`, `weights`, `among`, `prefix`, `skew`, `integer`, `decimal`, `places`, `per`, `chance`, `product`, `constant`, `null`",
+            message: "unknown option `intger`, expected one of `counter`, `uuid`, `time`, `late_by`, `late_share`, `one_of`, `weights`, `among`, `prefix`, `skew`, `integer`, `decimal`, `places`, `per`, `chance`, `product`, `constant`, `null`",
             help: Some(
                 "did you mean `integer`?",
             ),
         }
-    "#]]);
-    fault("generate", "rate = 5\nbad = '3'\nfields = { a = { integer = [1, 2] } }", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "generate",
+        "rate = 5\nbad = '3'\nfields = { a = { integer = [1, 2] } }",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "bad",
@@ -313,8 +343,12 @@ fn faults_in_options_name_the_option() {
             message: "`3` is not a share; write a number between 0 and 100 and `%`, for example `\"3 %\"`",
             help: None,
         }
-    "#]]);
-    fault("generate", "rate = 0\nfields = { a = { integer = [1, 2] } }", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "generate",
+        "rate = 0\nfields = { a = { integer = [1, 2] } }",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "rate",
@@ -322,7 +356,8 @@ fn faults_in_options_name_the_option() {
             message: "a number above 0 and up to 1000000",
             help: None,
         }
-    "#]]);
+    "#]],
+    );
     fault(
         "generate",
         "rate = 5\nfields = { a = { integer = [1, 2] } }\nburst = { every = '1 s', lasts = '1 s', factor = 2 }",
@@ -351,7 +386,10 @@ fn faults_in_options_name_the_option() {
             }
         "#]],
     );
-    fault("host", "every = '1 ms'", &expect![[r#"
+    fault(
+        "host",
+        "every = '1 ms'",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "every",
@@ -359,16 +397,21 @@ fn faults_in_options_name_the_option() {
             message: "at least \"200 ms\"",
             help: None,
         }
-    "#]]);
-    fault("host", "evry = '1 s'", &expect![[r#"
+    "#]],
+    );
+    fault(
+        "host",
+        "evry = '1 s'",
+        &expect![[r#"
         OptionFault {
             key: Some(
                 "evry",
             ),
-            message: "unknown field `evry`, expected `every` or `processes`",
+            message: "unknown option `evry`, expected `every` or `processes`",
             help: Some(
                 "did you mean `every`?",
             ),
         }
-    "#]]);
+    "#]],
+    );
 }

@@ -16,7 +16,18 @@ fn every_kind_is_measured_in_one_shape() {
     for record in &records {
         let measurement: Json = serde_json::from_slice(record).unwrap();
         assert_eq!(measurement["ts"], "2026-01-05T08:00:01.000Z");
-        let known = ["ts", "host", "kind", "name", "pid", "percent", "used", "total", "bytes_in", "bytes_out"];
+        let known = [
+            "ts",
+            "host",
+            "kind",
+            "name",
+            "pid",
+            "percent",
+            "used",
+            "total",
+            "bytes_in",
+            "bytes_out",
+        ];
         let fields = measurement.as_object().unwrap();
         assert!(fields.keys().all(|it| known.contains(&it.as_str())), "{measurement}");
         let kind = measurement["kind"].as_str().unwrap().to_owned();

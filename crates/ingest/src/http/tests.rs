@@ -37,9 +37,11 @@ async fn records_come_in_as_they_were_sent() {
         &fixture.post(NOTES, &[], "{\"a\":4}\n{\"a\":\n{\"a\":6}\n").await,
         &expect![[r#"200 {"accepted":3,"positions":[{"shard":0,"first":3,"last":5}]}"#]],
     );
-    check(&fixture.post(NOTES, &[], "[]").await, &expect![[r#"200 {"accepted":0,"positions":[]}"#]]);
-    let expected =
-        [r#"{"a": 1.50}"#, r#"{"a":2}"#, "3", r#"{"a":4}"#, r#"{"a":"#, r#"{"a":6}"#];
+    check(
+        &fixture.post(NOTES, &[], "[]").await,
+        &expect![[r#"200 {"accepted":0,"positions":[]}"#]],
+    );
+    let expected = [r#"{"a": 1.50}"#, r#"{"a":2}"#, "3", r#"{"a":4}"#, r#"{"a":"#, r#"{"a":6}"#];
     assert_eq!(notes(&fixture), expected);
     let counts = fixture.inlet.counts();
     let http = counts.iter().find(|it| it.stream == "notes" && it.door == "http").unwrap();
@@ -87,32 +89,46 @@ async fn a_refused_request_leaves_nothing() {
     let fixture = Fixture::new();
     check(
         &fixture.post(NOTES, &[], "[{\"a\":1},\n{\"a\":}]").await,
-        &expect![[r#"400 {"error":{"kind":"invalid","message":"the body begins with `[` but is not a JSON array: line 2, column 6: expected value","help":"nothing was accepted, as its records cannot be told apart; with one record a line, a broken one becomes a dead letter and the others are kept"}}"#]],
+        &expect![[
+            r#"400 {"error":{"kind":"invalid","message":"the body begins with `[` but is not a JSON array: line 2, column 6: expected value","help":"nothing was accepted, as its records cannot be told apart; with one record a line, a broken one becomes a dead letter and the others are kept"}}"#
+        ]],
     );
     let large = "x".repeat(limits::RECORD_BYTES_MAX + 1);
     check(
         &fixture.post(NOTES, &[], format!("a\nb\n{large}\nc")).await,
-        &expect![[r#"413 {"error":{"kind":"invalid","message":"record 2 has 1048577 bytes, more than the 1048576 a record may have","help":"nothing of the request was accepted; cut the record, or send a link to it"}}"#]],
+        &expect![[
+            r#"413 {"error":{"kind":"invalid","message":"record 2 has 1048577 bytes, more than the 1048576 a record may have","help":"nothing of the request was accepted; cut the record, or send a link to it"}}"#
+        ]],
     );
     check(
         &fixture.post(NOTES, &[("content-length", "99999999")], "x").await,
-        &expect![[r#"413 {"error":{"kind":"invalid","message":"the body is larger than 16777216 bytes","help":"send the records in several requests"}}"#]],
+        &expect![[
+            r#"413 {"error":{"kind":"invalid","message":"the body is larger than 16777216 bytes","help":"send the records in several requests"}}"#
+        ]],
     );
     check(
         &fixture.post(NOTES, &[("content-encoding", "br")], "x").await,
-        &expect![[r#"415 {"error":{"kind":"invalid","message":"`Content-Encoding: br` is not known; send gzip, zstd, or no encoding"}}"#]],
+        &expect![[
+            r#"415 {"error":{"kind":"invalid","message":"`Content-Encoding: br` is not known; send gzip, zstd, or no encoding"}}"#
+        ]],
     );
     check(
         &fixture.post(NOTES, &[("idempotency-key", "")], "x").await,
-        &expect![[r#"400 {"error":{"kind":"invalid","message":"an `Idempotency-Key` has 1 to 256 bytes"}}"#]],
+        &expect![[
+            r#"400 {"error":{"kind":"invalid","message":"an `Idempotency-Key` has 1 to 256 bytes"}}"#
+        ]],
     );
     check(
         &fixture.post("/v1/streams/closed/records", &[], "x").await,
-        &expect![[r#"403 {"error":{"kind":"invalid","message":"stream `closed` does not take records by the door `http`","help":"add \"http\" to `from` of [stream.closed]; open are: "}}"#]],
+        &expect![[
+            r#"403 {"error":{"kind":"invalid","message":"stream `closed` does not take records by the door `http`","help":"add \"http\" to `from` of [stream.closed]; open are: "}}"#
+        ]],
     );
     check(
         &fixture.post("/v1/streams/oders/records", &[], "x").await,
-        &expect![[r#"404 {"error":{"kind":"missing","message":"stream `oders` not found","help":"did you mean `orders`? streams are: closed, notes, orders"}}"#]],
+        &expect![[
+            r#"404 {"error":{"kind":"missing","message":"stream `oders` not found","help":"did you mean `orders`? streams are: closed, notes, orders"}}"#
+        ]],
     );
     assert_eq!(fixture.count("notes"), 0);
     assert_eq!(fixture.refused(), 6);
@@ -192,7 +208,9 @@ async fn whole_files_come_in_at_once() {
     );
     check(
         &fixture.post(NOTES, &[], body + "{}").await,
-        &expect![[r#"413 {"error":{"kind":"invalid","message":"the request holds more than 100000 records","help":"send them in several requests"}}"#]],
+        &expect![[
+            r#"413 {"error":{"kind":"invalid","message":"the request holds more than 100000 records","help":"send them in several requests"}}"#
+        ]],
     );
     assert_eq!(fixture.count("notes"), 100_000);
 }
@@ -203,17 +221,45 @@ async fn streams_are_described() {
     fixture.post(NOTES, &[], "hello").await;
     check(
         &fixture.get("/v1/streams/nots").await,
-        &expect![[r#"404 {"error":{"kind":"missing","message":"stream `nots` not found","help":"did you mean `notes`? streams are: closed, notes, orders"}}"#]],
+        &expect![[
+            r#"404 {"error":{"kind":"missing","message":"stream `nots` not found","help":"did you mean `notes`? streams are: closed, notes, orders"}}"#
+        ]],
     );
     let (status, _, body) = fixture.get("/v1/streams/notes").await;
     assert_eq!(status, StatusCode::OK);
     let mut json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     json["bytes_on_disk"] = 0.into();
-    expect![[""]].assert_eq(&json.to_string());
+    expect![[r#"{"bytes_on_disk":0,"counts":[{"bytes":5,"door":"http","records":1,"refused":0},{"bytes":0,"door":"kinesis","records":0,"refused":0},{"bytes":0,"door":"generate","records":0,"refused":0},{"bytes":0,"door":"host","records":0,"refused":0}],"created_ms":1767600000000,"doors":["http","kinesis","generate","host"],"name":"notes","received":1,"replay":"1 day","shards":[{"arrived_ms":1767600000000,"first":0,"next":1,"shard":0}]}"#]].assert_eq(&json.to_string());
     let (_, _, body) = fixture.get("/v1/streams").await;
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let names: Vec<_> = json["streams"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["closed", "notes", "orders"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_works_as_printed() {
+    let curl = tokio::process::Command::new("curl").arg("--version").output().await;
+    if !curl.is_ok_and(|it| it.status.success()) {
+        eprintln!("skipped: there is no curl here");
+        return;
+    }
+    let fixture = Fixture::new();
+    let address = fixture.serve().await;
+    let mut blocks = crate::tests::guide::blocks("http.md").into_iter().peekable();
+    let mut count = 0;
+    while let Some(block) = blocks.next() {
+        if block.language != "sh" {
+            continue;
+        }
+        let expected = blocks.next_if(|it| it.language == "text").unwrap().text;
+        let script = block.text.replace("http://127.0.0.1:7070", &address);
+        let ran =
+            tokio::process::Command::new("bash").arg("-c").arg(script).output().await.unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(said.trim_end(), expected.trim_end(), "{}", block.text);
+        count += 1;
+    }
+    assert!(5 < count, "{count} sessions");
 }
 
 #[test]
@@ -225,8 +271,8 @@ fn any_body_is_answered() {
         body in prop::collection::vec(any::<u8>(), 0..200),
         content_type in prop::sample::select(types.to_vec()),
     )| {
-        let answer = fixture.post(ORDERS, &[("content-type", content_type)], body);
-        let (status, _, body) = runtime.block_on(answer);
+        let headers = [("content-type", content_type)];
+        let (status, _, body) = runtime.block_on(fixture.post(ORDERS, &headers, body));
         prop_assert!(!status.is_server_error(), "{status}");
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok());
     });

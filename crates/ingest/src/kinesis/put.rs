@@ -337,4 +337,3 @@ fn write_throttled(
     let records: Vec<_> = records.collect();
     call.write(&PutRecordsAnswer { failed_record_count: records.len(), records })
 }
-

@@ -236,4 +236,3 @@ fn check_sequence(
         ))),
     }
 }
-

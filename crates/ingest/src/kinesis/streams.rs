@@ -427,13 +427,13 @@ pub(crate) fn list_shards(call: Call<'_>) -> Result<Vec<u8>, Fault> {
             let name = name_of(target, &mut constraints);
             (name, request.exclusive_start_shard_id.clone())
         }
-        Some(_) if target.name.is_some() => {
-            let message = "NextToken and StreamName cannot be provided together.";
-            return Err(Fault::invalid_argument(message));
-        }
         Some(token) => {
             let text = read_token(token)?;
             let (shard, name) = text.split_once(':').ok_or_else(wrong_token)?;
+            // AWS refuses a name beside a token, though boto3's own paginator sends both.
+            if target.name.is_some_and(|it| it != name) {
+                return Err(wrong_token());
+            }
             (Some(name.to_owned()), Some(shard.to_owned()))
         }
     };
@@ -459,4 +459,3 @@ fn read_token(token: &str) -> Result<String, Fault> {
     let bytes = BASE64.decode(token).map_err(|_not_ours: base64::DecodeError| wrong_token())?;
     String::from_utf8(bytes).map_err(|_not_ours| wrong_token())
 }
-

@@ -41,7 +41,8 @@ pub(crate) fn python(page: &str) -> String {
         if block.language != "python" {
             continue;
         }
-        let expected = blocks.next_if(|it| it.language == "text").map_or(String::new(), |it| it.text);
+        let expected =
+            blocks.next_if(|it| it.language == "text").map_or(String::new(), |it| it.text);
         let quoted = |text: &str| serde_json::to_string(text).unwrap();
         script += &format!(
             "__said = io.StringIO()\nwith contextlib.redirect_stdout(__said):\n    exec({}, __room)\n\

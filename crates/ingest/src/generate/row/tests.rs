@@ -59,7 +59,10 @@ fn good_records_are_consistent() {
         assert!(["FR", "DE", "UK"].contains(&order["region"].as_str().unwrap()));
         assert_eq!(order["source"], "till");
         let time = order["ts"].as_str().unwrap();
-        assert!(("2026-01-05T07:59:30.123Z"..="2026-01-05T08:00:00.123Z").contains(&time), "{time}");
+        assert!(
+            ("2026-01-05T07:59:30.123Z"..="2026-01-05T08:00:00.123Z").contains(&time),
+            "{time}"
+        );
         late += usize::from(time != "2026-01-05T08:00:00.123Z");
         nulls += usize::from(order["gift"].is_null());
     }
@@ -107,14 +110,17 @@ fn bad_records_come_in_all_kinds_and_in_their_share() {
             "wrong type"
         } else if order["unit_price"].as_f64().unwrap() < 0.0 {
             "negative"
-        } else if cents(&order["total"]) != order["quantity"].as_i64().unwrap() * cents(&order["unit_price"]) {
+        } else if cents(&order["total"])
+            != order["quantity"].as_i64().unwrap() * cents(&order["unit_price"])
+        {
             "wrong total"
         } else {
             "good"
         };
         *kinds.entry(kind).or_default() += 1;
     }
-    let bad: usize = kinds.iter().filter(|(kind, _)| **kind != "good").map(|(_, count)| count).sum();
+    let bad: usize =
+        kinds.iter().filter(|(kind, _)| **kind != "good").map(|(_, count)| count).sum();
     assert!((500..700).contains(&bad), "{kinds:?}");
     for kind in ["broken", "missing", "wrong type", "negative", "wrong total"] {
         assert!(50 < kinds[kind], "{kinds:?}");

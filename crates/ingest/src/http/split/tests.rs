@@ -50,7 +50,10 @@ fn lines_are_records_and_broken_ones_cost_no_neighbour() {
 
 #[test]
 fn text_and_csv_are_lines_whatever_they_look_like() {
-    assert_eq!(cut("[not json\nhello\n", Some("text/plain; charset=utf-8")), ["[not json", "hello"]);
+    assert_eq!(
+        cut("[not json\nhello\n", Some("text/plain; charset=utf-8")),
+        ["[not json", "hello"]
+    );
     assert_eq!(cut("a,b\n1,2\n", Some("text/csv")), ["a,b", "1,2"]);
     assert_eq!(cut("a,b\n1,2\n", Some("text/csv; header=present")), ["1,2"]);
     assert_eq!(cut("hello\nworld", Some("application/x-www-form-urlencoded")), ["hello", "world"]);

@@ -37,9 +37,7 @@ fn a_moment_is_read_however_it_is_written() {
 #[test]
 fn base64_is_read_with_and_without_padding() {
     let mut room = Vec::new();
-    let mut decode = |text: &str| {
-        Text(Cow::Borrowed(text)).decode(&mut room).map(<[u8]>::to_owned)
-    };
+    let mut decode = |text: &str| Text(Cow::Borrowed(text)).decode(&mut room).map(<[u8]>::to_owned);
     assert_eq!(decode("aGVsbG8=").unwrap(), b"hello");
     assert_eq!(decode("aGVsbG8").unwrap(), b"hello");
     assert_eq!(decode("").unwrap(), b"");
