@@ -28,13 +28,13 @@ def refused(code, call, **request):
 
 
 before = datetime.datetime.now(datetime.timezone.utc)
-assert kinesis.create_stream(StreamName="clicks", ShardCount=2)["ResponseMetadata"]["HTTPStatusCode"] == 200
-kinesis.get_waiter("stream_exists").wait(StreamName="clicks")
-refused("ResourceInUseException", kinesis.create_stream, StreamName="clicks", ShardCount=2)
+assert kinesis.create_stream(StreamName="taps", ShardCount=2)["ResponseMetadata"]["HTTPStatusCode"] == 200
+kinesis.get_waiter("stream_exists").wait(StreamName="taps")
+refused("ResourceInUseException", kinesis.create_stream, StreamName="taps", ShardCount=2)
 
-description = kinesis.describe_stream(StreamName="clicks")["StreamDescription"]
+description = kinesis.describe_stream(StreamName="taps")["StreamDescription"]
 assert description["StreamStatus"] == "ACTIVE"
-assert description["StreamName"] == "clicks"
+assert description["StreamName"] == "taps"
 assert description["RetentionPeriodHours"] == 24
 assert abs(description["StreamCreationTimestamp"] - before) < datetime.timedelta(minutes=1), description
 assert [it["ShardId"] for it in description["Shards"]] == ["shardId-000000000000", "shardId-000000000001"]
@@ -44,11 +44,11 @@ arn = description["StreamARN"]
 
 summary = kinesis.describe_stream_summary(StreamARN=arn)["StreamDescriptionSummary"]
 assert summary["OpenShardCount"] == 2, summary
-assert "clicks" in kinesis.list_streams()["StreamNames"]
-assert len(kinesis.list_shards(StreamName="clicks")["Shards"]) == 2
-assert len(list(kinesis.get_paginator("list_shards").paginate(StreamName="clicks", PaginationConfig={"PageSize": 1}))) == 2
+assert "taps" in kinesis.list_streams()["StreamNames"]
+assert len(kinesis.list_shards(StreamName="taps")["Shards"]) == 2
+assert len(list(kinesis.get_paginator("list_shards").paginate(StreamName="taps", PaginationConfig={"PageSize": 1}))) == 2
 
-put = kinesis.put_record(StreamName="clicks", Data=b"\x00first\xff", PartitionKey="ada")
+put = kinesis.put_record(StreamName="taps", Data=b"\x00first\xff", PartitionKey="ada")
 assert len(put["SequenceNumber"]) == 56
 shard = put["ShardId"]
 time.sleep(0.02)
@@ -58,7 +58,7 @@ second = kinesis.put_record(StreamARN=arn, Data=b"second", PartitionKey="ada", S
 assert int(put["SequenceNumber"]) < int(second["SequenceNumber"])
 
 many = kinesis.put_records(
-    StreamName="clicks",
+    StreamName="taps",
     Records=[{"Data": f"r{n}".encode(), "PartitionKey": f"k{n}"} for n in range(500)],
 )
 assert many["FailedRecordCount"] == 0
@@ -67,7 +67,7 @@ assert {it["ShardId"] for it in many["Records"]} == {"shardId-000000000000", "sh
 
 
 def read(shard, **start):
-    iterator = kinesis.get_shard_iterator(StreamName="clicks", ShardId=shard, **start)["ShardIterator"]
+    iterator = kinesis.get_shard_iterator(StreamName="taps", ShardId=shard, **start)["ShardIterator"]
     found = []
     while True:
         answer = kinesis.get_records(ShardIterator=iterator, Limit=100)
@@ -98,5 +98,5 @@ assert read(shard, ShardIteratorType="LATEST") == []
 message = refused("ResourceNotFoundException", kinesis.put_record, StreamName="nothing", Data=b"", PartitionKey="k")
 assert message == "Stream nothing under account 000000000000 not found.", message
 refused("InvalidArgumentException", kinesis.get_records, ShardIterator="AAAA")
-refused("ValidationException", kinesis.put_records, StreamName="clicks", Records=[{"Data": b"", "PartitionKey": "k"}] * 501)
-refused("UnknownOperationException", kinesis.merge_shards, StreamName="clicks", ShardToMerge="shardId-000000000000", AdjacentShardToMerge="shardId-000000000001")
+refused("ValidationException", kinesis.put_records, StreamName="taps", Records=[{"Data": b"", "PartitionKey": "k"}] * 501)
+refused("UnknownOperationException", kinesis.merge_shards, StreamName="taps", ShardToMerge="shardId-000000000000", AdjacentShardToMerge="shardId-000000000001")
