@@ -16,15 +16,25 @@
 //! table providers that the program hands over.
 
 mod plan;
+mod session;
 mod setup;
 
-mod operator;
-mod slot;
-
+mod checkpoint;
 mod flow;
 mod handle;
+mod handover;
 mod replay;
 mod stats;
+
+mod check;
+mod lookup;
+mod table;
+
+mod operator;
+mod pipe;
+mod slot;
+
+mod hot;
 mod view;
 
 mod error;

@@ -21,6 +21,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, aggregate_expressions};
+use parking_lot::Mutex;
 
 /// The start of a window in microseconds; the one window of a running table starts at 0.
 pub(crate) type Start = i64;
@@ -98,6 +99,55 @@ impl Shape {
     pub(crate) fn state(&self) -> &SchemaRef {
         &self.state
     }
+
+    /// Evaluates what the groups need of a batch; nothing is taken in yet.
+    pub(crate) fn compute(&self, batch: &RecordBatch) -> Result<Computed> {
+        let rows = batch.num_rows();
+        let value = |it: &Arc<dyn PhysicalExpr>| it.evaluate(batch)?.into_array(rows);
+        let values = |all: &Vec<Arc<dyn PhysicalExpr>>| all.iter().map(value).collect();
+        let keys = values(&self.groups)?;
+        let arguments = self.arguments.iter().map(values).collect::<Result<_>>()?;
+        let filter = |it: &Option<Arc<dyn PhysicalExpr>>| {
+            it.as_ref().map(|it| Ok(value(it)?.as_boolean().clone())).transpose()
+        };
+        let filters = self.filters.iter().map(filter).collect::<Result<_>>()?;
+        Ok(Computed { keys, arguments, filters, rows })
+    }
+
+    /// Tells which rows belong to which window.
+    fn split(&self, computed: &Computed, taken: &mut Taken) -> Vec<Part> {
+        let Some(starts) = self.starts(computed) else {
+            return vec![Part { start: 0, rows: Rows::All }];
+        };
+        if starts.null_count() == 0 {
+            let values = starts.values();
+            let first = values.first().copied().unwrap_or_default();
+            if values.iter().all(|it| *it == first) {
+                return vec![Part { start: first, rows: Rows::All }];
+            }
+        }
+        split_runs(starts, taken)
+    }
+
+    /// Returns the window of each row; none in a running table.
+    pub(crate) fn starts<'a>(
+        &self,
+        computed: &'a Computed,
+    ) -> Option<&'a PrimitiveArray<TimestampMicrosecondType>> {
+        computed.keys.get(self.window?)?.as_primitive_opt()
+    }
+
+    /// Returns the window of a state batch.
+    pub(crate) fn start_of(&self, state: &RecordBatch) -> Option<Start> {
+        match self.window {
+            None => Some(0),
+            Some(column) => {
+                let starts = state.columns().get(column)?;
+                let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
+                (!starts.is_empty()).then(|| starts.value(0))
+            }
+        }
+    }
 }
 
 /// The windows in memory.
@@ -108,16 +158,10 @@ pub(crate) struct Operator {
     groups_max: usize,
 }
 
-/// Why rows could not be taken in.
+/// Why rows could not be taken in: the groups are in an unknown state, or too many.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TakeError {
-    /// Some value could not be computed; nothing was taken in.
-    #[error(transparent)]
-    Row(datafusion::error::DataFusionError),
-    /// The groups are in an unknown state, or too many.
-    #[error("{0}")]
-    Broken(String),
-}
+#[error("{0}")]
+pub(crate) struct TakeError(String);
 
 /// The rows of one batch that belong to one window.
 struct Part {
@@ -132,7 +176,8 @@ enum Rows {
 }
 
 /// Values of a batch, computed before any group is touched.
-struct Computed {
+#[derive(Debug)]
+pub(crate) struct Computed {
     keys: Vec<ArrayRef>,
     arguments: Vec<Vec<ArrayRef>>,
     filters: Vec<Option<BooleanArray>>,
@@ -142,10 +187,12 @@ struct Computed {
 /// What became of the rows of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// Rows whose window is NULL.
-    pub(crate) without_window: Vec<u32>,
-    /// Rows that `admit` refused, by window.
-    pub(crate) refused: Vec<(Start, Vec<u32>)>,
+    /// Windows that got rows.
+    pub(crate) touched: Vec<Start>,
+    /// Whether there are rows whose window is NULL.
+    pub(crate) has_without_window: bool,
+    /// Windows that `admit` refused.
+    pub(crate) refused: Vec<Start>,
 }
 
 impl Operator {
@@ -175,29 +222,28 @@ impl Operator {
     }
 
     /// Takes rows in; those of windows that `admit` refuses are left out and told.
-    pub(crate) fn update(
+    pub(crate) fn take(
         &mut self,
-        batch: &RecordBatch,
+        computed: &Computed,
         admit: &dyn Fn(&Operator, Start) -> bool,
     ) -> Result<Taken, TakeError> {
         let mut taken = Taken::default();
-        if batch.num_rows() == 0 {
+        if computed.rows == 0 {
             return Ok(taken);
         }
-        let computed = self.compute(batch).map_err(TakeError::Row)?;
-        let parts = self.split(&computed, &mut taken).map_err(TakeError::Row)?;
-        for part in parts {
+        for part in self.shape.split(computed, &mut taken) {
             if !admit(self, part.start) {
-                taken.refused.push((part.start, part.rows.indices(computed.rows)));
+                taken.refused.push(part.start);
                 continue;
             }
+            taken.touched.push(part.start);
             let groups_elsewhere =
                 self.groups() - self.windows.get(&part.start).map_or(0, |it| it.groups);
             let window = window_at(&mut self.windows, &self.shape, part.start)?;
-            let picked = part.rows.pick(&computed).map_err(|it| broken(&it))?;
+            let picked = part.rows.pick(computed).map_err(|it| broken(&it))?;
             window.update(&picked).map_err(|it| broken(&it))?;
             if self.groups_max < groups_elsewhere + window.groups {
-                return Err(TakeError::Broken(format!(
+                return Err(TakeError(format!(
                     "more than {} groups; group by fewer values, or use shorter windows",
                     self.groups_max
                 )));
@@ -250,38 +296,6 @@ impl Operator {
     pub(crate) fn drop_window(&mut self, start: Start) {
         self.windows.remove(&start);
     }
-
-    fn compute(&self, batch: &RecordBatch) -> Result<Computed> {
-        let rows = batch.num_rows();
-        let value = |it: &Arc<dyn PhysicalExpr>| it.evaluate(batch)?.into_array(rows);
-        let values = |all: &Vec<Arc<dyn PhysicalExpr>>| all.iter().map(value).collect();
-        let keys = values(&self.shape.groups)?;
-        let arguments = self.shape.arguments.iter().map(values).collect::<Result<_>>()?;
-        let filter = |it: &Option<Arc<dyn PhysicalExpr>>| {
-            it.as_ref().map(|it| Ok(value(it)?.as_boolean().clone())).transpose()
-        };
-        let filters = self.shape.filters.iter().map(filter).collect::<Result<_>>()?;
-        Ok(Computed { keys, arguments, filters, rows })
-    }
-
-    /// Tells which rows belong to which window.
-    fn split(&self, computed: &Computed, taken: &mut Taken) -> Result<Vec<Part>> {
-        let Some(column) = self.shape.window else {
-            return Ok(vec![Part { start: 0, rows: Rows::All }]);
-        };
-        let Some(key) = computed.keys.get(column) else {
-            return internal_err!("the window's column is not among the groups");
-        };
-        let starts: &PrimitiveArray<TimestampMicrosecondType> = key.as_primitive();
-        if starts.null_count() == 0 {
-            let values = starts.values();
-            let first = values.first().copied().unwrap_or_default();
-            if values.iter().all(|it| *it == first) {
-                return Ok(vec![Part { start: first, rows: Rows::All }]);
-            }
-        }
-        Ok(split_runs(starts, taken))
-    }
 }
 
 /// Collects runs of equal starts; a window with several runs gets a list of its rows.
@@ -292,7 +306,7 @@ fn split_runs(starts: &PrimitiveArray<TimestampMicrosecondType>, taken: &mut Tak
     while row < starts.len() {
         let begin = row;
         if starts.is_null(row) {
-            taken.without_window.push(u32::try_from(row).unwrap_or(u32::MAX));
+            taken.has_without_window = true;
             row += 1;
             continue;
         }
@@ -325,17 +339,6 @@ fn split_runs(starts: &PrimitiveArray<TimestampMicrosecondType>, taken: &mut Tak
 }
 
 impl Rows {
-    fn indices(&self, all: usize) -> Vec<u32> {
-        let range = |from: usize, to: usize| {
-            (from..to).map(|it| u32::try_from(it).unwrap_or(u32::MAX)).collect()
-        };
-        match self {
-            Rows::All => range(0, all),
-            Rows::Run { offset, length } => range(*offset, offset + length),
-            Rows::Picked(indices) => indices.values().to_vec(),
-        }
-    }
-
     fn pick(&self, from: &Computed) -> Result<Computed> {
         let pick = |array: &ArrayRef| -> Result<ArrayRef> {
             Ok(match self {
@@ -367,7 +370,7 @@ impl Rows {
 }
 
 fn broken(error: &datafusion::error::DataFusionError) -> TakeError {
-    TakeError::Broken(error.to_string())
+    TakeError(error.to_string())
 }
 
 fn window_at<'a>(
@@ -385,9 +388,10 @@ fn window_at<'a>(
 
 /// The groups of one window.
 struct Window {
-    /// `None` where nothing is grouped by: one group, there from the beginning.
-    keys: Option<Box<dyn GroupValues>>,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    /// `None` where nothing is grouped by: one group, there from the beginning. The locks are
+    /// never taken: they let the flow be looked at while a table is at work.
+    keys: Option<Mutex<Box<dyn GroupValues>>>,
+    accumulators: Vec<Mutex<Box<dyn GroupsAccumulator>>>,
     groups: usize,
     /// Which group each row of the current batch belongs to; kept for its memory.
     indices: Vec<usize>,
@@ -406,9 +410,16 @@ impl Window {
         let keys = if shape.groups.is_empty() {
             None
         } else {
-            Some(new_group_values(Arc::clone(&shape.group_schema), &GroupOrdering::None)?)
+            Some(Mutex::new(new_group_values(
+                Arc::clone(&shape.group_schema),
+                &GroupOrdering::None,
+            )?))
         };
-        let accumulators = shape.functions.iter().map(accumulator).collect::<Result<Vec<_>>>()?;
+        let accumulators = shape
+            .functions
+            .iter()
+            .map(|it| accumulator(it).map(Mutex::new))
+            .collect::<Result<_>>()?;
         let groups = usize::from(keys.is_none());
         let mut window = Window { keys, accumulators, groups, indices: Vec::new(), state: None };
         if window.keys.is_none() {
@@ -424,6 +435,7 @@ impl Window {
                 self.indices.resize(rows, 0);
             }
             Some(values) => {
+                let values = values.get_mut();
                 values.intern(keys, &mut self.indices)?;
                 self.groups = values.len();
             }
@@ -436,7 +448,12 @@ impl Window {
         self.index(&computed.keys, computed.rows)?;
         let inputs = computed.arguments.iter().zip(&computed.filters);
         for (accumulator, (arguments, filter)) in self.accumulators.iter_mut().zip(inputs) {
-            accumulator.update_batch(arguments, &self.indices, filter.as_ref(), self.groups)?;
+            accumulator.get_mut().update_batch(
+                arguments,
+                &self.indices,
+                filter.as_ref(),
+                self.groups,
+            )?;
         }
         Ok(())
     }
@@ -447,7 +464,7 @@ impl Window {
         self.index(keys, state.num_rows())?;
         for (function, accumulator) in shape.functions.iter().zip(&mut self.accumulators) {
             let (mine, after) = rest.split_at(function.state_fields()?.len());
-            accumulator.merge_batch(mine, &self.indices, self.groups)?;
+            accumulator.get_mut().merge_batch(mine, &self.indices, self.groups)?;
             rest = after;
         }
         Ok(())
@@ -457,7 +474,7 @@ impl Window {
     fn take_state(&mut self, shape: &Shape) -> Result<RecordBatch> {
         let mut columns = self.take_keys()?;
         for accumulator in &mut self.accumulators {
-            columns.extend(accumulator.state(EmitTo::All)?);
+            columns.extend(accumulator.get_mut().state(EmitTo::All)?);
         }
         batch_of(&shape.state, columns, self.groups)
     }
@@ -466,7 +483,7 @@ impl Window {
     fn evaluate(&mut self, shape: &Shape) -> Result<RecordBatch> {
         let mut columns = self.take_keys()?;
         for accumulator in &mut self.accumulators {
-            columns.push(accumulator.evaluate(EmitTo::All)?);
+            columns.push(accumulator.get_mut().evaluate(EmitTo::All)?);
         }
         batch_of(&shape.output, columns, self.groups)
     }
@@ -474,7 +491,7 @@ impl Window {
     fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
         match &mut self.keys {
             None => Ok(Vec::new()),
-            Some(keys) => keys.emit(EmitTo::All),
+            Some(keys) => keys.get_mut().emit(EmitTo::All),
         }
     }
 }

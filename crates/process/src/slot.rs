@@ -62,6 +62,11 @@ impl Slot {
         &self.schema
     }
 
+    /// Returns what the next run yields.
+    pub(crate) fn get(&self) -> Arc<Vec<RecordBatch>> {
+        Arc::clone(&self.held.lock())
+    }
+
     /// Returns whether its rows move.
     pub(crate) fn is_moving(&self) -> bool {
         self.rows_expected.is_none()

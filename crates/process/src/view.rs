@@ -83,6 +83,25 @@ impl TableView {
         self.hot.iter().map(RecordBatch::num_rows).sum()
     }
 
+    /// Returns the table without its hidden column.
+    pub(crate) fn without_final(self: &Arc<Self>) -> Arc<TableView> {
+        let schema = crate::plan::seen(&self.schema, false);
+        if schema.fields().len() == self.schema.fields().len() {
+            return Arc::clone(self);
+        }
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let project = |it: &RecordBatch| it.project(&columns).ok();
+        Arc::new(TableView {
+            name: self.name.clone(),
+            kind: self.kind,
+            stale_since_ms: self.stale_since_ms,
+            cold: Arc::clone(&self.cold),
+            hides: self.hides.clone(), // The hidden column is the last, so places stay.
+            hot: self.hot.iter().filter_map(project).collect(),
+            schema,
+        })
+    }
+
     /// Plans the stored rows that are shown, in the projection of the hot ones.
     async fn scan_cold(
         &self,

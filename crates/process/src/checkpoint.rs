@@ -1,0 +1,271 @@
+//! The checkpoint of a flow: one file whose appearance is the commit point of an epoch.
+//!
+//! docs/formats/checkpoint.md says the same in words.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use base::{Epoch, Name, SequenceNumber, ShardId};
+use journal::Disk;
+use rows::sink::Actions;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The version of the format; a program refuses those it does not know.
+const FORMAT: u32 = 1;
+
+/// The file that holds the last checkpoint of a flow.
+const FILE: &str = "checkpoint.json";
+
+/// Everything needed to go on after a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) format: u32,
+    pub(crate) flow: Name,
+    pub(crate) epoch: Epoch,
+    /// Whose layout the state has; another version groups again instead of reading it.
+    pub(crate) datafusion: String,
+    pub(crate) streams: BTreeMap<Name, StreamPoint>,
+    pub(crate) tables: BTreeMap<Name, TablePoint>,
+    /// The versions of lookups that the epoch's last tick used.
+    pub(crate) lookups: BTreeMap<Name, String>,
+    pub(crate) observer: Option<Section>,
+    /// The file with the sections, if there are any.
+    pub(crate) state: Option<String>,
+}
+
+/// A stream at the end of an epoch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StreamPoint {
+    /// The epoch that this was true of; older than the checkpoint's if the stream left the flow.
+    pub(crate) epoch: Epoch,
+    /// The next record of each shard.
+    pub(crate) positions: BTreeMap<ShardId, SequenceNumber>,
+    pub(crate) stored: u64,
+    pub(crate) dead: u64,
+    pub(crate) arrived_ms: u64,
+    /// For each column that windows wait for, how far it has come in each shard.
+    pub(crate) times_us: BTreeMap<String, BTreeMap<ShardId, i64>>,
+}
+
+/// A table at the end of an epoch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TablePoint {
+    /// The epoch that this was true of; older than the checkpoint's if the table left the flow.
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: String,
+    pub(crate) fingerprint: String,
+    pub(crate) watermark_us: Option<i64>,
+    pub(crate) corrections: u64,
+    pub(crate) detached: Option<Detached>,
+    /// What the epoch does to the stored table; nothing if there is none.
+    pub(crate) actions: Option<Actions>,
+    pub(crate) state: Option<Section>,
+}
+
+/// Why a table no longer follows what it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Detached {
+    pub(crate) since_ms: u64,
+    pub(crate) error: String,
+}
+
+/// A stretch of the state file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) crc32c: u32,
+}
+
+impl Checkpoint {
+    pub(crate) fn new(flow: Name, epoch: Epoch) -> Checkpoint {
+        Checkpoint {
+            format: FORMAT,
+            flow,
+            epoch,
+            datafusion: datafusion::DATAFUSION_VERSION.to_owned(),
+            streams: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            observer: None,
+            state: None,
+        }
+    }
+
+    /// Returns whether the state has the layout of this program.
+    pub(crate) fn is_current(&self) -> bool {
+        self.datafusion == datafusion::DATAFUSION_VERSION
+    }
+}
+
+/// The folder of one flow.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+}
+
+impl Files {
+    /// Opens the folder of `flow` below that of all flows; makes it if it is missing.
+    pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path, flow: &str) -> Result<Files, Error> {
+        let folder = root.join(flow);
+        disk.create_folder(root).map_err(failed("make", root))?;
+        disk.create_folder(&folder).map_err(failed("make", &folder))?;
+        disk.sync_folder(root).map_err(failed("sync", root))?;
+        Ok(Files { disk, folder })
+    }
+
+    /// Returns the folders of all flows below `root`.
+    pub(crate) fn all(disk: &Arc<dyn Disk>, root: &Path) -> Vec<Files> {
+        let names = disk.list(root).unwrap_or_default(); // Missing before the first run.
+        let files = |it: String| Files { disk: Arc::clone(disk), folder: root.join(it) };
+        names.into_iter().map(files).collect()
+    }
+
+    /// Writes a file so that after a crash it is there as a whole, or as it was before.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let (path, unfinished) =
+            (self.folder.join(name), self.folder.join(format!("{name}.unfinished")));
+        let file = self.disk.create(&unfinished).map_err(failed("make", &unfinished))?;
+        file.write_at(0, &[IoSlice::new(bytes)]).map_err(failed("write", &unfinished))?;
+        file.sync().map_err(failed("sync", &unfinished))?;
+        self.disk.rename(&unfinished, &path).map_err(failed("rename", &path))?;
+        self.disk.sync_folder(&self.folder).map_err(failed("sync", &self.folder))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.folder.join(name);
+        let file = match self.disk.open(&path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        let length = file.length().map_err(failed("read", &path))?;
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        let read = file.read_at(0, &mut bytes).map_err(failed("read", &path))?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
+    }
+
+    /// Reads the last checkpoint; none if the flow never had one.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        let Some(bytes) = self.read(FILE)? else { return Ok(None) };
+        let damaged = |reason: String| Error::Damaged { path: self.folder.join(FILE), reason };
+        let checkpoint: Checkpoint =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if checkpoint.format != FORMAT {
+            let reason = format!(
+                "its format is {}, this program knows {FORMAT}; start the version that wrote it",
+                checkpoint.format
+            );
+            return Err(damaged(reason));
+        }
+        Ok(Some(checkpoint))
+    }
+
+    /// Writes the checkpoint: when this returns, the epoch counts.
+    pub(crate) fn commit(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(checkpoint).map_err(|error| Error::Damaged {
+            path: self.folder.join(FILE),
+            reason: format!("it cannot be written: {error}"),
+        })?;
+        self.replace(FILE, &bytes)
+    }
+
+    pub(crate) fn write_state(&self, name: &str, state: &State) -> Result<(), Error> {
+        self.replace(name, &state.bytes)
+    }
+
+    /// Reads a state file whole.
+    pub(crate) fn read_state(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, Error> {
+        let Some(name) = &checkpoint.state else { return Ok(Vec::new()) };
+        self.read(name)?.ok_or_else(|| Error::Damaged {
+            path: self.folder.join(name),
+            reason: "the checkpoint names it, but it is missing".to_owned(),
+        })
+    }
+
+    /// Returns a section of a state file, verified.
+    pub(crate) fn section<'a>(
+        &self,
+        checkpoint: &Checkpoint,
+        state: &'a [u8],
+        section: Section,
+    ) -> Result<&'a [u8], Error> {
+        let path = || self.folder.join(checkpoint.state.as_deref().unwrap_or_default());
+        let from = usize::try_from(section.offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(section.length).unwrap_or(usize::MAX);
+        let bytes = from.checked_add(length).and_then(|to| state.get(from..to));
+        let Some(bytes) = bytes else {
+            return Err(Error::Damaged { path: path(), reason: "it is too short".to_owned() });
+        };
+        if crc32c::crc32c(bytes) != section.crc32c {
+            let reason = format!("the checksum at byte {from} does not fit");
+            return Err(Error::Damaged { path: path(), reason });
+        }
+        Ok(bytes)
+    }
+
+    /// Removes state files of other epochs; what cannot be removed is tried again next time.
+    pub(crate) fn sweep(&self, checkpoint: &Checkpoint) {
+        for name in self.disk.list(&self.folder).unwrap_or_default() {
+            let is_used = name == FILE || checkpoint.state.as_deref() == Some(name.as_str());
+            if !is_used && let Err(error) = self.disk.remove(&self.folder.join(&name)) {
+                tracing::warn!(file = name, %error, "an old file of a flow cannot be removed");
+            }
+        }
+    }
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Disk { doing, path, source }
+}
+
+/// The bytes of a state file, section by section.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl State {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Section {
+        let offset = self.bytes.len() as u64;
+        self.bytes.extend_from_slice(bytes);
+        Section { offset, length: bytes.len() as u64, crc32c: crc32c::crc32c(bytes) }
+    }
+
+    pub(crate) fn push_rows(
+        &mut self,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+    ) -> Result<Section, arrow::error::ArrowError> {
+        let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+        for batch in batches {
+            writer.write(batch)?;
+        }
+        let bytes = writer.into_inner()?;
+        Ok(self.push(&bytes))
+    }
+}
+
+/// Reads the batches of a section.
+pub(crate) fn read_rows(bytes: &[u8]) -> Result<Vec<RecordBatch>, arrow::error::ArrowError> {
+    StreamReader::try_new(bytes, None)?.collect()
+}
+
+#[cfg(test)]
+mod tests;

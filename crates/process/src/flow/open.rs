@@ -1,0 +1,298 @@
+//! Recovery: the last epoch is finished, its state loaded, and the flow goes on from its positions.
+//!
+//! Flows merge and split when a project changes. Positions and rows belong to streams and tables,
+//! not to flows, so a flow looks into the checkpoints of all flows and takes each stream and table
+//! from the newest that names it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arrow::array::RecordBatch;
+use base::{Epoch, Name};
+use datafusion::catalog::TableProvider;
+use tokio::sync::watch;
+
+use crate::checkpoint::{Checkpoint, Files, StreamPoint, TablePoint, read_rows};
+use crate::error::Error;
+use crate::flow::stream::StreamRun;
+use crate::flow::{Flow, Stored, TableRun, find_view};
+use crate::handle::Shown;
+use crate::hot::HotRows;
+use crate::lookup::Lookup;
+use crate::plan::{FlowPlan, TableKind};
+use crate::session;
+use crate::setup::{Setup, Storage};
+use crate::stats::{Stats, TableStats};
+use crate::table::{self, Body, Step};
+use crate::view::View;
+
+/// What the checkpoints of all flows say.
+struct Past {
+    all: Vec<(Files, Checkpoint)>,
+}
+
+impl Past {
+    fn read(setup: &Setup) -> Result<Past, Error> {
+        let mut all = Vec::new();
+        for files in Files::all(&setup.disk, &setup.folder) {
+            if let Some(checkpoint) = files.checkpoint()? {
+                all.push((files, checkpoint));
+            }
+        }
+        all.sort_by_key(|(_, it)| it.epoch);
+        Ok(Past { all })
+    }
+
+    /// Returns the highest epoch of any flow: epochs only grow, whichever flow a table is in.
+    fn epoch(&self) -> Epoch {
+        self.all.iter().map(|(_, it)| it.epoch).max().unwrap_or_default()
+    }
+
+    fn own(&self, flow: &Name) -> Option<&(Files, Checkpoint)> {
+        self.all.iter().find(|(_, it)| it.flow == *flow)
+    }
+
+    fn stream(&self, name: &Name) -> Option<&StreamPoint> {
+        let points = self.all.iter().filter_map(|(_, it)| it.streams.get(name));
+        points.max_by_key(|it| it.epoch)
+    }
+
+    fn table(&self, name: &Name) -> Option<(&Files, &Checkpoint, &TablePoint)> {
+        let points = self.all.iter();
+        let points = points.filter_map(|(files, it)| Some((files, it, it.tables.get(name)?)));
+        points.max_by_key(|(_, _, it)| it.epoch)
+    }
+}
+
+impl Flow {
+    /// Recovers the flow: finishes its last epoch, loads its state, finds its positions.
+    ///
+    /// After a change of the project, open all flows before any of them ticks: a stream or table
+    /// that moved to another flow is taken over from the checkpoint of its former one.
+    ///
+    /// # Errors
+    /// When a file is damaged, the journal or a table's storage cannot be used, or a plan cannot be
+    /// made. A table that cannot be rebuilt is detached and told in [`Stats`].
+    pub async fn open(setup: Setup) -> Result<Flow, Error> {
+        let past = Past::read(&setup)?;
+        let plan = setup.plan.clone();
+        finish_epochs(&past, &plan, &setup.storage).await?;
+        let mut flow = Flow::stand_up(setup, &past).await?;
+        flow.take_streams(&past);
+        flow.take_tables(&past).await?;
+        flow.take_observer(&past)?;
+        flow.refresh_tables(flow.clock.now_ms()).await;
+        let views = flow.all_views();
+        flow.changed.clear();
+        flow.swap(views);
+        if flow.inherits(&past) {
+            flow.flush().await?;
+        }
+        Ok(flow)
+    }
+
+    /// Makes the flow with nothing in it.
+    async fn stand_up(setup: Setup, past: &Past) -> Result<Flow, Error> {
+        let Setup { plan, journal, storage, folder, disk, clock, observer, settings } = setup;
+        let now_ms = clock.now_ms();
+        let failed = || Error::compute("no SQL session can be made");
+        let session = session::for_ticks().map_err(failed())?;
+        let wholes = session::for_wholes(settings.memory_bytes_max).map_err(failed())?;
+        let stored = |name: &Name| match storage.get(name.as_str()) {
+            Some(storage) => Ok(Stored::new(storage.clone())),
+            None => Err(Error::StorageMissing(name.to_string())),
+        };
+        let mut streams = Vec::new();
+        for it in &plan.streams {
+            let (own, dead) = (stored(&it.declared.name)?, stored(&it.dead)?);
+            streams.push(StreamRun::new(it, &session, &journal, own, dead)?);
+        }
+        let lookups: Vec<Lookup> = plan.lookups.iter().map(|it| Lookup::new(it, now_ms)).collect();
+        let mut tables = Vec::new();
+        for it in &plan.tables {
+            let broken = |error| Error::table(it.name(), error);
+            let mut body = Body::new(&session, it, settings.groups_max).await.map_err(broken)?;
+            for lookup in &lookups {
+                body.set_lookup(&lookup.name, &lookup.batches()).map_err(broken)?;
+            }
+            tables.push(TableRun {
+                body,
+                dead: HotRows::default(),
+                own: stored(it.name())?,
+                dead_stored: stored(&it.dead)?,
+                detached: None,
+                stats: TableStats::default(),
+                job: None,
+                plan: Arc::clone(it),
+            });
+        }
+        let epoch = past.epoch();
+        let files = Files::open(disk, &folder, &plan.name)?;
+        let durable = past.own(&plan.name).map(|(_, it)| it.clone());
+        let durable = durable.unwrap_or_else(|| Checkpoint::new(plan.name.clone(), Epoch(0)));
+        let shown = Shown {
+            view: ArcSwap::from_pointee(View::default()),
+            stats: ArcSwap::from_pointee(Stats::default()),
+            ticks: watch::Sender::new(0),
+        };
+        Ok(Flow {
+            name: plan.name,
+            journal,
+            epoch: epoch.next(),
+            epoch_began: clock.elapsed(),
+            clock,
+            settings,
+            session,
+            wholes,
+            files,
+            streams,
+            lookups,
+            tables,
+            observer,
+            durable,
+            in_flight: None,
+            flushes: Arc::default(),
+            epoch_records: 0,
+            epoch_bytes: 0,
+            observer_state: Vec::new(),
+            changed: BTreeSet::new(),
+            shown: Arc::new(shown),
+            stats: Stats::default(),
+            is_running: false,
+        })
+    }
+
+    fn take_streams(&mut self, past: &Past) {
+        for stream in &mut self.streams {
+            if let Some(point) = past.stream(&stream.plan.declared.name) {
+                stream.point = point.clone();
+                stream.release(&point.positions);
+            }
+            if let Ok(info) = self.journal.stream_info(stream.id) {
+                stream.info = Some(info);
+            }
+        }
+    }
+
+    async fn take_tables(&mut self, past: &Past) -> Result<(), Error> {
+        let mut states: BTreeMap<Epoch, Vec<u8>> = BTreeMap::new();
+        for place in 0..self.tables.len() {
+            let Some(run) = self.tables.get(place) else { continue };
+            let plan = Arc::clone(&run.plan);
+            let Some((files, checkpoint, point)) = past.table(plan.name()) else {
+                self.rebuild(place, None).await;
+                continue;
+            };
+            if let Some(run) = self.tables.get_mut(place)
+                && let Body::Windowed(windowed) = &mut run.body
+            {
+                windowed.corrections = point.corrections;
+            }
+            let is_same = point.fingerprint == plan.fingerprint && point.detached.is_none();
+            if !is_same {
+                self.rebuild(place, None).await;
+                continue;
+            }
+            let holds_state = matches!(plan.kind, TableKind::Windowed | TableKind::Running);
+            let section = point.state.filter(|_| checkpoint.is_current());
+            match section {
+                Some(section) => {
+                    let epoch = checkpoint.epoch;
+                    if let std::collections::btree_map::Entry::Vacant(entry) = states.entry(epoch) {
+                        entry.insert(files.read_state(checkpoint)?);
+                    }
+                    let bytes = states.get(&epoch).map(Vec::as_slice).unwrap_or_default();
+                    let bytes = files.section(checkpoint, bytes, section)?;
+                    self.restore(place, bytes, point)?;
+                }
+                None if holds_state => self.rebuild(place, Some(point)).await,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, place: usize, bytes: &[u8], point: &TablePoint) -> Result<(), Error> {
+        let Some(run) = self.tables.get_mut(place) else { return Ok(()) };
+        let rows: Vec<RecordBatch> =
+            read_rows(bytes).map_err(|error| Error::table(run.plan.name(), error))?;
+        run.body
+            .restore(&rows, point.watermark_us)
+            .map_err(|error| Error::table(run.plan.name(), error))
+    }
+
+    /// Computes a table anew from stored rows: only its open groups if the rest of it is as the
+    /// plan would make it (`of`), else all of it.
+    async fn rebuild(&mut self, place: usize, of: Option<&TablePoint>) {
+        let now_ms = self.clock.now_ms();
+        let (below, rest) = self.tables.split_at_mut(place);
+        let Some(run) = rest.first_mut() else { return };
+        let plan = Arc::clone(&run.plan);
+        let source = plan.window.as_ref().and_then(|it| it.source.as_ref());
+        let time_us = source.and_then(|source| {
+            let stream = self.streams.iter().find(|it| it.plan.declared.name == source.stream)?;
+            stream.reached(&source.column, now_ms)
+        });
+        let (streams, lookups) = (&self.streams, &self.lookups);
+        let tables = |name: &str| {
+            let view = find_view(streams, below, lookups, name)?;
+            Some(table::provider(&view, plan.sees_final))
+        };
+        let step = Step {
+            session: &self.session,
+            epoch: self.epoch,
+            now_ms,
+            tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
+            time_us,
+        };
+        let rebuilt = match (&mut run.body, of) {
+            (Body::Windowed(it), Some(point)) => it.reopen(&step, point.watermark_us).await,
+            (body, _) => body.rebuild(&step).await,
+        };
+        if let Err(error) = rebuilt {
+            run.detach(now_ms, error.strip_backtrace());
+        }
+    }
+
+    fn take_observer(&mut self, past: &Past) -> Result<(), Error> {
+        let Some(observer) = &mut self.observer else { return Ok(()) };
+        let Some((files, checkpoint)) = past.own(&self.name) else { return Ok(()) };
+        let Some(section) = checkpoint.observer else { return Ok(()) };
+        let state = files.read_state(checkpoint)?;
+        let bytes = files.section(checkpoint, &state, section)?;
+        observer.restore(bytes);
+        self.observer_state = bytes.to_vec();
+        Ok(())
+    }
+
+    /// Returns whether something of this flow stands in another flow's checkpoint only.
+    fn inherits(&self, past: &Past) -> bool {
+        let is_new = past.own(&self.name).is_none();
+        let is_elsewhere = |name: &Name| {
+            past.table(name).is_some_and(|(_, checkpoint, _)| checkpoint.flow != self.name)
+        };
+        let streams = self.streams.iter().map(|it| &it.plan.declared.name);
+        let mut names = streams.chain(self.tables.iter().map(|it| it.plan.name()));
+        (is_new && !past.all.is_empty()) || names.any(is_elsewhere)
+    }
+}
+
+/// Commits what the checkpoints promised and a crash may have kept from the tables.
+async fn finish_epochs(
+    past: &Past,
+    plan: &FlowPlan,
+    storage: &BTreeMap<String, Storage>,
+) -> Result<(), Error> {
+    for output in plan.outputs() {
+        let Some((_, _, point)) = past.table(&output.name) else { continue };
+        let Some(actions) = &point.actions else { continue };
+        let Some(storage) = storage.get(output.name.as_str()) else {
+            return Err(Error::StorageMissing(output.name.to_string()));
+        };
+        if storage.sink.committed().await? < point.epoch {
+            storage.sink.commit(point.epoch, actions.clone()).await?;
+        }
+    }
+    Ok(())
+}

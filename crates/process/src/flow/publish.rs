@@ -1,0 +1,206 @@
+//! Shows a tick: all tables of the flow change for everybody at the same moment.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use base::Name;
+use datafusion::catalog::{MemTable, TableProvider};
+
+use crate::error::Error;
+use crate::flow::{Flow, Job, Views};
+use crate::lookup::Lookup;
+use crate::plan::TableKind;
+use crate::stats::LookupStats;
+use crate::table::{self, Body, whole};
+use crate::view::{Hides, TableView, View};
+
+impl Flow {
+    /// Brings all tables up to date and shows them.
+    pub(crate) async fn publish(&mut self) -> Result<(), Error> {
+        let now_ms = self.clock.now_ms();
+        self.refresh_tables(now_ms).await;
+        self.compute_wholes(now_ms).await;
+        self.show(true).await;
+        Ok(())
+    }
+
+    pub(crate) async fn refresh_tables(&mut self, now_ms: u64) {
+        for run in self.tables.iter_mut().filter(|it| it.detached.is_none()) {
+            if let Err(error) = run.body.refresh().await {
+                run.detach(now_ms, error.strip_backtrace());
+                self.changed.insert(run.plan.name().clone());
+            }
+        }
+    }
+
+    /// Computes the whole tables whose turn it is.
+    async fn compute_wholes(&mut self, now_ms: u64) {
+        for place in 0..self.tables.len() {
+            self.finish_job(place, now_ms).await;
+            let Some(run) = self.tables.get_mut(place) else { continue };
+            let Body::Whole(whole) = &mut run.body else { continue };
+            whole.is_dirty |= run.plan.reads.iter().any(|it| self.changed.contains(it));
+            let began = self.clock.elapsed();
+            let is_due = if self.is_running { whole.is_due(began) } else { whole.is_dirty };
+            if !is_due || run.detached.is_some() || run.job.is_some() {
+                continue;
+            }
+            whole.is_dirty = false;
+            let plan = Arc::clone(&run.plan);
+            let tables = plan.reads.iter().filter_map(|it| {
+                let view = self.table_view(it)?;
+                Some((it.to_string(), table::provider(&view, plan.sees_final)))
+            });
+            let tables: Vec<(String, Arc<dyn TableProvider>)> = tables.collect();
+            let computed = whole::compute(self.wholes.clone(), plan, tables, now_ms);
+            let handle = base::task::spawn("recompute", computed);
+            if let Some(run) = self.tables.get_mut(place) {
+                run.job = Some(Job { began, handle });
+            }
+            if !self.is_running {
+                self.finish_job(place, now_ms).await;
+            }
+        }
+    }
+
+    /// Takes over what a computation made; in a running flow only if it is ready.
+    async fn finish_job(&mut self, place: usize, now_ms: u64) {
+        let Some(run) = self.tables.get_mut(place) else { return };
+        if self.is_running && run.job.as_ref().is_some_and(|it| !it.handle.is_finished()) {
+            return;
+        }
+        let Some(job) = run.job.take() else { return };
+        let computed = job.handle.await;
+        let now = self.clock.elapsed();
+        self.changed.insert(run.plan.name().clone());
+        match (computed, &mut run.body) {
+            (Ok(Ok(rows)), Body::Whole(whole)) => {
+                run.stats.rows_out += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+                let took = now.saturating_sub(job.began);
+                run.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                run.stats.stale_since_ms = None;
+                run.stats.error = None;
+                whole.ran(self.epoch, rows, job.began, now);
+            }
+            (Ok(Err(error)), Body::Whole(whole)) => {
+                // The next change of what it reads tries again; until then its rows are stale.
+                whole.pause(job.began, now);
+                let error = error.strip_backtrace();
+                tracing::warn!(table = %run.plan.name(), error, "table could not be recomputed");
+                run.stats.stale_since_ms.get_or_insert(now_ms);
+                run.stats.error = Some(error);
+            }
+            (Err(panic), _) => run.detach(now_ms, panic.to_string()),
+            (Ok(_), _) => {}
+        }
+    }
+
+    /// Makes the view of all tables and swaps it in.
+    pub(crate) async fn show(&mut self, is_tick: bool) {
+        let changed: Vec<Name> = std::mem::take(&mut self.changed).into_iter().collect();
+        let before = self.shown.view.load_full();
+        if is_tick {
+            self.stats.ticks += 1;
+        }
+        let mut tables = before.tables.clone();
+        for name in &changed {
+            if let Some(view) = self.table_view(name) {
+                tables.insert(name.clone(), view);
+            }
+        }
+        self.swap(tables);
+        if is_tick
+            && !changed.is_empty()
+            && let Some(observer) = &mut self.observer
+        {
+            let view = self.shown.view.load_full();
+            observer.after_tick(&view, &changed).await;
+        }
+    }
+
+    /// Shows every table anew: after opening, and after a hand-over.
+    pub(crate) fn all_views(&self) -> Views {
+        let mut views = Views::new();
+        for stream in &self.streams {
+            views.insert(stream.plan.declared.name.clone(), stream.view());
+            views.insert(stream.plan.dead.clone(), stream.dead_view());
+        }
+        for table in &self.tables {
+            views.insert(table.plan.name().clone(), table.view());
+            views.insert(table.plan.dead.clone(), table.dead_view());
+        }
+        for lookup in &self.lookups {
+            views.insert(lookup.name.clone(), lookup_view(lookup));
+        }
+        views
+    }
+
+    pub(crate) fn swap(&mut self, tables: Views) {
+        let (tick, epoch) = (self.stats.ticks, self.durable.epoch);
+        self.note_stats();
+        // Rows before counts: who waits for a count finds the rows.
+        self.shown.view.store(Arc::new(View { tick, epoch, tables }));
+        self.shown.stats.store(Arc::new(self.stats.clone()));
+        self.shown.ticks.send_replace(tick);
+    }
+
+    fn note_stats(&mut self) {
+        self.stats.epoch = self.durable.epoch;
+        self.stats.hot_bytes = self.hot_bytes() as u64;
+        let flushes = self.flushes.lock();
+        self.stats.flush_failures = flushes.failures;
+        self.stats.flush_error.clone_from(&flushes.error);
+        self.stats.flush_us_last = u64::try_from(flushes.took.as_micros()).unwrap_or(u64::MAX);
+        drop(flushes);
+        for stream in &self.streams {
+            self.stats.streams.insert(stream.plan.declared.name.clone(), stream.stats());
+        }
+        for run in &mut self.tables {
+            match &run.body {
+                Body::Windowed(it) => {
+                    run.stats.windows = it.windows() as u64;
+                    run.stats.groups = it.grouping.operator.groups() as u64;
+                    run.stats.corrections = it.corrections;
+                    run.stats.watermark_us = it.watermark;
+                }
+                Body::Running(it) => {
+                    run.stats.groups = it.grouping.operator.groups() as u64;
+                }
+                Body::Append(_) | Body::Whole(_) => {}
+            }
+            if let Some(detached) = &run.detached {
+                run.stats.stale_since_ms = Some(detached.since_ms);
+                run.stats.error = Some(detached.error.clone());
+            }
+            self.stats.tables.insert(run.plan.name().clone(), run.stats.clone());
+        }
+        for lookup in &self.lookups {
+            let rows = lookup.data.rows.num_rows() as u64;
+            let stats = LookupStats { version: lookup.number, rows, error: lookup.error.clone() };
+            self.stats.lookups.insert(lookup.name.clone(), stats);
+        }
+    }
+
+    pub(crate) fn hot_bytes(&self) -> usize {
+        let streams = self.streams.iter().map(|it| it.raw.bytes() + it.dead.bytes());
+        let tables = self.tables.iter().map(|it| it.body.bytes() + it.dead.bytes());
+        streams.chain(tables).sum()
+    }
+}
+
+/// Shows a lookup as a table.
+pub(crate) fn lookup_view(lookup: &Lookup) -> Arc<TableView> {
+    let schema = lookup.data.schema();
+    let rows: Vec<RecordBatch> = vec![lookup.data.rows.clone()];
+    let cold =
+        MemTable::try_new(Arc::clone(&schema), vec![Vec::new()]).expect("no rows fit any schema");
+    Arc::new(TableView {
+        name: lookup.name.clone(),
+        kind: TableKind::Lookup,
+        schema,
+        stale_since_ms: None,
+        cold: Arc::new(cold),
+        hides: Hides::All,
+        hot: rows,
+    })
+}

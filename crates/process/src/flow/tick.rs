@@ -1,0 +1,196 @@
+//! One step of a flow: what has arrived goes through every table, in FROM order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use base::{Name, Place, SequenceNumber, ShardId};
+use datafusion::catalog::TableProvider;
+use rows::dead::{Builder, Record};
+
+use crate::checkpoint::Detached;
+use crate::error::Error;
+use crate::flow::{Flow, TableRun, find_view};
+use crate::table::{self, Body, DeadRow, Step, Stepped};
+
+/// The new rows of each table.
+pub(crate) type Fresh = BTreeMap<Name, Vec<RecordBatch>>;
+
+impl Flow {
+    /// Takes in what has arrived, without showing it; returns how many records it was.
+    pub(crate) async fn step(&mut self) -> Result<u64, Error> {
+        let now_ms = self.clock.now_ms();
+        let began = self.clock.elapsed();
+        self.refresh_lookups(now_ms)?;
+        let mut fresh = Fresh::new();
+        let mut records = 0;
+        let bytes_max = self.settings.tick_bytes_max / self.streams.len().max(1);
+        for stream in &mut self.streams {
+            let read = stream.read(&self.journal, &self.session, now_ms, bytes_max)?;
+            let Some(read) = read else { continue };
+            records += read.records;
+            self.epoch_bytes += read.bytes;
+            stream.point.stored += read.rows.num_rows() as u64;
+            stream.point.dead += read.dead.num_rows() as u64;
+            if 0 < read.dead.num_rows() {
+                self.changed.insert(stream.plan.dead.clone());
+                stream.dead.push(self.epoch, read.dead);
+            }
+            if 0 < read.rows.num_rows() {
+                self.changed.insert(stream.plan.declared.name.clone());
+                stream.raw.push(self.epoch, read.rows.clone());
+                fresh.insert(stream.plan.declared.name.clone(), vec![read.rows]);
+            }
+        }
+        self.epoch_records += records;
+        self.through_tables(fresh, now_ms).await?;
+        if 0 < records {
+            let took = self.clock.elapsed().saturating_sub(began);
+            self.stats.tick_us_last = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        }
+        Ok(records)
+    }
+
+    fn refresh_lookups(&mut self, now_ms: u64) -> Result<(), Error> {
+        for lookup in &mut self.lookups {
+            if !lookup.refresh(now_ms) {
+                continue;
+            }
+            self.changed.insert(lookup.name.clone());
+            let rows = lookup.batches();
+            for table in &mut self.tables {
+                if table.plan.lookups.contains(&lookup.name) {
+                    table
+                        .body
+                        .set_lookup(&lookup.name, &rows)
+                        .map_err(|error| Error::table(table.plan.name(), error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs new rows through every table.
+    pub(crate) async fn through_tables(
+        &mut self,
+        mut fresh: Fresh,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        for place in 0..self.tables.len() {
+            let (below, rest) = self.tables.split_at_mut(place);
+            let Some(run) = rest.first_mut() else { continue };
+            let plan = Arc::clone(&run.plan);
+            let Some(input) = &plan.input else {
+                continue; // Whole tables are computed when a tick is shown.
+            };
+            if run.detached.is_some() {
+                continue;
+            }
+            if let Some(stale) = below.iter().find(|it| it.name() == input && it.detached.is_some())
+            {
+                let error = format!("it reads `{}`, which is stale", stale.name());
+                run.detach(now_ms, error);
+                self.changed.insert(plan.name().clone());
+                continue;
+            }
+            let source = plan.window.as_ref().and_then(|it| it.source.as_ref());
+            let time_us = source.and_then(|source| {
+                let stream = self.streams.iter().find(|it| it.plan.declared.name == source.stream);
+                stream?.reached(&source.column, now_ms)
+            });
+            let (streams, lookups) = (&self.streams, &self.lookups);
+            let tables = |name: &str| {
+                let view = find_view(streams, below, lookups, name)?;
+                Some(table::provider(&view, plan.sees_final))
+            };
+            let step = Step {
+                session: &self.session,
+                epoch: self.epoch,
+                now_ms,
+                tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
+                time_us,
+            };
+            let rows = fresh.get(input).map(Vec::as_slice).unwrap_or_default();
+            let began = self.clock.elapsed();
+            let stepped = run.body.step(rows, &step).await;
+            run.stats.rows_in += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+            let took = self.clock.elapsed().saturating_sub(began);
+            run.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            match stepped {
+                Ok(stepped) => run.take_in(stepped, self.epoch, &mut self.changed, &mut fresh),
+                Err(error) => {
+                    run.detach(now_ms, error.strip_backtrace());
+                    self.changed.insert(plan.name().clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TableRun {
+    fn take_in(
+        &mut self,
+        stepped: Stepped,
+        epoch: base::Epoch,
+        changed: &mut std::collections::BTreeSet<Name>,
+        fresh: &mut Fresh,
+    ) {
+        if stepped.is_changed {
+            changed.insert(self.name().clone());
+        }
+        if !stepped.dead.is_empty() {
+            changed.insert(self.plan.dead.clone());
+            self.stats.dead += stepped.dead.len() as u64;
+            self.dead.push(epoch, dead_letters(&stepped.dead));
+        }
+        self.stats.rows_out += stepped.out.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+        if !stepped.out.is_empty() {
+            fresh.insert(self.name().clone(), stepped.out);
+        }
+    }
+
+    /// Takes the table out of the flow: its rows stay as they are shown, marked as stale.
+    pub(crate) fn detach(&mut self, now_ms: u64, error: String) {
+        tracing::warn!(table = %self.name(), error, "table is stale: it no longer follows");
+        self.job = None;
+        self.detached = Some(Detached { since_ms: now_ms, error });
+        if let Body::Whole(whole) = &mut self.body {
+            whole.is_dirty = false;
+        }
+    }
+}
+
+/// Makes dead letters of rows that a table could not take: their bytes are the row as JSON.
+fn dead_letters(dead: &[DeadRow]) -> RecordBatch {
+    let mut letters = Builder::new();
+    for dead in dead {
+        let bytes = rows::json::lines(&dead.row).concat();
+        let place = place_of(&dead.row);
+        let record = Record { bytes: bytes.as_bytes(), place: place.0, arrived_ms: place.1 };
+        letters.push(&record, dead.kind, &[], &dead.message);
+    }
+    letters.finish()
+}
+
+/// Returns where the row's record is, and when it arrived, if the row still says so.
+fn place_of(row: &RecordBatch) -> (Place, u64) {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+    let number = |name| {
+        let column = row.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
+        u64::try_from(column.values().first().copied()?).ok()
+    };
+    let arrived = row
+        .column_by_name(rows::schema::ARRIVED)
+        .and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>())
+        .and_then(|it| it.values().first().copied())
+        .and_then(|it| u64::try_from(it / 1_000).ok());
+    let shard = number(rows::schema::SHARD).and_then(|it| u32::try_from(it).ok());
+    let sequence = number(rows::schema::SEQUENCE);
+    let place = Place {
+        shard: ShardId(shard.unwrap_or_default()),
+        sequence: SequenceNumber(sequence.unwrap_or_default()),
+    };
+    (place, arrived.unwrap_or_default())
+}

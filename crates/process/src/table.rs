@@ -1,0 +1,267 @@
+//! One table of a flow at work: what it holds, how it takes rows in.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use base::{Epoch, Name};
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use rows::DeadKind;
+use rows::sink::Change;
+
+use crate::pipe::{self, LookupSlots, Pipe, Rejected};
+use crate::plan::{TableKind, TablePlan};
+use crate::session;
+use crate::slot::{Slot, SlotTable};
+use crate::view::{Hides, TableView};
+
+pub(crate) mod append;
+pub(crate) mod grouping;
+pub(crate) mod running;
+pub(crate) mod whole;
+pub(crate) mod windowed;
+
+use append::Append;
+use running::Running;
+use whole::Whole;
+use windowed::Windowed;
+
+/// What a table does with rows, by its kind.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Append(Append),
+    Windowed(Box<Windowed>),
+    Running(Box<Running>),
+    Whole(Whole),
+}
+
+/// What a step of a table may use.
+pub(crate) struct Step<'a> {
+    pub(crate) session: &'a SessionContext,
+    pub(crate) epoch: Epoch,
+    pub(crate) now_ms: u64,
+    /// The tables below as they are in this very tick.
+    pub(crate) tables: &'a (dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
+    /// How far event time has come in what closes the windows.
+    pub(crate) time_us: Option<i64>,
+}
+
+/// What became of the rows of a tick.
+#[derive(Debug, Default)]
+pub(crate) struct Stepped {
+    /// Rows for the tables above; only tables to which rows are added give any.
+    pub(crate) out: Vec<RecordBatch>,
+    pub(crate) dead: Vec<DeadRow>,
+    pub(crate) is_changed: bool,
+}
+
+/// A row that a table could not take.
+#[derive(Debug)]
+pub(crate) struct DeadRow {
+    /// One row of what the table reads.
+    pub(crate) row: RecordBatch,
+    pub(crate) kind: DeadKind,
+    pub(crate) message: String,
+}
+
+impl DeadRow {
+    fn of(rejected: Rejected) -> DeadRow {
+        DeadRow { row: rejected.row, kind: DeadKind::Compute, message: rejected.message }
+    }
+}
+
+impl Body {
+    /// Plans the table; it holds nothing yet.
+    pub(crate) async fn new(
+        session: &SessionContext,
+        plan: &Arc<TablePlan>,
+        groups_max: usize,
+    ) -> Result<Body> {
+        Ok(match plan.kind {
+            TableKind::Windowed => {
+                Body::Windowed(Box::new(Windowed::new(session, plan, groups_max).await?))
+            }
+            TableKind::Running => {
+                Body::Running(Box::new(Running::new(session, plan, groups_max).await?))
+            }
+            TableKind::Append => Body::Append(Append::new(session, plan).await?),
+            TableKind::Raw | TableKind::Dead | TableKind::Lookup | TableKind::Recomputed => {
+                Body::Whole(Whole::new(plan))
+            }
+        })
+    }
+
+    /// Takes the rows of a tick in.
+    pub(crate) async fn step(&mut self, input: &[RecordBatch], step: &Step<'_>) -> Result<Stepped> {
+        match self {
+            Body::Append(it) => it.step(input, step).await,
+            Body::Windowed(it) => it.step(input, step).await,
+            Body::Running(it) => it.step(input, step).await,
+            Body::Whole(_) => Ok(Stepped::default()),
+        }
+    }
+
+    /// Brings the rows that are shown up to date.
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        match self {
+            Body::Windowed(it) => it.refresh().await,
+            Body::Running(it) => it.refresh().await,
+            Body::Append(_) | Body::Whole(_) => Ok(()),
+        }
+    }
+
+    /// Returns what the epoch that ends does to the stored table, if anything.
+    pub(crate) fn change(&mut self, epoch: Epoch, now_ms: u64) -> Result<Option<Change>> {
+        match self {
+            Body::Append(it) => Ok(it.hot.change(epoch)),
+            Body::Windowed(it) => it.change(epoch),
+            Body::Running(it) => Ok(it.change(epoch, now_ms)),
+            Body::Whole(it) => Ok(it.change(epoch)),
+        }
+    }
+
+    /// Forgets what is stored now.
+    pub(crate) fn stored(&mut self, epoch: Epoch) {
+        match self {
+            Body::Append(it) => it.hot.stored(epoch),
+            Body::Windowed(it) => it.stored(epoch),
+            Body::Running(_) => {}
+            Body::Whole(it) => it.stored(epoch),
+        }
+    }
+
+    /// Returns the rows that are shown on top of stored ones, and which of those they replace.
+    pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
+        match self {
+            Body::Append(it) => (it.hot.rows(), it.hot.hides()),
+            Body::Windowed(it) => it.hot(),
+            Body::Running(it) => (it.rows.clone(), Hides::All),
+            Body::Whole(it) => it.hot(),
+        }
+    }
+
+    /// Returns the bytes of rows that wait to be stored, about.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Body::Append(it) => it.hot.bytes(),
+            Body::Windowed(it) => it.bytes(),
+            Body::Running(_) => 0, // Totals do not grow with time.
+            Body::Whole(it) => it.bytes(),
+        }
+    }
+
+    /// Returns the state to store with the epoch, and the schema of its batches.
+    pub(crate) fn state(&mut self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
+        match self {
+            Body::Windowed(it) => it.state().map(Some),
+            Body::Running(it) => it.state().map(Some),
+            Body::Append(_) | Body::Whole(_) => Ok(None),
+        }
+    }
+
+    /// Takes back what `state` returned.
+    pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
+        match self {
+            Body::Windowed(it) => it.restore(state, watermark),
+            Body::Running(it) => it.restore(state),
+            Body::Append(_) | Body::Whole(_) => Ok(()),
+        }
+    }
+
+    /// Computes the table anew from the stored rows of what it reads.
+    pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
+        match self {
+            Body::Append(it) => it.rebuild(step).await,
+            Body::Windowed(it) => it.rebuild(step).await,
+            Body::Running(it) => it.rebuild(step).await,
+            Body::Whole(_) => Ok(()),
+        }
+    }
+
+    /// Says that a lookup has other rows from now on.
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<Vec<RecordBatch>>) -> Result<()> {
+        match self {
+            Body::Append(it) => set_lookup(&it.lookups, name, rows, &mut it.pipe),
+            Body::Windowed(it) => it.grouping.set_lookup(name, rows),
+            Body::Running(it) => it.grouping.set_lookup(name, rows),
+            Body::Whole(it) => {
+                it.is_dirty = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(crate) fn set_lookup(
+    slots: &LookupSlots,
+    name: &Name,
+    rows: &Arc<Vec<RecordBatch>>,
+    pipe: &mut Pipe,
+) -> Result<()> {
+    for (_, slot) in slots.iter().filter(|(it, _)| it == name) {
+        slot.set(Arc::clone(rows));
+        pipe.renew()?;
+    }
+    Ok(())
+}
+
+/// The slots of a table's plan, and the plan bound to them.
+pub(crate) struct Bound {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) input: Arc<Slot>,
+    pub(crate) lookups: LookupSlots,
+}
+
+/// Binds a plan that follows one table to slots.
+pub(crate) fn bind(plan: &TablePlan) -> Result<Bound> {
+    let mut slots: Vec<(String, Arc<Slot>)> = Vec::new();
+    collect_scans(&plan.select, &mut |name, schema| {
+        if slots.iter().all(|(it, _)| it != name) {
+            let is_input = plan.input.as_ref().is_some_and(|it| *it == *name);
+            let slot = if is_input { Slot::moving(schema) } else { Slot::still(schema, 1_000) };
+            slots.push((name.to_owned(), slot));
+        }
+    });
+    let bound = pipe::bind(&plan.select, &|name| {
+        let (_, slot) = slots.iter().find(|(it, _)| it == name)?;
+        Some(Arc::new(SlotTable(Arc::clone(slot))) as _)
+    })?;
+    let is_input = |it: &&(String, Arc<Slot>)| plan.input.as_ref().is_some_and(|i| *i == *it.0);
+    let Some((_, input)) = slots.iter().find(is_input) else {
+        return datafusion::common::internal_err!("the table `{}` follows nothing", plan.name());
+    };
+    let lookups = slots.iter().filter(|it| !is_input(it));
+    let lookups =
+        lookups.filter_map(|(name, slot)| Some((Name::new(name).ok()?, Arc::clone(slot))));
+    Ok(Bound { plan: bound, input: Arc::clone(input), lookups: lookups.collect() })
+}
+
+fn collect_scans(plan: &LogicalPlan, found: &mut dyn FnMut(&str, SchemaRef)) {
+    if let LogicalPlan::TableScan(scan) = plan {
+        found(scan.table_name.table(), scan.source.schema());
+    }
+    for input in plan.inputs() {
+        collect_scans(input, found);
+    }
+}
+
+/// Plans the table as its flow would, to find what only the physical plan shows.
+pub(crate) async fn dry_run(session: &SessionContext, plan: &TablePlan) -> Result<()> {
+    match plan.kind {
+        TableKind::Append => Append::plan(session, plan).await.map(|_| ()),
+        TableKind::Windowed | TableKind::Running => {
+            grouping::plan(session, plan, 1).await.map(|_| ())
+        }
+        TableKind::Raw | TableKind::Dead | TableKind::Lookup | TableKind::Recomputed => {
+            session::at(session, 0).create_physical_plan(&plan.select).await.map(|_| ())
+        }
+    }
+}
+
+/// Returns a table as its readers plan on it: with or without what is hidden.
+pub(crate) fn provider(view: &Arc<TableView>, sees_final: bool) -> Arc<dyn TableProvider> {
+    if sees_final { Arc::clone(view) as _ } else { view.without_final() as _ }
+}

@@ -1,0 +1,121 @@
+//! Totals since the beginning, by group.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use base::Epoch;
+use datafusion::error::Result;
+use datafusion::prelude::SessionContext;
+use rows::sink::{Change, Replace};
+
+use crate::plan::TablePlan;
+use crate::table::grouping::{self, Again, Grouping, broken};
+use crate::table::{DeadRow, Step, Stepped};
+
+/// The one window of a running table.
+const ONLY: i64 = 0;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Running {
+    plan: Arc<TablePlan>,
+    pub(crate) grouping: Grouping,
+    /// The totals as they are shown.
+    pub(crate) rows: Vec<RecordBatch>,
+    groups_max: usize,
+    is_changed: bool,
+    /// Whether the stored copy is older than the totals.
+    is_unpublished: bool,
+    published_ms: Option<u64>,
+}
+
+impl Running {
+    pub(crate) async fn new(
+        session: &SessionContext,
+        plan: &Arc<TablePlan>,
+        groups_max: usize,
+    ) -> Result<Running> {
+        let mut grouping = grouping::plan(session, plan, groups_max).await?;
+        grouping.operator.touch(ONLY).map_err(broken)?;
+        Ok(Running {
+            plan: Arc::clone(plan),
+            grouping,
+            rows: Vec::new(),
+            groups_max,
+            is_changed: true,
+            is_unpublished: false,
+            published_ms: None,
+        })
+    }
+
+    pub(crate) async fn step(&mut self, input: &[RecordBatch], _: &Step<'_>) -> Result<Stepped> {
+        let mut stepped = Stepped::default();
+        for batch in input {
+            let (computed, rejected) = self.grouping.compute(batch.clone()).await?;
+            stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
+            for computed in computed {
+                let taken = self.grouping.operator.take(&computed, &|_, _| true);
+                stepped.is_changed |= !taken.map_err(broken)?.touched.is_empty();
+            }
+        }
+        self.is_changed |= stepped.is_changed;
+        self.is_unpublished |= stepped.is_changed;
+        Ok(stepped)
+    }
+
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.is_changed) {
+            return Ok(());
+        }
+        if let Some(groups) = self.grouping.operator.peek(ONLY)? {
+            let (rows, _) = self.grouping.show(groups, &self.plan, None).await?;
+            self.rows = rows;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn change(&mut self, _: Epoch, now_ms: u64) -> Option<Change> {
+        let publish_ms = self.plan.declared.publish.as_millis();
+        let is_due = self.published_ms.is_none_or(|it| publish_ms <= now_ms.saturating_sub(it));
+        if !self.is_unpublished || !is_due {
+            return None;
+        }
+        self.is_unpublished = false;
+        self.published_ms = Some(now_ms);
+        Some(Change { rows: self.rows.clone(), replace: Replace::All })
+    }
+
+    pub(crate) fn state(&mut self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let state = self.grouping.operator.state(ONLY)?;
+        let schema = Arc::clone(self.grouping.operator.shape().state());
+        Ok((schema, state.into_iter().collect()))
+    }
+
+    pub(crate) fn restore(&mut self, state: &[RecordBatch]) -> Result<()> {
+        self.clear()?;
+        for batch in state {
+            self.grouping.operator.merge(ONLY, batch).map_err(broken)?;
+        }
+        // What was published before the restart may be older than the state.
+        self.is_unpublished = true;
+        Ok(())
+    }
+
+    pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
+        let (session, max) = (step.session, self.groups_max);
+        let states = self.grouping.again(session, &self.plan, step.tables, Again::All, max).await?;
+        self.clear()?;
+        for (_, state) in states {
+            self.grouping.operator.merge(ONLY, &state).map_err(broken)?;
+        }
+        self.is_unpublished = true;
+        Ok(())
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        self.is_changed = true;
+        self.grouping.operator.drop_window(ONLY);
+        self.grouping.operator.touch(ONLY).map_err(broken)
+    }
+}
