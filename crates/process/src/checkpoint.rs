@@ -21,8 +21,9 @@ use crate::error::Error;
 /// The version of the format; a program refuses those it does not know.
 const FORMAT: u32 = 1;
 
-/// The file that holds the last checkpoint of a flow.
-const FILE: &str = "checkpoint.json";
+/// The end of the name of the file that holds the last checkpoint of a flow. Names of flows have
+/// no `@`.
+const CHECKPOINT: &str = "@checkpoint.json";
 
 /// Everything needed to go on after a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,28 +107,43 @@ impl Checkpoint {
     }
 }
 
-/// The folder of one flow.
+/// The files of one flow: `FLOW@checkpoint.json` and `FLOW@state-EPOCH.bin`.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    flow: String,
 }
 
 impl Files {
-    /// Opens the folder of `flow` below that of all flows; makes it if it is missing.
-    pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path, flow: &str) -> Result<Files, Error> {
-        let folder = root.join(flow);
-        disk.create_folder(root).map_err(failed("make", root))?;
-        disk.create_folder(&folder).map_err(failed("make", &folder))?;
-        disk.sync_folder(root).map_err(failed("sync", root))?;
-        Ok(Files { disk, folder })
+    /// Opens the files of `flow`; makes the folder of all flows if it is missing.
+    pub(crate) fn open(disk: Arc<dyn Disk>, folder: &Path, flow: &str) -> Result<Files, Error> {
+        disk.create_folder(folder).map_err(failed("make", folder))?;
+        Ok(Files { disk, folder: folder.to_owned(), flow: flow.to_owned() })
     }
 
-    /// Returns the folders of all flows below `root`.
-    pub(crate) fn all(disk: &Arc<dyn Disk>, root: &Path) -> Vec<Files> {
-        let names = disk.list(root).unwrap_or_default(); // Missing before the first run.
-        let files = |it: String| Files { disk: Arc::clone(disk), folder: root.join(it) };
-        names.into_iter().map(files).collect()
+    /// Returns the files of all flows.
+    pub(crate) fn all(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Vec<Files>, Error> {
+        let names = match disk.list(folder) {
+            Ok(names) => names,
+            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) => return Err(failed("list", folder)(error)),
+        };
+        let flows = names.iter().filter_map(|it| it.strip_suffix(CHECKPOINT));
+        let files = |flow: &str| Files {
+            disk: Arc::clone(disk),
+            folder: folder.to_owned(),
+            flow: flow.to_owned(),
+        };
+        Ok(flows.map(files).collect())
+    }
+
+    fn checkpoint_name(&self) -> String {
+        format!("{}{CHECKPOINT}", self.flow)
+    }
+
+    fn checkpoint_path(&self) -> PathBuf {
+        self.folder.join(self.checkpoint_name())
     }
 
     /// Writes a file so that after a crash it is there as a whole, or as it was before.
@@ -157,8 +173,8 @@ impl Files {
 
     /// Reads the last checkpoint; none if the flow never had one.
     pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
-        let Some(bytes) = self.read(FILE)? else { return Ok(None) };
-        let damaged = |reason: String| Error::Damaged { path: self.folder.join(FILE), reason };
+        let Some(bytes) = self.read(&self.checkpoint_name())? else { return Ok(None) };
+        let damaged = |reason: String| Error::Damaged { path: self.checkpoint_path(), reason };
         let checkpoint: Checkpoint =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if checkpoint.format != FORMAT {
@@ -174,14 +190,17 @@ impl Files {
     /// Writes the checkpoint: when this returns, the epoch counts.
     pub(crate) fn commit(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let bytes = serde_json::to_vec(checkpoint).map_err(|error| Error::Damaged {
-            path: self.folder.join(FILE),
+            path: self.checkpoint_path(),
             reason: format!("it cannot be written: {error}"),
         })?;
-        self.replace(FILE, &bytes)
+        self.replace(&self.checkpoint_name(), &bytes)
     }
 
-    pub(crate) fn write_state(&self, name: &str, state: &State) -> Result<(), Error> {
-        self.replace(name, &state.bytes)
+    /// Writes the state of an epoch and returns the file's name.
+    pub(crate) fn write_state(&self, epoch: Epoch, state: &State) -> Result<String, Error> {
+        let name = format!("{}@state-{epoch}.bin", self.flow);
+        self.replace(&name, &state.bytes)?;
+        Ok(name)
     }
 
     /// Reads a state file whole.
@@ -217,8 +236,13 @@ impl Files {
     /// Removes state files of other epochs; what cannot be removed is tried again next time.
     pub(crate) fn sweep(&self, checkpoint: &Checkpoint) {
         for name in self.disk.list(&self.folder).unwrap_or_default() {
-            let is_used = name == FILE || checkpoint.state.as_deref() == Some(name.as_str());
-            if !is_used && let Err(error) = self.disk.remove(&self.folder.join(&name)) {
+            let is_ours = name.starts_with(&format!("{}@", self.flow));
+            let is_used =
+                name.ends_with(CHECKPOINT) || checkpoint.state.as_deref() == Some(name.as_str());
+            if is_ours
+                && !is_used
+                && let Err(error) = self.disk.remove(&self.folder.join(&name))
+            {
                 tracing::warn!(file = name, %error, "an old file of a flow cannot be removed");
             }
         }

@@ -127,8 +127,7 @@ impl Handover {
 
     fn write(&mut self) -> Result<(), Error> {
         if !self.state.bytes.is_empty() {
-            let name = format!("state-{}.bin", self.checkpoint.epoch);
-            self.files.write_state(&name, &self.state)?;
+            let name = self.files.write_state(self.checkpoint.epoch, &self.state)?;
             self.checkpoint.state = Some(name);
         }
         self.files.commit(&self.checkpoint)

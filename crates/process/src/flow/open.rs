@@ -35,7 +35,7 @@ struct Past {
 impl Past {
     fn read(setup: &Setup) -> Result<Past, Error> {
         let mut all = Vec::new();
-        for files in Files::all(&setup.disk, &setup.folder) {
+        for files in Files::all(&setup.disk, &setup.folder)? {
             if let Some(checkpoint) = files.checkpoint()? {
                 all.push((files, checkpoint));
             }
