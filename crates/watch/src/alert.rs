@@ -73,10 +73,11 @@ impl Alert {
         newest_by: Option<&str>,
     ) -> Result<Alert, Vec<Fault>> {
         let mut faults = Vec::new();
-        for column in &declared.key {
+        for column in declared.key.iter().chain(&declared.title_columns) {
             if schema.column_with_name(column.as_str()).is_none() {
-                let names: Vec<_> = schema.fields().iter().map(|it| it.name().as_str()).collect();
-                let help = format!("the SELECT has {}", names.join(", "));
+                let names = schema.fields().iter().map(|it| it.name().as_str());
+                let names: Vec<_> = names.filter(|it| !it.starts_with('_')).collect();
+                let help = format!("it has {}", names.join(", "));
                 let message = format!("`{column}` is no column of the alert's SELECT");
                 faults.push(column.fault(message, Some(help)));
             }
@@ -85,10 +86,7 @@ impl Alert {
         let key: Vec<_> = declared.key.iter().map(|it| it.text.clone()).collect();
         let title = match &declared.title {
             None => Title::of_key(&declared.name, &key),
-            Some(template) => Title::new(template.as_str(), schema).unwrap_or_else(|message| {
-                faults.push(template.fault(message, None));
-                Title::of_key(&declared.name, &key)
-            }),
+            Some(template) => Title::new(template.as_str()),
         };
         if !faults.is_empty() {
             return Err(faults);
@@ -211,6 +209,11 @@ impl Alert {
         self.error.as_deref()
     }
 
+    /// Returns how many notices, reminders apart, left a full outbox without being delivered.
+    pub fn lost(&self) -> u64 {
+        self.state.lost
+    }
+
     /// Returns how many keys fire.
     pub fn firing(&self) -> usize {
         self.state.standing.values().filter(|it| it.fired_ms.is_some()).count()
@@ -296,11 +299,19 @@ impl Alert {
         for notice in notices {
             outbox.push_back(Letter { notice: notice.clone(), waiting: self.notify.clone() });
         }
-        while NOTICES_MAX < outbox.len() {
-            let reminder = outbox.iter().position(|it| it.notice.state == NoticeState::Reminder);
-            outbox.remove(reminder.unwrap_or(0));
-            self.state.lost += 1;
+        let excess = outbox.len().saturating_sub(NOTICES_MAX);
+        if excess == 0 {
+            return;
         }
+        let mut reminders = 0;
+        outbox.retain(|it| {
+            let goes = reminders < excess && it.notice.state == NoticeState::Reminder;
+            reminders += usize::from(goes);
+            !goes
+        });
+        let oldest = excess - reminders;
+        outbox.drain(..oldest);
+        self.state.lost = self.state.lost.saturating_add(u64::try_from(oldest).unwrap_or(u64::MAX));
     }
 }
 
@@ -425,10 +436,14 @@ impl State {
         last.map_or(0, |it| it.standing.turn + 1)
     }
 
-    pub(crate) fn waiting_of(&self, key: &str) -> usize {
-        self.outbox.iter().filter(|it| it.notice.key == key).count()
+    /// Returns how many notices of each key are not settled.
+    pub(crate) fn waiting(&self) -> BTreeMap<&str, i64> {
+        self.outbox.iter().fold(BTreeMap::new(), |mut waiting, it| {
+            *waiting.entry(it.notice.key.as_str()).or_insert(0) += 1;
+            waiting
+        })
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -37,16 +37,20 @@ pub fn rows<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> RecordBatch {
     let mut builder = Builder::default();
     for alert in alerts {
         let state: &State = alert.state();
+        let waiting = state.waiting();
+        let waiting_of = |key: &str| waiting.get(key).copied().unwrap_or(0);
         for (key, standing) in &state.standing {
             let word = match standing.fired_ms {
                 None => KeyState::Pending,
                 Some(_) => KeyState::Firing,
             };
-            builder.push(alert, key, word, standing);
+            builder.push(alert, key, (word, waiting_of(key)), standing);
         }
         for resolved in state.resolved.iter().rev() {
             if !state.standing.contains_key(&resolved.key) {
-                builder.push(alert, &resolved.key, KeyState::Resolved, &resolved.standing);
+                let word = KeyState::Resolved;
+                let key = &resolved.key;
+                builder.push(alert, key, (word, waiting_of(key)), &resolved.standing);
             }
         }
         if state.standing.is_empty() && state.resolved.is_empty() {
@@ -71,9 +75,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn push(&mut self, alert: &Alert, key: &str, state: KeyState, standing: &Standing) {
+    fn push(
+        &mut self,
+        alert: &Alert,
+        key: &str,
+        (state, waiting): (KeyState, i64),
+        standing: &Standing,
+    ) {
         let to_int = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let waiting = alert.state().waiting_of(key);
         self.alerts.append_value(alert.name().as_str());
         self.keys.append_value(key);
         self.states.append_value(state.as_str());
@@ -81,7 +90,7 @@ impl Builder {
         self.since.append_value(arrived_to_micros(standing.started_ms));
         self.changes.append_value(arrived_to_micros(standing.changed_ms));
         self.notices.append_value(to_int(standing.notices));
-        self.undelivered.append_value(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.undelivered.append_value(waiting);
         self.rows.append_value(&standing.row);
         self.errors.append_option(standing.error.as_deref().or_else(|| alert.error()));
     }

@@ -1,10 +1,10 @@
 //! Titles: text with columns in braces, filled from a row.
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::DataType;
 use base::limits::TITLE_CHARS_MAX;
 
-/// A title under construction; `{{` and `}}` are braces.
+/// A title, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Title {
     parts: Vec<Part>,
@@ -17,36 +17,18 @@ enum Part {
 }
 
 impl Title {
-    /// Reads a template; the error says what is wrong with it.
-    pub(crate) fn new(template: &str, schema: &Schema) -> Result<Title, String> {
+    /// Reads a template, whose braces the project files have checked.
+    pub(crate) fn new(template: &str) -> Title {
         let mut parts = Vec::new();
-        let mut text = String::new();
         let mut rest = template;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, after) = rest.split_at(at);
-            text.push_str(before);
-            if let Some((brace, after)) = doubled(after) {
-                text.push(brace);
-                rest = after;
-                continue;
-            }
-            let Some((name, after)) = after.strip_prefix('{').and_then(|it| it.split_once('}'))
-            else {
-                return Err(
-                    "a brace without its partner; write `{column}`, or `{{` for a brace".to_owned()
-                );
-            };
-            let name = name.trim();
-            if schema.column_with_name(name).is_none() {
-                return Err(unknown(name, schema));
-            }
-            parts.push(Part::Text(std::mem::take(&mut text)));
-            parts.push(Part::Column(name.to_owned()));
+        while let Some((text, after)) = rest.split_once('{') {
+            let Some((name, after)) = after.split_once('}') else { break };
+            parts.push(Part::Text(text.to_owned()));
+            parts.push(Part::Column(name.trim().to_owned()));
             rest = after;
         }
-        text.push_str(rest);
-        parts.push(Part::Text(text));
-        Ok(Title { parts })
+        parts.push(Part::Text(rest.to_owned()));
+        Title { parts }
     }
 
     /// Makes the title of an alert that declares none: its name, then its key.
@@ -75,18 +57,6 @@ impl Title {
         let plain = out.chars().map(|it| if it.is_control() { ' ' } else { it });
         plain.take(TITLE_CHARS_MAX).collect()
     }
-}
-
-/// Takes a brace that is written twice.
-fn doubled(text: &str) -> Option<(char, &str)> {
-    let after = |brace: &str| text.strip_prefix(brace);
-    after("{{").map(|it| ('{', it)).or_else(|| after("}}").map(|it| ('}', it)))
-}
-
-fn unknown(name: &str, schema: &Schema) -> String {
-    let visible = schema.fields().iter().map(|it| it.name().as_str());
-    let names: Vec<_> = visible.filter(|it| !it.starts_with('_')).collect();
-    format!("`{name}` is no column of the alert; it has {}", names.join(", "))
 }
 
 /// Returns a value as people like to read it: numbers with few digits, text without quotes.
