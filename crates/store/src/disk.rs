@@ -132,7 +132,7 @@ impl Disk {
         let published = written.and_then(|()| self.publish(unfinished, path, taken));
         if published.is_err() {
             // The first error says what happened; the sweep finds what this leaves behind.
-            drop(fs::remove_file(unfinished));
+            drop(self.remove(unfinished));
         }
         published
     }
@@ -176,4 +176,4 @@ pub(crate) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

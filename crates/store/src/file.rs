@@ -135,12 +135,19 @@ impl<'a> Writer<'a> {
         let file = self.disk.create(&full).map_err(at("write", &full))?;
         self.folders.insert(folder);
         let value = partition.and_then(|(_, value)| value).map(str::to_owned);
-        OpenFile::new(file, path, full, value, &self.columns)
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            // Others shall see plain Parquet types, not our views.
+            .with_skip_arrow_metadata(true);
+        let columns = Arc::clone(&self.columns);
+        let writer = ArrowWriter::try_new_with_options(file, columns, options);
+        let writer = Some(writer.map_err(wrong("write", &full))?);
+        Ok(OpenFile { writer, path, full, value, disk: self.disk.clone() })
     }
 
     fn end(&mut self, open: Option<OpenFile>) -> Result<(), Error> {
         let Some(open) = open else { return Ok(()) };
-        let written = open.close(self.disk, &self.columns)?;
+        let written = open.close(&self.columns)?;
         self.written.push(written);
         Ok(())
     }
@@ -161,25 +168,10 @@ struct OpenFile {
     path: String,
     full: PathBuf,
     value: Option<String>,
+    disk: Disk,
 }
 
 impl OpenFile {
-    fn new(
-        file: File,
-        path: String,
-        full: PathBuf,
-        value: Option<String>,
-        columns: &SchemaRef,
-    ) -> Result<OpenFile, Error> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties())
-            // Others shall see plain Parquet types, not our views.
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, Arc::clone(columns), options);
-        let writer = writer.map_err(wrong("write", &full))?;
-        Ok(OpenFile { writer: Some(writer), path, full, value })
-    }
-
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let writer = self.writer.as_mut().expect("an open file has its writer until it is closed");
         writer.write(batch).map_err(wrong("write", &self.full))
@@ -190,11 +182,11 @@ impl OpenFile {
         bytes as u64
     }
 
-    fn close(mut self, disk: &Disk, columns: &SchemaRef) -> Result<NewFile, Error> {
+    fn close(mut self, columns: &SchemaRef) -> Result<NewFile, Error> {
         let writer = self.writer.as_mut().expect("an open file has its writer until it is closed");
         let metadata = writer.finish().map_err(wrong("write", &self.full))?;
         let file = writer.inner();
-        disk.sync_file(file, &self.full).map_err(at("sync", &self.full))?;
+        self.disk.sync_file(file, &self.full).map_err(at("sync", &self.full))?;
         let bytes = file.metadata().map_err(at("measure", &self.full))?.len();
         self.writer = None;
         let facts = FileFacts::of_parquet(&metadata, columns);
@@ -207,7 +199,7 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         if self.writer.is_some() {
             // The first error says what happened; the sweep finds what this leaves behind.
-            drop(std::fs::remove_file(&self.full));
+            drop(self.disk.remove(&self.full));
         }
     }
 }

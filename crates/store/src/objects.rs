@@ -91,7 +91,7 @@ impl ObjectStore for SyncedFiles {
             }
         };
         self.write(location, move |disk, path| {
-            disk.write(&path, payload.iter().map(|it| it.as_ref()), taken)
+            disk.write(&path, payload.iter().map(AsRef::as_ref), taken)
         })
         .await?;
         Ok(PutResult { e_tag: None, version: None })

@@ -402,4 +402,4 @@ impl Sink for LakeTable {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
