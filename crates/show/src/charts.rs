@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::answers::{Answers, AskError, Question};
-use crate::encode::ColumnHead;
+use crate::encode::{ColumnHead, RowsText};
 use crate::facts::{Chart, ChartKind, Column, Facts};
 use crate::fault::Refusal;
 use crate::sql;
@@ -22,7 +22,7 @@ const ROWS_DEFAULT: u32 = 20;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct ChartData {
     pub(crate) columns: Vec<ColumnHead>,
-    pub(crate) rows: Vec<Vec<Value>>,
+    pub(crate) rows: RowsText,
     /// Whether there were more rows than a chart draws.
     pub(crate) truncated: bool,
     /// The SQL that was asked, so that a reader can go on from it.
@@ -68,7 +68,7 @@ async fn within(
     }
 }
 
-type Collected = (Vec<ColumnHead>, Vec<Vec<Value>>, bool);
+type Collected = (Vec<ColumnHead>, RowsText, bool);
 
 async fn collect(answers: &dyn Answers, sql: &str) -> Result<Collected, AskError> {
     let rows_max = limits::CHART_ROWS_MAX;

@@ -1,12 +1,9 @@
-//! Rows as JSON, CSV or an Arrow stream, and column types in the words of the project files.
+//! Rows as the JSON of an answer, and column types in the words of the project files.
 
-use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Schema};
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,11 +15,8 @@ pub(crate) struct ColumnHead {
 
 /// Returns the columns of an answer.
 pub(crate) fn heads(schema: &Schema) -> Vec<ColumnHead> {
-    let head = |it: &arrow::datatypes::Field| ColumnHead {
-        name: it.name().clone(),
-        kind: type_word(it.data_type()),
-    };
-    schema.fields().iter().map(|it| head(it)).collect()
+    let head = |name: &String, kind| ColumnHead { name: name.clone(), kind: type_word(kind) };
+    schema.fields().iter().map(|it| head(it.name(), it.data_type())).collect()
 }
 
 /// Returns a type as the project files write it.
@@ -45,56 +39,48 @@ pub(crate) fn type_word(kind: &DataType) -> String {
     }
 }
 
-/// Returns the rows of `batch` as JSON arrays, in the order of its columns.
-pub(crate) fn rows(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, ArrowError> {
-    let mut rows: Vec<Vec<Value>> = vec![Vec::new(); batch.num_rows()];
-    let options = FormatOptions::default().with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
-    for column in batch.columns() {
-        let text = ArrayFormatter::try_new(column, &options)?;
-        for (index, row) in rows.iter_mut().enumerate() {
-            row.push(value(column, &text, index)?);
+/// Rows as the text of a JSON array of arrays, each in the order of the columns.
+///
+/// They stay text so that a decimal keeps all its digits on the way through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RowsText {
+    text: String,
+    count: usize,
+}
+
+impl Default for RowsText {
+    fn default() -> RowsText {
+        RowsText { text: "[]".to_owned(), count: 0 }
+    }
+}
+
+impl RowsText {
+    /// Appends the rows of `batch`.
+    pub(crate) fn push(&mut self, batch: &RecordBatch) {
+        // Before: `[…]`; the bracket is put back at the end.
+        self.text.pop();
+        for row in 0..batch.num_rows() {
+            if 0 < self.count {
+                self.text.push(',');
+            }
+            rows::json::write_values(batch, row, &mut self.text);
+            self.count += 1;
         }
+        self.text.push(']');
     }
-    Ok(rows)
-}
 
-fn value(column: &dyn Array, text: &ArrayFormatter<'_>, index: usize) -> Result<Value, ArrowError> {
-    use arrow::datatypes::{Float64Type, Int64Type};
-    Ok(match column.data_type() {
-        _ if column.is_null(index) => Value::Null,
-        DataType::Boolean => Value::Bool(column.as_boolean().value(index)),
-        DataType::Int64 => Value::from(column.as_primitive::<Int64Type>().value(index)),
-        DataType::Float64 => Value::from(column.as_primitive::<Float64Type>().value(index)),
-        _ => Value::String(text.value(index).try_to_string()?),
-    })
-}
-
-/// Returns the first line of a CSV answer.
-pub(crate) fn csv_head(schema: &Schema) -> String {
-    let names: Vec<String> = schema.fields().iter().map(|it| quoted(it.name())).collect();
-    names.join(",") + "\r\n"
-}
-
-/// Returns the rows of `batch` as lines of CSV.
-pub(crate) fn csv(batch: &RecordBatch) -> Result<String, ArrowError> {
-    let options = FormatOptions::default().with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.fZ"));
-    let columns: Result<Vec<_>, _> =
-        batch.columns().iter().map(|it| ArrayFormatter::try_new(it, &options)).collect();
-    let columns = columns?;
-    let mut lines = String::new();
-    for index in 0..batch.num_rows() {
-        let fields: Result<Vec<String>, ArrowError> =
-            columns.iter().map(|it| Ok(quoted(&it.value(index).try_to_string()?))).collect();
-        lines.push_str(&fields?.join(","));
-        lines.push_str("\r\n");
-    }
-    Ok(lines)
-}
-
-fn quoted(field: &str) -> String {
-    if field.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 }
+
+impl Serialize for RowsText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.text).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

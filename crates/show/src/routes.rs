@@ -180,4 +180,4 @@ async fn nothing(Path(rest): Path<String>) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

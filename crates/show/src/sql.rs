@@ -11,10 +11,9 @@ use axum::response::{IntoResponse, Response};
 use base::{Kind, limits};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::answers::{Answer, AskError, Question};
-use crate::encode::{self, ColumnHead};
+use crate::encode::{self, ColumnHead, RowsText};
 use crate::fault::Refusal;
 use crate::routes::Show;
 
@@ -42,7 +41,7 @@ enum Format {
 #[derive(Serialize)]
 struct Rows {
     columns: Vec<ColumnHead>,
-    rows: Vec<Vec<Value>>,
+    rows: RowsText,
     truncated: bool,
     took_ms: u64,
 }
@@ -128,15 +127,14 @@ fn format_of(named: Option<&str>, headers: &HeaderMap) -> Result<Format, Refusal
 pub(crate) async fn collect(
     answer: Answer,
     rows_max: usize,
-) -> Result<(Vec<ColumnHead>, Vec<Vec<Value>>, bool), AskError> {
+) -> Result<(Vec<ColumnHead>, RowsText, bool), AskError> {
     let columns = encode::heads(&answer.schema);
     let mut batches = answer.batches;
-    let mut rows = Vec::new();
+    let mut rows = RowsText::default();
     while let Some(batch) = batches.next().await {
         let batch = batch?;
-        let room = rows_max - rows.len();
-        let taken = batch.slice(0, batch.num_rows().min(room));
-        rows.extend(encode::rows(&taken).map_err(not_encoded)?);
+        let room = rows_max - rows.count();
+        rows.push(&batch.slice(0, batch.num_rows().min(room)));
         if room < batch.num_rows() {
             return Ok((columns, rows, true));
         }
@@ -169,10 +167,14 @@ fn limited(answer: Answer, rows_max: Option<usize>) -> crate::answers::Batches {
 }
 
 fn csv(answer: Answer, rows_max: Option<usize>) -> Parts {
-    let head = encode::csv_head(&answer.schema).into_bytes();
-    let parts = limited(answer, rows_max)
-        .map(|batch| encode::csv(&batch?).map(String::into_bytes).map_err(not_encoded));
-    Box::pin(futures::stream::iter([Ok(head)]).chain(parts))
+    let mut head = String::new();
+    rows::csv::write_header(&answer.schema, &mut head);
+    let parts = limited(answer, rows_max).map(|batch| {
+        let mut lines = String::new();
+        rows::csv::write_rows(&batch?, &mut lines);
+        Ok(lines.into_bytes())
+    });
+    Box::pin(futures::stream::iter([Ok(head.into_bytes())]).chain(parts))
 }
 
 fn arrow_stream(answer: Answer, rows_max: Option<usize>) -> Result<Parts, AskError> {
