@@ -13,7 +13,7 @@ use base::time::ManualClock;
 use base::{Clock, Name};
 use expect_test::{Expect, expect};
 use journal::{Disk, DiskFile, Journal, RealDisk, Settings, StreamSettings};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use tower::ServiceExt as _;
 
 use crate::{DOORS, Inlet, Intake, door};
@@ -160,12 +160,21 @@ pub(crate) const PENDING_BYTES_MAX: usize = 100_000;
 
 /// Holds syncs back, as a slow disk does.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gate(Arc<Mutex<()>>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    /// No sync ends until the guard is dropped.
-    pub(crate) fn shut(&self) -> MutexGuard<'_, ()> {
-        self.0.lock()
+    /// No sync ends until the gate is opened.
+    pub(crate) fn shut(&self) {
+        *self.0.0.lock() = true;
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.0.lock() = false;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        self.0.1.wait_while(&mut self.0.0.lock(), |is_shut| *is_shut);
     }
 }
 
@@ -222,7 +231,7 @@ impl DiskFile for GatedFile {
         self.file.read_at(offset, buffer)
     }
     fn sync(&self) -> io::Result<()> {
-        drop(self.gate.0.lock());
+        self.gate.pass();
         self.file.sync()
     }
     fn preallocate(&self, bytes: u64) -> io::Result<()> {
@@ -279,6 +288,7 @@ fn fault(name: &str, options: &str, found: &Expect) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn faults_in_options_name_the_option() {
     fault(
         "http",

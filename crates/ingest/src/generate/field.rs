@@ -154,22 +154,9 @@ pub(crate) fn build(options: &BTreeMap<String, FieldOptions>) -> Result<Vec<Fiel
         let before = waiting.len();
         let mut later = Vec::new();
         for (name, field) in waiting {
-            let needs = field.needs();
-            if let Some(missing) = needs.iter().find(|it| !options.contains_key(**it)) {
-                let key = format!("fields.{name}");
-                let fault = OptionFault::at(key, format!("there is no field `{missing}`"));
-                let near = near(missing, options.keys().map(String::as_str));
-                return Err(match near {
-                    Some(near) => fault.with_help(format!("did you mean `{near}`?")),
-                    None => fault,
-                });
-            }
-            if needs.iter().all(|it| fields.iter().any(|made| made.name == **it)) {
-                let made = field.build(name, &fields);
-                fields.push(made.map_err(|(key, message)| {
-                    let dot = if key.is_empty() { "" } else { "." };
-                    OptionFault::at(format!("fields.{name}{dot}{key}"), message)
-                })?);
+            check_needs(name, field, options)?;
+            if field.needs().iter().all(|it| fields.iter().any(|made| made.name == **it)) {
+                fields.push(field.build(name, &fields).map_err(|wrong| fault_in(name, &wrong))?);
             } else {
                 later.push((name, field));
             }
@@ -182,6 +169,28 @@ pub(crate) fn build(options: &BTreeMap<String, FieldOptions>) -> Result<Vec<Fiel
         waiting = later;
     }
     Ok(fields)
+}
+
+/// The fields that `field` depends on must be there.
+fn check_needs(
+    name: &str,
+    field: &FieldOptions,
+    options: &BTreeMap<String, FieldOptions>,
+) -> Result<(), OptionFault> {
+    let needs = field.needs();
+    let Some(missing) = needs.iter().find(|it| !options.contains_key(**it)) else {
+        return Ok(());
+    };
+    let fault = OptionFault::at(format!("fields.{name}"), format!("there is no field `{missing}`"));
+    Err(match near(missing, options.keys().map(String::as_str)) {
+        Some(near) => fault.with_help(format!("did you mean `{near}`?")),
+        None => fault,
+    })
+}
+
+fn fault_in(name: &str, (key, message): &Wrong) -> OptionFault {
+    let dot = if key.is_empty() { "" } else { "." };
+    OptionFault::at(format!("fields.{name}{dot}{key}"), message.as_str())
 }
 
 /// The option at fault, and what is wrong.

@@ -171,7 +171,7 @@ async fn a_repeated_request_is_accepted_once_even_after_a_restart() {
 async fn a_slow_disk_slows_producers_down() {
     let fixture = Fixture::new();
     let record = "x".repeat(PENDING_BYTES_MAX * 2 / 3);
-    let shut = fixture.gate.shut();
+    fixture.gate.shut();
     let mut waiting = Vec::new();
     let mut throttled = None;
     // One is being written, one waits, and then there is no room.
@@ -190,7 +190,7 @@ async fn a_slow_disk_slows_producers_down() {
     let (status, headers, body) = throttled.expect("a full queue refuses");
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{}", String::from_utf8_lossy(&body));
     assert_eq!(headers["retry-after"], "1");
-    drop(shut);
+    fixture.gate.open();
     let count = waiting.len();
     for request in waiting {
         assert_eq!(request.await.0, StatusCode::OK);
