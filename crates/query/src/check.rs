@@ -190,6 +190,7 @@ fn planned(
             Some(range) => tree::smallest_around(&nodes, range, operator),
             None => planner.culprit(sql, &statement, &nodes, &error),
         };
+        let culprit = culprit.map(|it| tree::joined(&nodes, it, operator));
         if error.range.is_none() || operator.is_some() {
             error.range = culprit.and_then(|it| nodes.get(it)).and_then(|it| it.range.clone());
         }

@@ -209,6 +209,11 @@ fn plan(sql: &str, message: &str) -> SqlError {
         return SqlError::invalid("42804", format!("a condition is true or false; this is {kind}"))
             .with_help("compare it with something, for example `quantity > 0`");
     }
+    if let Some((operator, kind)) = between(&text, "unary operator '", "' requires")
+        .zip(text.split_once(", got ").map(|it| it.1))
+    {
+        return not_taken(operator, &types(kind));
+    }
     if let Some((message, _)) = text.split_once(" cannot be nested") {
         return SqlError::invalid("42803", format!("{message} cannot be nested"))
             .with_help("make the inner one in a subquery or a table of its own");

@@ -74,6 +74,18 @@ pub(super) fn smallest_around(
     sizes.min().map(|(_, index)| index)
 }
 
+/// Returns the expression that joins `index` and another by the operator; without one, `index`.
+pub(super) fn joined(nodes: &[Node], index: usize, operator: Option<&str>) -> usize {
+    let mut around = Some(index);
+    while let Some(node) = around.and_then(|it| nodes.get(it)) {
+        if operator.is_some() && node.operator.as_deref() == operator {
+            break;
+        }
+        around = node.parent;
+    }
+    around.unwrap_or(index)
+}
+
 /// Replaces an expression by null; a column of a result keeps a name.
 pub(super) fn replace_by_null(statement: &mut Statement, index: usize) {
     struct Replace {

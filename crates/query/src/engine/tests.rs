@@ -319,11 +319,11 @@ async fn faults_have_a_place_and_a_fix() {
     check(
         "SELECT to_char(ts, 'YYYY-MM-DD HH24:MI') AS day FROM orders ORDER BY ts LIMIT 1",
         expect![[r#"
-            +--------------------+
-            | day                |
-            +--------------------+
-            | YYYY-MM-DD HH24:MI |
-            +--------------------+
+            +------------------+
+            | day              |
+            +------------------+
+            | 2026-01-05 10:00 |
+            +------------------+
         "#]],
     )
     .await;

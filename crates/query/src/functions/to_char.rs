@@ -76,6 +76,12 @@ impl ScalarUDFImpl for ToChar {
         NAME
     }
 
+    fn aliases(&self) -> &[String] {
+        // The engine's own function has this alias and would come back by it.
+        static ALIASES: LazyLock<Vec<String>> = LazyLock::new(|| vec!["date_format".to_owned()]);
+        &ALIASES
+    }
+
     fn signature(&self) -> &Signature {
         &self.signature
     }

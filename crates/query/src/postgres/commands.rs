@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Span;
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{ResetStatement, Statement};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use sqlparser::ast::{
     CloseCursor, Expr, FetchDirection, Reset, Set, Statement as Sql, Value, ValueWithSpan,
@@ -88,6 +88,10 @@ fn without_memberships(sql: &str) -> String {
 }
 
 fn command(statement: Statement) -> Result<Command, SqlError> {
+    if let Statement::Reset(ResetStatement::Variable(name)) = &statement {
+        let name = name.to_string().to_lowercase();
+        return Ok(Command::Reset((name != "all").then_some(name)));
+    }
     let Statement::Statement(sql) = statement else {
         statement::refuse_changes(&statement)?;
         return Ok(Command::Rows(Box::new(statement)));

@@ -674,6 +674,11 @@ fn one_value(name: &str, value: &str) -> Result<Rows, SqlError> {
 fn parameters(plan: &LogicalPlan) -> Result<Vec<(Option<DataType>, Type)>, SqlError> {
     let mut types = plan.get_parameter_types().map_err(|error| words::of("", &error))?;
     let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                count_type(count, &mut types);
+            }
+        }
         node.apply_expressions(|expression| {
             expression.apply(|it| {
                 if let Expr::Cast(cast) = it
@@ -709,6 +714,14 @@ fn parameters(plan: &LogicalPlan) -> Result<Vec<(Option<DataType>, Type)>, SqlEr
         }
     }
     Ok(ordered)
+}
+
+/// A parameter that counts rows is a whole number.
+fn count_type(count: &Expr, types: &mut HashMap<String, Option<DataType>>) {
+    if let Expr::Placeholder(placeholder) = count {
+        let slot = types.entry(placeholder.id.clone()).or_insert(None);
+        slot.get_or_insert(DataType::Int64);
+    }
 }
 
 /// As many as the wire can count.

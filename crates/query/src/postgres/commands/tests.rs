@@ -25,14 +25,12 @@ fn statements_are_told_apart() {
     check(" ;; -- nothing\n", expect![""]);
     check("SELECT 1; SELECT 2", expect!["Rows, Rows"]);
     check(
-        "BEGIN; START TRANSACTION READ ONLY; COMMIT; END; ROLLBACK; ABORT",
-        expect!["42601 expected an SQL statement, found `ABORT`"],
+        "BEGIN; START TRANSACTION READ ONLY; COMMIT; END; ROLLBACK",
+        expect!["Begin, Begin, Commit, Commit, Rollback"],
     );
     check(
         "SET statement_timeout = 5000; SET TIME ZONE 'UTC'; RESET ALL; SHOW server_version",
-        expect![
-            "25006 `RESET` is refused: SQL only reads here; tables are declared by the project's files, and rows come in through streams; ask with SELECT"
-        ],
+        expect!["Set, Set, Reset, Show"],
     );
     check(
         "DECLARE c CURSOR FOR SELECT 1; FETCH FORWARD 10 FROM c; CLOSE c",
