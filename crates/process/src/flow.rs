@@ -74,6 +74,7 @@ struct Flushes {
     failures: u64,
     error: Option<String>,
     took: Duration,
+    took_all: Duration,
 }
 
 impl fmt::Debug for Flow {

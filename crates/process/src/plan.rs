@@ -194,6 +194,19 @@ impl FlowPlan {
         self.tables.iter().map(|it| (&it.declared.name, it.kind))
     }
 
+    /// Returns the names and schemas of its lookups.
+    pub fn lookups(&self) -> impl Iterator<Item = (&Name, SchemaRef)> {
+        self.lookups.iter().map(|it| (&it.name, it.first.schema()))
+    }
+
+    /// Returns the column with the start of a windowed table's windows, and their size in
+    /// microseconds.
+    pub fn window(&self, table: &str) -> Option<(String, i64)> {
+        let table = self.tables.iter().find(|it| it.declared.name == *table)?;
+        let window = table.window.as_ref()?;
+        Some((table.schema.field(window.column).name().clone(), window.size_us))
+    }
+
     /// Returns all tables that need storage: raw tables, tables, and the dead letters of each.
     pub fn outputs(&self) -> Vec<Output> {
         let mut outputs = Vec::new();

@@ -17,6 +17,8 @@ pub struct Stats {
     pub epochs: u64,
     /// How long the last flush took, in microseconds.
     pub flush_us_last: u64,
+    /// How long all flushes since the flow was opened took, in microseconds.
+    pub flush_us_total: u64,
     /// Attempts to flush that failed and were repeated.
     pub flush_failures: u64,
     /// Why the last flush failed, until one succeeds.
@@ -50,6 +52,9 @@ pub struct StreamStats {
     pub arrived_ms: u64,
     /// How far event time has come on active shards, in microseconds since 1970.
     pub watermark_us: Option<i64>,
+    /// Records rejected since the flow was opened, by kind and first failed check; those replayed
+    /// since are in it.
+    pub rejects: BTreeMap<(String, Option<String>), u64>,
 }
 
 impl StreamStats {

@@ -22,6 +22,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use crate::plan::TableKind;
+use crate::stats::Stats;
 
 /// All tables of a flow at one tick.
 #[derive(Debug, Default)]
@@ -32,6 +33,8 @@ pub struct View {
     pub epoch: Epoch,
     /// The tables: raw tables by their stream's name, dead letters, tables, lookups.
     pub tables: BTreeMap<Name, Arc<TableView>>,
+    /// What the flow tells about itself, at the same tick as the tables.
+    pub stats: Arc<Stats>,
 }
 
 impl View {

@@ -139,8 +139,9 @@ impl Flow {
         let (tick, epoch) = (self.stats.ticks, self.durable.epoch);
         self.note_stats();
         // Rows before counts: who waits for a count finds the rows.
-        self.shown.view.store(Arc::new(View { tick, epoch, tables }));
-        self.shown.stats.store(Arc::new(self.stats.clone()));
+        let stats = Arc::new(self.stats.clone());
+        self.shown.view.store(Arc::new(View { tick, epoch, tables, stats: Arc::clone(&stats) }));
+        self.shown.stats.store(stats);
         self.shown.ticks.send_replace(tick);
     }
 
@@ -151,6 +152,7 @@ impl Flow {
         self.stats.flush_failures = flushes.failures;
         self.stats.flush_error.clone_from(&flushes.error);
         self.stats.flush_us_last = u64::try_from(flushes.took.as_micros()).unwrap_or(u64::MAX);
+        self.stats.flush_us_total = u64::try_from(flushes.took_all.as_micros()).unwrap_or(u64::MAX);
         drop(flushes);
         for stream in &self.streams {
             self.stats.streams.insert(stream.plan.declared.name.clone(), stream.stats());

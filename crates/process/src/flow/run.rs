@@ -166,7 +166,10 @@ impl Flow {
         let work = async move {
             let began = clock.elapsed();
             let done = handover.run(Some(&patience)).await;
-            notes.lock().took = clock.elapsed().saturating_sub(began);
+            let took = clock.elapsed().saturating_sub(began);
+            let mut notes = notes.lock();
+            notes.took = took;
+            notes.took_all += took;
             done
         };
         self.in_flight = Some(base::task::spawn("hand-over", work));

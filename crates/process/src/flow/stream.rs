@@ -37,6 +37,8 @@ pub(crate) struct StreamRun {
     checks: Checks,
     /// What the journal said at the last step.
     pub(crate) info: Option<StreamInfo>,
+    /// Records rejected since the flow was opened, by kind and first failed check.
+    rejects: BTreeMap<(String, Option<String>), u64>,
 }
 
 /// What one step made of a stream's records.
@@ -75,6 +77,7 @@ impl StreamRun {
             decoder: Decoder::new(&plan.declared),
             checks,
             info: None,
+            rejects: BTreeMap::new(),
             plan: Arc::clone(plan),
         })
     }
@@ -118,7 +121,17 @@ impl StreamRun {
             records.map(|it| (place_key(it.place), as_record(&it))).collect()
         };
         let (rows, dead) = self.judge(session, now_ms, find)?;
+        self.count_rejects(&dead);
         Ok(Some(Read { records, bytes, rows, dead }))
+    }
+
+    fn count_rejects(&mut self, dead: &RecordBatch) {
+        let text = |name: &str| dead.column_by_name(name).map(|it| it.as_string_view());
+        let (Some(kinds), Some(checks)) = (text("kind"), text("check")) else { return };
+        for (kind, check) in kinds.iter().zip(checks) {
+            let reason = (kind.unwrap_or_default().to_owned(), check.map(str::to_owned));
+            *self.rejects.entry(reason).or_default() += 1;
+        }
     }
 
     fn read_shard(
@@ -247,6 +260,7 @@ impl StreamRun {
             positions: self.point.positions.clone(),
             arrived_ms: self.point.arrived_ms,
             watermark_us: self.plan.times.iter().filter_map(|it| self.least(it)).min(),
+            rejects: self.rejects.clone(),
         }
     }
 
