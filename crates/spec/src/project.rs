@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use base::Name;
+use base::{Name, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -28,6 +28,8 @@ pub struct Project {
     pub description: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
+    /// How often rows become durable tables; the program's default if not said.
+    pub flush: Option<Span>,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
     /// Small tables read whole.
@@ -56,4 +58,6 @@ pub(crate) struct ProjectOptions {
     pub(crate) description: Option<String>,
     /// Who answers for it.
     pub(crate) owner: Option<String>,
+    /// How often rows become durable tables, for example `"5 seconds"`; SQL sees them before.
+    pub(crate) flush: Option<Span>,
 }
