@@ -1,8 +1,14 @@
 //! The command line: what can be said, and which file answers.
 
+mod bench;
+mod check;
 mod dead;
 mod new;
 mod replay;
+mod run;
+mod schema;
+mod sql;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,8 +39,14 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(new::New),
+    Run(run::Run),
+    Check(check::Check),
+    Test(test::Test),
+    Sql(sql::Sql),
     Replay(replay::Replay),
     Dead(dead::Dead),
+    Bench(bench::Bench),
+    Schema(schema::Schema),
 }
 
 /// Where the running program is.
@@ -57,8 +69,14 @@ pub(crate) struct Target {
 pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::New(it) => it.run(),
+        Command::Run(it) => it.run().await,
+        Command::Check(it) => it.run().await,
+        Command::Test(it) => it.run().await,
+        Command::Sql(it) => it.run().await,
         Command::Replay(it) => it.run().await,
         Command::Dead(it) => it.run().await,
+        Command::Bench(it) => it.run().await,
+        Command::Schema(it) => it.run(),
     }
 }
 
@@ -77,4 +95,9 @@ pub(crate) fn log_to_stderr(filter: &str) {
     if let Err(error) = installed {
         eprintln!("mainstem: logging could not be started: {error}");
     }
+}
+
+/// Whether messages may be coloured: they go to a terminal.
+pub(crate) fn has_colour() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
 }

@@ -9,8 +9,20 @@
 )]
 
 mod cli;
-mod client;
+
+mod compile;
 mod home;
+mod login;
+mod pipeline;
+
+mod alerting;
+mod answers;
+mod catalog;
+mod facts;
+mod system;
+
+mod client;
+mod stored;
 
 use std::process::ExitCode;
 

@@ -1,1 +1,14 @@
-//! The whole program, tested from outside.
+//! The whole program, tested from outside: the real binary, real clients, real files.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests read settings, wait, speak and fail for themselves"
+)]
+
+mod guide;
+mod kill;
+mod program;
+mod retail;

@@ -1,0 +1,28 @@
+//! Plugs the SQL engine into the console and the HTTP API.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use query::{Engine, SqlError};
+use show::{Answer, Answers, AskError, Question};
+
+/// Answers questions with the engine.
+pub(crate) struct EngineAnswers(pub(crate) Arc<Engine>);
+
+#[async_trait]
+impl Answers for EngineAnswers {
+    async fn ask(&self, question: Question) -> Result<Answer, AskError> {
+        let answer = self.0.ask(&question.sql).await.map_err(refusal)?;
+        let schema = Arc::clone(&answer.schema);
+        let batches = futures::stream::unfold(answer, |mut answer| async {
+            let batch = answer.next().await?;
+            Some((batch.map_err(refusal), answer))
+        });
+        Ok(Answer { schema, batches: Box::pin(batches) })
+    }
+}
+
+/// Says in the console's words why a question has no answer.
+pub(crate) fn refusal(error: SqlError) -> AskError {
+    AskError { kind: error.kind, message: error.message, help: error.help, position: error.range }
+}

@@ -1,0 +1,183 @@
+//! `mainstem run`: runs a project until it is told to stop.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use base::time::SystemClock;
+use clap::Args;
+use query::{ContextSettings, Engine};
+use show::{Hosts, Show};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::answers::EngineAnswers;
+use crate::catalog::Tables;
+use crate::compile::compile;
+use crate::facts::Console;
+use crate::home::{Addresses, Home};
+use crate::login::Login;
+use crate::pipeline::Pipeline;
+
+/// Run a project: take records in, keep its tables up to date, answer SQL, show the console.
+///
+/// Prints `ready http=ADDR postgres=ADDR` when it serves, and stops on Ctrl+C or SIGTERM without
+/// losing anything.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The project's folder.
+    #[arg(value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+
+    /// Where journal and tables lie; DIR/.mainstem if not given.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Where HTTP listens: console, API, Kinesis. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]
+    http: String,
+
+    /// Where PostgreSQL clients connect. Port 0 takes any free port.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7432")]
+    postgres: String,
+
+    /// Lay NAME.ENV.toml files over NAME.toml, for example `prod`.
+    #[arg(long, value_name = "NAME")]
+    env: Option<String>,
+}
+
+impl Run {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let compiled = match compile(&self.dir, self.env.as_deref(), true).await {
+            Ok(compiled) => compiled,
+            Err(faults) => {
+                eprint!("{}", faults.render(super::has_colour()));
+                return Ok(ExitCode::from(2));
+            }
+        };
+        let warnings = compiled.project.warnings.iter().chain(compiled.plan.warnings.iter());
+        warnings.for_each(|it| eprintln!("warning: {it}"));
+        let data = self.data.clone().unwrap_or_else(|| self.dir.join(".mainstem"));
+        let home = Home::open(&data)?;
+        let http = listen("--http", &self.http).await?;
+        let postgres = listen("--postgres", &self.postgres).await?;
+        let addresses = Addresses {
+            http: http.local_addr()?.to_string(),
+            postgres: postgres.local_addr()?.to_string(),
+            process: std::process::id(),
+        };
+        let pipeline = Pipeline::open(compiled, &data, SystemClock::start()).await?;
+        let served = serve(&home, &data, pipeline, http, postgres, addresses).await;
+        home.retract();
+        served.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(
+    home: &Home,
+    data: &Path,
+    pipeline: Arc<Pipeline>,
+    http: TcpListener,
+    postgres: TcpListener,
+    addresses: Addresses,
+) -> anyhow::Result<()> {
+    let catalog = Arc::new(Tables(Arc::clone(&pipeline)));
+    let engine =
+        Arc::new(Engine::new(&ContextSettings::default(), catalog, Arc::clone(&pipeline.clock))?);
+    let login = Login::open(data)?;
+    let console = Console { pipeline: Arc::clone(&pipeline), addresses: addresses.clone() };
+    let show = Show::start(
+        show::Settings { hosts: Hosts::Loopback(Vec::new()) },
+        Arc::new(EngineAnswers(Arc::clone(&engine))),
+        Arc::new(console),
+        Arc::clone(&pipeline.clock),
+    );
+    let router = ingest::router(pipeline.inlet.clone()).merge(show.router());
+    let (stop, stopped) = watch::channel(false);
+
+    let mut web = base::task::spawn("http", {
+        let stopped = stopped.clone();
+        async move { axum::serve(http, router).with_graceful_shutdown(told(stopped)).await }
+    });
+    let wire = base::task::spawn(
+        "postgres",
+        query::postgres::serve(postgres, engine, login.users(), stopped),
+    );
+    let doors = pipeline.open_doors()?;
+    pipeline.maintain();
+    home.announce(&addresses)?;
+    println!("ready http={} postgres={}", addresses.http, addresses.postgres);
+    greet(&pipeline, &addresses, &login);
+
+    let outcome = tokio::select! {
+        reason = asked_to_stop() => reason.map(|signal| tracing::info!(signal, "stopping")),
+        error = pipeline.journal.failed() => Err(anyhow::anyhow!(
+            "the journal cannot be written any more: {error}; what was acknowledged is safe, start again when the disk is well"
+        )),
+        ended = &mut web => Err(anyhow::anyhow!("the HTTP server ended: {ended:?}")),
+    };
+    stop.send_replace(true);
+    show.close();
+    pipeline.stop(doors).await;
+    wire.abort();
+    outcome
+}
+
+/// Opens a listener; beyond this machine nobody is let in while there are no users and keys.
+async fn listen(option: &str, address: &str) -> anyhow::Result<TcpListener> {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address)
+        .await
+        .with_context(|| {
+            format!(
+                "{option}: `{address}` is no address; write HOST:PORT, for example 127.0.0.1:7070"
+            )
+        })?
+        .collect();
+    let is_local = |it: &SocketAddr| match it.ip() {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback(),
+    };
+    if !addresses.iter().all(is_local) {
+        bail!(
+            "{option} {address} would be open to the network, and there are no users or keys yet; \
+             listen on 127.0.0.1 and put a proxy with a login before it"
+        );
+    }
+    TcpListener::bind(addresses.as_slice()).await.with_context(|| {
+        format!("{option}: cannot listen on {address}; is another program there? Port 0 takes any free port")
+    })
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    if stopped.wait_for(|it| *it).await.is_err() {
+        tracing::debug!("nobody is left who could say stop");
+    }
+}
+
+async fn asked_to_stop() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// Tells a person where to go.
+fn greet(pipeline: &Pipeline, addresses: &Addresses, login: &Login) {
+    let http = &addresses.http;
+    println!("\n  {} runs\n", pipeline.project.name);
+    println!("  console   http://{http}");
+    println!("  SQL       {}", login.address(&addresses.postgres));
+    println!("            mainstem sql \"SELECT * FROM system.conservation\"");
+    if let Some(stream) = pipeline.project.streams.keys().next() {
+        println!("  records   curl http://{http}/v1/streams/{stream}/records -d '{{…}}'");
+        println!(
+            "            aws kinesis put-record --endpoint-url http://{http} --stream-name {stream} …"
+        );
+    }
+    println!("  metrics   http://{http}/metrics\n");
+}

@@ -1,0 +1,20 @@
+//! `mainstem schema`: the JSON Schema of the project files.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+/// Print the JSON Schema of the project files, for editors that complete TOML.
+///
+/// Example: mainstem schema > mainstem.schema.json, then begin a file with
+/// `#:schema ./mainstem.schema.json`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {}
+
+impl Schema {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let Self {} = self;
+        println!("{}", serde_json::to_string_pretty(&spec::json_schema())?);
+        Ok(ExitCode::SUCCESS)
+    }
+}

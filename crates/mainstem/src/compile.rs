@@ -1,0 +1,166 @@
+//! Reads a project and plans it; every fault is found before anything runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use base::Name;
+use process::Plan;
+use spec::{Chart, ChartKind, Fault, Faults, Project, Word};
+
+/// A project that can run.
+pub(crate) struct Compiled {
+    pub(crate) project: Project,
+    pub(crate) plan: Plan,
+    /// The columns of everything that can be asked, dead letters included.
+    pub(crate) schemas: BTreeMap<String, SchemaRef>,
+}
+
+/// Reads the project in `folder` and checks all of it.
+///
+/// With `needs_secrets` off, secrets that are not set are no fault: nothing is delivered.
+pub(crate) async fn compile(
+    folder: &Path,
+    env: Option<&str>,
+    needs_secrets: bool,
+) -> Result<Compiled, Faults> {
+    let secret = |name: &str| {
+        let set = setting(name);
+        if needs_secrets { set } else { set.or_else(|| spec::placeholder(name)) }
+    };
+    let project = spec::load(folder, env, &secret)?;
+    let mut faults = Faults::default();
+    check_doors(&project, &mut faults);
+    let plan = match process::plan(&project, &BTreeMap::new()).await {
+        Ok(plan) => plan,
+        Err(more) => {
+            faults.merge(more);
+            return Err(faults);
+        }
+    };
+    let schemas = schemas(&plan);
+    check_charts(&project, &schemas, &mut faults);
+    check_alerts(&project, &schemas, &mut faults);
+    if faults.is_empty() { Ok(Compiled { project, plan, schemas }) } else { Err(faults) }
+}
+
+/// Reads a setting from the environment: the only place that does.
+#[expect(clippy::disallowed_methods, reason = "secrets come from the environment, read once")]
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn schemas(plan: &Plan) -> BTreeMap<String, SchemaRef> {
+    let mut schemas = BTreeMap::new();
+    for flow in &plan.flows {
+        for output in flow.outputs() {
+            schemas.insert(output.name.to_string(), output.schema);
+        }
+        for (name, schema) in flow.lookups() {
+            schemas.insert(name.to_string(), schema);
+        }
+    }
+    schemas
+}
+
+fn check_doors(project: &Project, faults: &mut Faults) {
+    for stream in project.streams.values() {
+        for used in &stream.from {
+            let Some(door) = ingest::door(used.door.as_str()) else {
+                let known: Vec<&str> = ingest::DOORS.iter().map(|it| it.name()).collect();
+                let help = format!("the doors are {}", known.join(", "));
+                faults
+                    .push(used.door.fault(format!("there is no door `{}`", used.door), Some(help)));
+                continue;
+            };
+            match used.options.parse::<toml::Table>() {
+                Err(more) => faults.merge(more),
+                Ok(options) => {
+                    if let Err(fault) = door.check(&options) {
+                        let key = fault.key.as_deref().unwrap_or_default();
+                        let first = key.split('.').next().unwrap_or_default();
+                        let message = format!("door `{}`: {}", used.door, fault.message);
+                        faults.push(used.options.fault(first, message, fault.help));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn check_charts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
+    for chart in project.dashboards.values().flat_map(|it| &it.charts) {
+        let Some(schema) = schemas.get(chart.from.as_str()) else { continue };
+        for word in chart.x.iter().chain(&chart.y).chain(&chart.by) {
+            check_column(word, chart, schema, faults);
+        }
+        let is_number = |word: &Word| {
+            let field = schema.field_with_name(word.as_str());
+            field.is_ok_and(|it| it.data_type().is_numeric())
+        };
+        for word in &chart.y {
+            let is_column = schema.field_with_name(word.as_str()).is_ok();
+            if chart.kind != ChartKind::Table && is_column && !is_number(word) {
+                let message = format!("`{word}` is no number, so it cannot be drawn");
+                faults.push(word.fault(message, Some("`y` takes columns of numbers".to_owned())));
+            }
+        }
+        check_last(chart, schema, faults);
+    }
+}
+
+fn check_last(chart: &Chart, schema: &SchemaRef, faults: &mut Faults) {
+    let has_time =
+        schema.fields().iter().any(|it| matches!(it.data_type(), DataType::Timestamp(..)));
+    if chart.last.is_some() && !has_time {
+        let message = format!("`last` needs a time, and `{}` has no timestamp column", chart.from);
+        faults.push(chart.from.fault(message, Some("leave `last` out".to_owned())));
+    }
+}
+
+fn check_column(word: &Word, chart: &Chart, schema: &SchemaRef, faults: &mut Faults) {
+    if schema.field_with_name(word.as_str()).is_ok() {
+        return;
+    }
+    let names: Vec<&str> = schema.fields().iter().map(|it| it.name().as_str()).collect();
+    let message = format!("`{}` has no column `{word}`", chart.from);
+    let near = names.iter().find(|it| {
+        it.eq_ignore_ascii_case(word.as_str())
+            || it.contains(word.as_str())
+            || word.as_str().contains(**it)
+    });
+    let help = near.map_or_else(
+        || format!("its columns are {}", names.join(", ")),
+        |it| format!("did you mean `{it}`? its columns are {}", names.join(", ")),
+    );
+    faults.push(word.fault(message, Some(help)));
+}
+
+/// An alert's SQL must plan, and its `key` and title must name columns of it.
+fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
+    for alert in project.alerts.values() {
+        match query::check::select(&alert.sql, schemas) {
+            Err(more) => more.into_iter().for_each(|it| faults.push(it)),
+            Ok(schema) => {
+                let names: Vec<&str> =
+                    schema.fields().iter().map(|it| it.name().as_str()).collect();
+                let is_missing = |word: &&Word| !names.contains(&word.as_str());
+                let missing: Vec<Fault> = alert
+                    .key
+                    .iter()
+                    .filter(is_missing)
+                    .map(|word| {
+                        let help = format!("its columns are {}", names.join(", "));
+                        word.fault(format!("the SELECT has no column `{word}`"), Some(help))
+                    })
+                    .collect();
+                missing.into_iter().for_each(|it| faults.push(it));
+            }
+        }
+    }
+}
+
+/// Names of tables that a test may expect something of.
+pub(crate) fn table_names(compiled: &Compiled) -> Vec<Name> {
+    compiled.schemas.keys().filter_map(|it| Name::new(it).ok()).collect()
+}

@@ -1,0 +1,64 @@
+//! The stored tables of a project that does not run, for questions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use base::time::SystemClock;
+use datafusion::catalog::TableProvider;
+use query::{Catalog, ContextSettings, Engine, Snapshot};
+use store::Lake;
+
+use crate::compile::compile;
+use crate::home::Home;
+use crate::pipeline::layout;
+
+/// Tables as they were stored last. Holds the folder's lock, so that nothing moves meanwhile.
+pub(crate) struct Stored {
+    engine: Engine,
+    _home: Home,
+}
+
+struct Fixed(Arc<Snapshot>);
+
+impl Catalog for Fixed {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Stored {
+    /// Opens the tables of the project in `dir` whose data is in `data`.
+    pub(crate) async fn open(dir: &Path, data: &Path) -> anyhow::Result<Stored> {
+        if !data.try_exists()? {
+            bail!(
+                "there is no data in {}; start the project with `mainstem run {}`, or name a running one with --http",
+                data.display(),
+                dir.display()
+            );
+        }
+        let compiled = match compile(dir, None, false).await {
+            Ok(compiled) => compiled,
+            Err(faults) => bail!("the project cannot be read:\n{}", faults.render(false)),
+        };
+        let home = Home::open(data)?;
+        let clock = SystemClock::start();
+        let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
+        let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
+        for flow in &compiled.plan.flows {
+            for output in flow.outputs() {
+                let table = lake.table(layout(flow, &output)).await?;
+                tables.insert(output.name.to_string(), table.provider());
+            }
+        }
+        let snapshot = Arc::new(Snapshot { tables, system: BTreeMap::new() });
+        let engine = Engine::new(&ContextSettings::default(), Arc::new(Fixed(snapshot)), clock)?;
+        Ok(Stored { engine, _home: home })
+    }
+
+    /// Returns what answers questions.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

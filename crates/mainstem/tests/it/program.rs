@@ -1,0 +1,221 @@
+//! Starts the real program on free ports and asks it things, as a user's script would.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long the program may take to serve, on a loaded machine and with a journal to read.
+const START_SECONDS_MAX: u64 = 60;
+
+/// A running program; it is killed when this is dropped.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) http: String,
+    pub(crate) postgres: String,
+    client: reqwest::Client,
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Real data to test with, if it is on this machine.
+pub(crate) fn data(path: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("MAINSTEM_TEST_DATA")
+        .map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    let path = folder.join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is not there (setting MAINSTEM_TEST_DATA)", path.display());
+    None
+}
+
+/// Whether the long form of a test is wanted; CI sets it.
+pub(crate) fn is_slow_welcome() -> bool {
+    std::env::var_os("SLOW").is_some()
+}
+
+/// A number from the environment, or what the test uses by default.
+pub(crate) fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
+}
+
+/// The program as a command that ends by itself.
+pub(crate) fn mainstem(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mainstem"))
+        .args(arguments)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// What a command printed; it must have succeeded.
+pub(crate) fn printed(arguments: &[&str]) -> String {
+    let output = mainstem(arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "mainstem {arguments:?} failed:\n{text}{errors}");
+    text
+}
+
+impl Program {
+    /// Starts `mainstem run` on a project with its data in `data`, and waits until it serves.
+    pub(crate) fn start(project: &Path, data: &Path) -> Program {
+        Program::start_with(project, data, &[])
+    }
+
+    /// As [`Program::start`], with more arguments.
+    pub(crate) fn start_with(project: &Path, data: &Path, arguments: &[&str]) -> Program {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mainstem"))
+            .arg("run")
+            .arg(project)
+            .arg("--data")
+            .arg(data)
+            .args(["--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        let (sender, lines) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .spawn(move || {
+                // Reads to the end, so that the program never waits for its output to be read.
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if line.starts_with("ready ") {
+                        sender.send(line).unwrap_or_default();
+                    }
+                }
+            })
+            .unwrap();
+        let ready = lines.recv_timeout(Duration::from_secs(START_SECONDS_MAX));
+        let Ok(ready) = ready else {
+            child.kill().unwrap();
+            panic!("the program did not get ready: {:?}", child.wait());
+        };
+        let address = |name: &str| {
+            let found = ready.split(' ').find_map(|it| it.strip_prefix(&format!("{name}=")));
+            found.unwrap_or_else(|| panic!("no {name} in {ready:?}")).to_owned()
+        };
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Program { http: address("http"), postgres: address("postgres"), child, client }
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the program without warning.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the program to stop and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "a graceful stop ended with {status}");
+    }
+
+    /// The address of `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    /// Answers SQL as rows of values.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
+        let request = self.client.post(self.url("/v1/sql"));
+        let request = request.json(&serde_json::json!({"sql": sql, "rows_max": 1_000_000}));
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let answer: Value = response.json().await.unwrap();
+        assert!(status.is_success(), "{sql}\n{answer:#}");
+        let rows = answer["rows"].as_array().unwrap_or_else(|| panic!("no rows in {answer}"));
+        rows.iter()
+            .map(|row| match row {
+                Value::Array(values) => values.clone(),
+                Value::Object(fields) => fields.values().cloned().collect(),
+                other => vec![other.clone()],
+            })
+            .collect()
+    }
+
+    /// Answers SQL that has one value.
+    pub(crate) async fn value(&self, sql: &str) -> Value {
+        self.sql(sql).await.into_iter().flatten().next().unwrap_or(Value::Null)
+    }
+
+    /// Answers SQL that has one whole number.
+    pub(crate) async fn count(&self, sql: &str) -> u64 {
+        let value = self.value(sql).await;
+        value.as_u64().unwrap_or_else(|| panic!("{sql} is {value}"))
+    }
+
+    /// Sends records, one a line, and returns the answer's status and body.
+    pub(crate) async fn send(
+        &self,
+        stream: &str,
+        lines: String,
+        key: Option<&str>,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        let mut request = self.client.post(self.url(&format!("/v1/streams/{stream}/records")));
+        request = request.header("content-type", "application/x-ndjson").body(lines);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await?))
+    }
+
+    /// Waits until nothing of `stream` is pending, and checks the equation of conservation.
+    pub(crate) async fn settle(&self, stream: &str) -> Conservation {
+        let sql = format!(
+            "SELECT received, stored, dead, pending FROM system.conservation WHERE stream = '{stream}'"
+        );
+        let mut last = Conservation::default();
+        for _ in 0..600 {
+            let row = self.sql(&sql).await;
+            let number = |index: usize| row[0][index].as_u64().unwrap();
+            last = Conservation {
+                received: number(0),
+                stored: number(1),
+                dead: number(2),
+                pending: number(3),
+            };
+            assert_eq!(last.received, last.stored + last.dead + last.pending, "{stream}: {last:?}");
+            if last.pending == 0 {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("`{stream}` does not settle: {last:?}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// `received = stored + dead + pending` of one stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Conservation {
+    pub(crate) received: u64,
+    pub(crate) stored: u64,
+    pub(crate) dead: u64,
+    pub(crate) pending: u64,
+}
