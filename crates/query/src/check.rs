@@ -198,7 +198,7 @@ fn planned(
             return None;
         }
         errors.push(error);
-        let Some(culprit) = culprit else { return None };
+        let culprit = culprit?;
         tree::replace_by_null(&mut statement, culprit);
     }
     None

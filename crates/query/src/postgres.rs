@@ -13,6 +13,7 @@ mod commands;
 mod frame;
 mod login;
 mod output;
+mod parameters;
 mod rows;
 mod session;
 
@@ -192,7 +193,7 @@ async fn enter(
         output.fatal(&SqlError::invalid("28P01", message)).await?;
         return Ok(None);
     }
-    welcome(server, output, setting("application_name").unwrap_or_default(), user).await.map(Some)
+    welcome(server, output, setting("application_name").unwrap_or_default(), user).map(Some)
 }
 
 async fn log_in(
@@ -232,7 +233,7 @@ fn first_message(mut body: Reader) -> Option<String> {
     is_ours.then(|| String::from_utf8(data.to_vec()).ok()).flatten()
 }
 
-async fn welcome(
+fn welcome(
     server: &Arc<Server>,
     output: &mut Output,
     application: &str,

@@ -395,6 +395,7 @@ fn places_are_right_behind_other_scripts_and_lines() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases reads best whole")]
 fn conditions_are_true_or_false() {
     check_condition(
         "unit_price > 0 AND quantity > 0",

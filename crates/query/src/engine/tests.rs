@@ -23,12 +23,12 @@ async fn answer(engine: &Engine, sql: &str) -> String {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of all expect tests")]
 async fn check(sql: &str, expected: Expect) {
     expected.assert_eq(&answer(&sample::engine(), sql).await);
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases reads best whole")]
 async fn questions_are_answered() {
     check(
         "SELECT region, sum(total) AS total FROM orders GROUP BY region ORDER BY region",
@@ -107,6 +107,7 @@ async fn questions_are_answered() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases reads best whole")]
 async fn hidden_columns_are_shown_when_asked_for() {
     check(
         "SELECT * FROM sales_by_minute",

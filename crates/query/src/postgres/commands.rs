@@ -247,12 +247,10 @@ impl Settings {
                         .with_help("`ts AT TIME ZONE 'Europe/Paris'` shows another"),
                 ));
             }
-            "statement_timeout" => {
-                if timeout(value).is_none() {
-                    let message = format!("`{value}` is not a duration");
-                    return Err(SqlError::invalid("22023", message)
-                        .with_help("write `SET statement_timeout TO '30 s'`, or 0 for none"));
-                }
+            "statement_timeout" if timeout(value).is_none() => {
+                let message = format!("`{value}` is not a duration");
+                return Err(SqlError::invalid("22023", message)
+                    .with_help("write `SET statement_timeout TO '30 s'`, or 0 for none"));
             }
             _ => {}
         }

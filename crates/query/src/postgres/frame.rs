@@ -1,11 +1,16 @@
 //! Reads what a PostgreSQL client sends; any bytes are a message or an error, never a panic.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{Notify, mpsc};
 
-use base::limits;
+use base::{limits, task};
+
+/// Messages read ahead while a statement runs.
+const MESSAGES_AHEAD: usize = 4;
 
 /// What a client may say before it has logged in.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,6 +121,37 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 fn length(buffer: &BytesMut, at: usize) -> usize {
     let bytes = buffer.get(at..at + 4).and_then(|it| <[u8; 4]>::try_from(it).ok());
     bytes.map_or(0, |it| usize::try_from(u32::from_be_bytes(it)).unwrap_or(usize::MAX))
+}
+
+/// Reads messages while statements run, so that a client that goes is noticed.
+pub(super) fn read_ahead<R>(
+    mut frames: Frames<R>,
+) -> (mpsc::Receiver<io::Result<Message>>, Arc<Notify>)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let (to, messages) = mpsc::channel(MESSAGES_AHEAD);
+    let gone = Arc::new(Notify::new());
+    let notify = Arc::clone(&gone);
+    let reader = async move {
+        loop {
+            let read = tokio::select! {
+                read = frames.message(limits::POSTGRES_MESSAGE_BYTES_MAX) => read,
+                () = to.closed() => return,
+            };
+            let Some(message) = read.transpose() else {
+                // A statement under way ends now; messages that came before are for nobody.
+                notify.notify_one();
+                return;
+            };
+            let is_last = message.is_err();
+            if to.send(message).await.is_err() || is_last {
+                return;
+            }
+        }
+    };
+    drop(task::spawn("postgres reader", reader));
+    (messages, gone)
 }
 
 /// Takes values from the front; `None` where the message is too short.

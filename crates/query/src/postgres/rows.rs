@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use datafusion_postgres::arrow_pg::row_encoder::RowEncoder;
 use futures::StreamExt;
@@ -109,4 +110,37 @@ fn unwritable(error: &str) -> SqlError {
 pub(super) fn description(fields: &[FieldInfo]) -> PgWireBackendMessage {
     let fields: Vec<FieldDescription> = fields.iter().map(FieldDescription::from).collect();
     PgWireBackendMessage::RowDescription(RowDescription::new(fields))
+}
+
+pub(super) fn same_columns(left: &Schema, right: &Schema) -> bool {
+    let columns = |schema: &Schema| {
+        let fields = schema.fields().iter();
+        fields.map(|it| (it.name().clone(), it.data_type().clone())).collect::<Vec<_>>()
+    };
+    columns(left) == columns(right)
+}
+
+pub(super) fn format_of(codes: &[i16], columns: usize) -> Result<Format, SqlError> {
+    match codes {
+        [] => Ok(Format::UnifiedText),
+        [code] => Ok(Format::from(*code)),
+        codes if codes.len() == columns => Ok(Format::Individual(codes.to_vec())),
+        codes => {
+            let message = format!("{} formats were asked for {columns} columns", codes.len());
+            Err(SqlError::invalid("08P01", message))
+        }
+    }
+}
+
+pub(super) fn setting_schema(name: &str) -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8View, false)]))
+}
+
+pub(super) fn one_value(name: &str, value: &str) -> Result<Rows, SqlError> {
+    let schema = setting_schema(name);
+    let column = Arc::new(StringViewArray::from(vec![value]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])
+        .map_err(|error| SqlError::invalid("XX000", error.to_string()))?;
+    let stream = futures::stream::iter([Ok(batch)]);
+    Ok(Rows::new(String::new(), Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
 }

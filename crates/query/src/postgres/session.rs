@@ -4,40 +4,30 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use base::{limits, task};
-use bytes::Bytes;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion_postgres::arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
-use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
+use arrow::datatypes::{Schema, SchemaRef};
+use base::limits;
 use pgwire::api::Type;
-use pgwire::api::portal::{Format, Portal as Parameters};
-use pgwire::api::stmt::StoredStatement;
-use pgwire::error::ErrorInfo;
+use pgwire::api::portal::Format;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
-    Bind as WireBind, BindComplete, CloseComplete, ParseComplete, PortalSuspended,
+    BindComplete, CloseComplete, ParseComplete, PortalSuspended,
 };
 use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::ParameterStatus;
 use tokio::io::AsyncRead;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::commands::{self, Command, Settings};
-use super::frame::{Bind, Frames, Message};
+use super::frame::{Bind, Frames, Message, read_ahead};
 use super::output::Output;
-use super::rows::{Failure, Rows, Sent, description, fields};
+use super::parameters::{parameters, with_values};
+use super::rows::{
+    Failure, Rows, Sent, description, fields, format_of, one_value, same_columns, setting_schema,
+};
 use super::stopped;
 use crate::engine::{Engine, out_of_time};
 use crate::error::SqlError;
-use crate::words;
-
-/// Messages read ahead while a statement runs.
-const MESSAGES_AHEAD: usize = 4;
 
 /// A remembered statement.
 struct Prepared {
@@ -443,7 +433,7 @@ impl Session {
         if let Some((prepared, bind)) = given
             && !expected.is_empty()
         {
-            plan = with_values(plan, prepared, bind, &expected)
+            plan = with_values(plan, sql, &prepared.types, bind, &expected)
                 .map_err(|error| SqlError { range: None, ..error })?;
         }
         let rows = moment.run(sql, plan, self.settings.statement_timeout()).await?;
@@ -595,35 +585,6 @@ impl Session {
     }
 }
 
-/// Reads messages while statements run, so that a client that goes is noticed.
-fn read_ahead<R>(mut frames: Frames<R>) -> (mpsc::Receiver<io::Result<Message>>, Arc<Notify>)
-where
-    R: AsyncRead + Unpin + Send + 'static,
-{
-    let (to, messages) = mpsc::channel(MESSAGES_AHEAD);
-    let gone = Arc::new(Notify::new());
-    let notify = Arc::clone(&gone);
-    let reader = async move {
-        loop {
-            let read = tokio::select! {
-                read = frames.message(limits::POSTGRES_MESSAGE_BYTES_MAX) => read,
-                () = to.closed() => return,
-            };
-            let Some(message) = read.transpose() else {
-                // A statement under way ends now; messages that came before are for nobody.
-                notify.notify_one();
-                return;
-            };
-            let is_last = message.is_err();
-            if to.send(message).await.is_err() || is_last {
-                return;
-            }
-        }
-    };
-    drop(task::spawn("postgres reader", reader));
-    (messages, gone)
-}
-
 fn no_portal(name: &str) -> SqlError {
     SqlError::invalid("34000", format!("portal `{name}` not found"))
 }
@@ -635,115 +596,4 @@ fn no_cursor(name: &str) -> SqlError {
 
 fn cancelled() -> SqlError {
     SqlError::invalid("57014", "the statement was cancelled by its user")
-}
-
-fn same_columns(left: &Schema, right: &Schema) -> bool {
-    let columns = |schema: &Schema| {
-        let fields = schema.fields().iter();
-        fields.map(|it| (it.name().clone(), it.data_type().clone())).collect::<Vec<_>>()
-    };
-    columns(left) == columns(right)
-}
-
-fn format_of(codes: &[i16], columns: usize) -> Result<Format, SqlError> {
-    match codes {
-        [] => Ok(Format::UnifiedText),
-        [code] => Ok(Format::from(*code)),
-        codes if codes.len() == columns => Ok(Format::Individual(codes.to_vec())),
-        codes => {
-            let message = format!("{} formats were asked for {columns} columns", codes.len());
-            Err(SqlError::invalid("08P01", message))
-        }
-    }
-}
-
-fn setting_schema(name: &str) -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8View, false)]))
-}
-
-fn one_value(name: &str, value: &str) -> Result<Rows, SqlError> {
-    let schema = setting_schema(name);
-    let column = Arc::new(StringViewArray::from(vec![value]));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])
-        .map_err(|error| SqlError::invalid("XX000", error.to_string()))?;
-    let stream = futures::stream::iter([Ok(batch)]);
-    Ok(Rows::new(String::new(), Box::pin(RecordBatchStreamAdapter::new(schema, stream))))
-}
-
-/// Returns the parameters of a plan in order: what the engine takes, and what is told the client.
-fn parameters(plan: &LogicalPlan) -> Result<Vec<(Option<DataType>, Type)>, SqlError> {
-    let mut types = plan.get_parameter_types().map_err(|error| words::of("", &error))?;
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Limit(limit) = node {
-            for count in [&limit.skip, &limit.fetch].into_iter().flatten() {
-                count_type(count, &mut types);
-            }
-        }
-        node.apply_expressions(|expression| {
-            expression.apply(|it| {
-                if let Expr::Cast(cast) = it
-                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
-                {
-                    let slot = types.entry(placeholder.id.clone()).or_insert(None);
-                    slot.get_or_insert_with(|| cast.field.data_type().clone());
-                } else if let Expr::Placeholder(placeholder) = it {
-                    types.entry(placeholder.id.clone()).or_insert(None);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    });
-    walked.map_err(|error| words::of("", &error))?;
-    let number = |id: &str| id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
-    let count = types.keys().map(|id| number(id)).max().unwrap_or(0);
-    if PARAMETERS_MAX < count {
-        return Err(SqlError::invalid(
-            "54023",
-            format!("`${count}` is beyond the {PARAMETERS_MAX} parameters a statement may have"),
-        ));
-    }
-    let mut ordered = vec![(None, Type::TEXT); count];
-    for (id, kind) in types {
-        let Some(slot) = number(&id).checked_sub(1).and_then(|it| ordered.get_mut(it)) else {
-            return Err(SqlError::invalid("42P02", format!("parameter `{id}` has no number"))
-                .with_help("write $1, $2 and so on"));
-        };
-        if let Some(kind) = kind {
-            let told = into_pg_type(&kind).unwrap_or(Type::TEXT);
-            *slot = (Some(kind), told);
-        }
-    }
-    Ok(ordered)
-}
-
-/// A parameter that counts rows is a whole number.
-fn count_type(count: &Expr, types: &mut HashMap<String, Option<DataType>>) {
-    if let Expr::Placeholder(placeholder) = count {
-        let slot = types.entry(placeholder.id.clone()).or_insert(None);
-        slot.get_or_insert(DataType::Int64);
-    }
-}
-
-/// As many as the wire can count.
-const PARAMETERS_MAX: usize = 65_535;
-
-/// Puts the client's values into a plan.
-fn with_values(
-    plan: LogicalPlan,
-    prepared: &Prepared,
-    bind: &Bind,
-    expected: &[(Option<DataType>, Type)],
-) -> Result<LogicalPlan, SqlError> {
-    let stored = StoredStatement::new(String::new(), (), prepared.types.clone());
-    let values: Vec<Option<Bytes>> = bind.values.clone();
-    let wire = WireBind::new(None, None, bind.formats.clone(), values, Vec::new());
-    let wrong = |error: pgwire::error::PgWireError| {
-        let info = ErrorInfo::from(error);
-        SqlError::invalid("22P02", format!("a parameter cannot be read: {}", info.message))
-    };
-    let sent = Parameters::try_new(&wire, Arc::new(stored)).map_err(wrong)?;
-    let kinds: Vec<Option<&DataType>> = expected.iter().map(|it| it.0.as_ref()).collect();
-    let told: Vec<Option<&Type>> = expected.iter().map(|it| Some(&it.1)).collect();
-    let values = deserialize_parameters_with_server_types(&sent, &kinds, &told).map_err(wrong)?;
-    plan.replace_params_with_values(&values).map_err(|error| words::of(&prepared.sql, &error))
 }

@@ -13,7 +13,6 @@ async fn answer(sql: &str) -> String {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of all expect tests")]
 async fn check(sql: &str, expected: Expect) {
     expected.assert_eq(&answer(sql).await);
 }

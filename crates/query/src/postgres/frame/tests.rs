@@ -70,7 +70,7 @@ async fn what_is_too_long_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn greetings_are_read() {
     let start = b"\0\0\0\x15\0\x03\0\0user\0mainstem\0\0\0";
-    let cut = |bytes: &[u8]| bytes.get(..bytes.len() - 1).unwrap().to_vec();
+    let cut = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
     let mut start = start.to_vec();
     let length = u8::try_from(start.len()).unwrap() - 1;
     start[3] = length;
