@@ -148,7 +148,7 @@ pub(crate) fn read(
         notify: Vec::new(),
         title: options.title.as_ref().map(|it| ctx.word(it)),
         title_columns: title_columns.unwrap_or_default(),
-        hold: options.hold.map_or(Span::default(), |it| it.value.0),
+        hold: options.hold.map(|it| it.value.0).unwrap_or_default(),
         remind,
         on: options.on.map(|it| it.value.0).unwrap_or_default(),
         description: options.description,
@@ -243,6 +243,3 @@ impl FromWords for NotifyFormat {
         choose(text, &[("json", NotifyFormat::Json), ("slack", NotifyFormat::Slack)])
     }
 }
-
-#[cfg(test)]
-mod tests;

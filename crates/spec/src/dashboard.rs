@@ -183,6 +183,3 @@ impl FromWords for ChartKind {
         choose(text, &kinds)
     }
 }
-
-#[cfg(test)]
-mod tests;

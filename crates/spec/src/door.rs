@@ -60,6 +60,7 @@ impl Options {
         }
         let value = Spanned::new(self.range.clone(), DeValue::Table(table));
         let read = section::read(value, &self.sources, &mut faults);
+        faults.settle();
         if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
 
@@ -89,7 +90,7 @@ impl Options {
             }
             DeValue::Array(array) => array.iter_mut().for_each(|it| self.fill_in(it.get_mut())),
             DeValue::Table(table) => {
-                table.iter_mut().for_each(|(_, it)| self.fill_in(it.get_mut()))
+                table.iter_mut().for_each(|(_, it)| self.fill_in(it.get_mut()));
             }
             _ => {}
         }
@@ -219,3 +220,6 @@ impl Options {
         Options { entries: Vec::new(), range, sources, secrets: BTreeMap::new() }
     }
 }
+
+#[cfg(test)]
+mod tests;

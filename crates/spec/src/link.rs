@@ -79,10 +79,9 @@ impl Links {
         if name.starts_with("system.") {
             return Some(Target::Beside(name.to_owned()));
         }
-        if let Some(owner) = graph::owner(name) {
-            if matches!(self.section(&owner), Some("stream" | "table")) {
-                return Some(Target::Beside(name.to_owned()));
-            }
+        let owner = graph::owner(name);
+        if owner.is_some_and(|it| matches!(self.section(&it), Some("stream" | "table"))) {
+            return Some(Target::Beside(name.to_owned()));
         }
         match self.section(name) {
             Some("stream" | "lookup" | "table") => Name::new(name).ok().map(Target::Ours),

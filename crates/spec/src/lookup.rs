@@ -143,6 +143,3 @@ fn header(head: &str) -> Option<Vec<String>> {
     let is_empty = names.iter().all(|it| it.trim().is_empty());
     (!is_empty).then(|| names.iter().map(|it| it.trim().to_owned()).collect())
 }
-
-#[cfg(test)]
-mod tests;

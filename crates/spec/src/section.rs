@@ -89,21 +89,11 @@ fn in_our_words(message: &str, key: Option<&str>) -> (String, Option<String>) {
         let (unknown, known) = names.split_first().map_or(("", &[][..]), |(a, b)| (a.as_str(), b));
         return (format!("unknown key `{unknown}`"), Some(suggest(unknown, known)));
     }
-    if let Some(rest) = message.strip_prefix("invalid type: ") {
-        if let Some((found, expected)) = rest.split_once(", expected ") {
-            return (
-                format!("{setting} must be {}, not {}", plain(expected), found_as(found)),
-                None,
-            );
-        }
-    }
-    if let Some(rest) = message.strip_prefix("invalid value: ") {
-        if let Some((found, expected)) = rest.split_once(", expected ") {
-            return (
-                format!("{setting} must be {}, not {}", plain(expected), found_as(found)),
-                None,
-            );
-        }
+    let wrong = message.strip_prefix("invalid type: ");
+    let wrong = wrong.or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = wrong.and_then(|it| it.split_once(", expected ")) {
+        let text = format!("{setting} must be {}, not {}", plain(expected), found_as(found));
+        return (text, None);
     }
     if let Some(missing) = message.strip_prefix("missing field ") {
         return (format!("the key {missing} is missing"), None);

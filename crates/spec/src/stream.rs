@@ -142,7 +142,7 @@ pub enum Format {
 }
 
 /// `[stream.NAME]`: records come in by its doors, lie in the journal for `replay`, and become the
-/// rows of the table NAME; those that do not go to NAME__dead with the reason.
+/// rows of the table NAME; those that do not go to `NAME__dead` with the reason.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StreamOptions {
@@ -421,6 +421,3 @@ impl JsonSchema for ColumnSpec {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -90,7 +90,7 @@ pub(crate) struct TableOptions {
     /// Where in the warehouse it belongs, a free word: `"raw"`, `"reporting"`, `"kpi"`.
     layer: Option<String>,
     /// How much longer windows are held open for late rows, `"0 seconds"` if not said; rows later
-    /// than that recompute their window. `"dead"` sends late rows to NAME__dead instead.
+    /// than that recompute their window. `"dead"` sends late rows to `NAME__dead` instead.
     late: Option<Said<Words<Late>>>,
     /// How its files are laid out: a column, or a part of a time as in `"day(ts)"`.
     partition: Option<Said<Words<PartitionBy>>>,
@@ -113,6 +113,8 @@ pub(crate) struct TableOptions {
     tags: Vec<String>,
 }
 
+/// A late row corrects its window anyway; who holds windows longer waits longer for final ones.
+const LATE_DEFAULT: Late = Late::Hold(Span::from_millis(0));
 const PUBLISH_DEFAULT: Span = Span::from_millis(60_000);
 
 /// Reads a table of a TOML file; `file_sql` is the SELECT of a SQL file.
@@ -154,7 +156,7 @@ pub(crate) fn read(
         reads: Vec::new(),
         reads_beside: Vec::new(),
         layer: options.layer,
-        late: options.late.map_or(Late::Hold(Span::default()), |it| it.value.0),
+        late: options.late.map_or(LATE_DEFAULT, |it| it.value.0),
         partition,
         keep,
         every,
@@ -359,6 +361,3 @@ impl JsonSchema for PartitionBy {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -118,6 +118,3 @@ impl Line {
         Some((spot, why))
     }
 }
-
-#[cfg(test)]
-mod tests;

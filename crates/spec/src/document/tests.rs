@@ -68,7 +68,7 @@ proptest! {
     fn a_file_cut_anywhere_is_a_project_or_faults(cut in 0_usize..4_000, which in 0_usize..6) {
         let mut files = crate::load::tests::SHOP.to_vec();
         let (path, text) = files[which];
-        files[which] = (path, &text[..text.floor_char_boundary(cut.min(text.len()))]);
+        files[which] = (path, text.split_at(text.floor_char_boundary(cut.min(text.len()))).0);
         if let Err(faults) = load(&files, None) {
             faults.render(false);
         }

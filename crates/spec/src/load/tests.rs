@@ -114,11 +114,11 @@ pub(crate) fn load(files: &[(&str, &str)], env: Option<&str>) -> Result<Project,
 }
 
 /// Compares the faults of a project of one TOML file.
-pub(crate) fn check(toml: &str, expected: Expect) {
+pub(crate) fn check(toml: &str, expected: &Expect) {
     check_all(&[("mainstem.toml", toml)], expected);
 }
 
-pub(crate) fn check_all(files: &[(&str, &str)], expected: Expect) {
+pub(crate) fn check_all(files: &[(&str, &str)], expected: &Expect) {
     let faults = match load(files, None) {
         Ok(project) => project.warnings,
         Err(faults) => faults,
@@ -328,7 +328,7 @@ a = 'price >'
             ("a.sql", "SELECT * FROM ordrs, orders__ded"),
             ("b.sql", "SELECT a FROM orders WHERE"),
         ],
-        expect![[r#"
+        &expect![[r#"
             a.sql:1:15: there is no table `ordrs`; did you mean `orders`?
             a.sql:1:22: there is no table `orders__ded`; did you mean `orders__dead`?
             b.sql:1:27: the SQL ends where an expression should follow
@@ -377,7 +377,7 @@ fn unknown_sections_and_those_to_come() {
     let toml = "[streams.a]\n[bucket.b]\n[modle.c]\n[x]\n[table]\nsql = 'SELECT 1'\n[[alert]]\n[project]\nname='a'\nnmae='b'\n";
     check(
         toml,
-        expect![[r#"
+        &expect![[r#"
         mainstem.toml:1:2: unknown section `streams`; did you mean `stream`?
         mainstem.toml:2:2: `bucket` is not available yet; this version knows project, stream, lookup, table, alert, notify, dashboard and test
         mainstem.toml:3:2: unknown section `modle`; did you mean `model`?
@@ -389,7 +389,7 @@ fn unknown_sections_and_those_to_come() {
     );
     check(
         "project = 'shop'\ntop = 1\nlookup = []\n",
-        expect![[r#"
+        &expect![[r#"
         mainstem.toml:1:1: `project` is a section; write `[project]`, then `name = "…"`
         mainstem.toml:2:1: unknown section `top`; the sections are project, stream, lookup, table, alert, notify, dashboard and test
         mainstem.toml:3:10: `lookup` needs a name; write `[lookup.NAME]`, then its settings
@@ -418,7 +418,7 @@ test.'it works!'.expect.a = ''
             ("same.sql", "SELECT 1"),
             ("MyTable.sql", "SELECT 1"),
         ],
-        expect![[r#"
+        &expect![[r#"
             MyTable.sql:1:1: `MyTable` cannot be a name; rename the file: a name is a lower-case letter, then lower-case letters, digits and `_`; write `my_table`
             a.toml:2:8: `Orders` cannot be a name; a name is a lower-case letter, then lower-case letters, digits and `_`; write `orders`
             a.toml:3:8: `order` cannot be a name; SQL reserves the word; write for example `order_1` or `all_order`
@@ -443,7 +443,7 @@ fn syntax_errors_do_not_hide_the_rest_and_make_no_false_alarms() {
             ("b.toml", "[notify.n]\nlog = 'yes'\n[notify.n]\n"),
             ("x.sql", "SELECT * FROM orders, b"),
         ],
-        expect![[r#"
+        &expect![[r#"
             a.toml:2:7: the string `id` has no quotes; put it in quotes: `"id"`
             a.toml:3:17: invalid literal string; expected `'`
             a.toml:5:10: unclosed table; expected `]`
@@ -464,7 +464,7 @@ stream.s.from = [{ door = 'x', password = '${PASSWORD}' }]
 "#;
     check(
         toml,
-        expect![[r#"
+        &expect![[r#"
         mainstem.toml:2:29: the secret `HOST` is not set; set the environment variable `HOST`
         mainstem.toml:2:37: the secret `PATH` is not set; set the environment variable `PATH`
         mainstem.toml:3:21: `${` without `}`; write it as `${NAME}`
@@ -491,7 +491,7 @@ fn circles_are_shown_with_their_way() {
             ("f.sql", "SELECT * FROM f"),
             ("g.sql", "SELECT * FROM g__dead"),
         ],
-        expect![[r#"
+        &expect![[r#"
             a.sql:1:1: tables read each other in a circle: `a` reads `c` reads `b` reads `a`; one of them must read something else
             f.sql:1:1: `f` reads itself; one of them must read something else
             g.sql:1:1: `g` reads itself; one of them must read something else
@@ -544,7 +544,7 @@ lookup.g = { from = 'empty.csv', key = 'id' }
 "#;
     check_all(
         &[("a.toml", toml), ("p.csv", "\u{feff}id,\"name\"\r\n1,a\r\n"), ("empty.csv", "\n")],
-        expect![[r#"
+        &expect![[r#"
             a.toml:2:21: `none.csv` cannot be read: there is no such file; write its path below the project's folder, as in `"products.csv"`
             a.toml:3:36: `p.csv` has no column `idd`; did you mean `id`?
             a.toml:3:51: `p.csv` has no column `nme`; did you mean `name`?
@@ -579,7 +579,7 @@ checks.e = '1 IN (SELECT x FROM a)'
             ("e.sql", checks),
             ("f.sql", "/* keep = '1 day'"),
         ],
-        expect![[r#"
+        &expect![[r#"
             a.sql:3:8: `5 minuts` is not a duration; write `"5 minutes"`
             a.sql:4:1: unknown key `layr`; did you mean `layer`?
             a.sql:5:7: `sql` in a SQL file; remove it: the SELECT stands below the comment
@@ -628,7 +628,7 @@ columns = { x = 'text' }
 "#;
     check(
         toml,
-        expect![[r#"
+        &expect![[r#"
             mainstem.toml:2:9: `a` has no columns; add `[stream.a.columns]` with `NAME = "TYPE"`
             mainstem.toml:3:8: `from` must be a list of doors; write a list: `from = ["http", "kinesis"]`
             mainstem.toml:5:8: a stream needs a door; name one, or leave `from` out for `["http", "kinesis"]`
@@ -682,7 +682,7 @@ type = 'table'
 "#;
     check(
         toml,
-        expect![[r#"
+        &expect![[r#"
         mainstem.toml:3:27: `n` is of section `notify` and cannot be read; FROM can name streams, lookups and tables
         mainstem.toml:4:11: there is no notify `m`; did you mean `n`?
         mainstem.toml:4:16: there is no notify `zzz`; declare it: `[notify.zzz]`
@@ -732,7 +732,7 @@ not json
 "#;
     check_all(
         &[("a.toml", toml), ("p.csv", "id")],
-        expect![[r#"
+        &expect![[r#"
             a.toml:8:7: there is no stream or lookup `ordrs`; did you mean `orders`?
             a.toml:9:16: this line is no JSON object: EOF while parsing a value; it will become a dead letter
             a.toml:12:1: this line is no JSON object: it is a list; write one JSON object a line: `{"column": "value"}`

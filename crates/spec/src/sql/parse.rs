@@ -239,7 +239,7 @@ impl Visitor for Finder<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let own = self.scope_of_cte.remove(&std::ptr::from_ref(query));
         let mut scope = own.or_else(|| self.scopes.last().cloned()).unwrap_or_default();
-        for with in query.with.iter() {
+        if let Some(with) = &query.with {
             for cte in &with.cte_tables {
                 let name = normal(&cte.alias.name);
                 let mut inner = scope.clone();
