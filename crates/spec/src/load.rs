@@ -356,7 +356,7 @@ impl<'i> Reader<'i> {
         self.project.name = options.name.unwrap_or_default();
         self.project.description = options.description;
         self.project.owner = options.owner;
-        self.project.flush = options.flush;
+        self.project.flush = ctx.span(options.flush, "flush");
     }
 
     fn named(

@@ -11,6 +11,7 @@ use crate::alert::{Alert, Notify};
 use crate::dashboard::Dashboard;
 use crate::fault::Faults;
 use crate::lookup::Lookup;
+use crate::said::{Said, Words};
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::test::Test;
@@ -59,5 +60,5 @@ pub(crate) struct ProjectOptions {
     /// Who answers for it.
     pub(crate) owner: Option<String>,
     /// How often rows become durable tables, for example `"5 seconds"`; SQL sees them before.
-    pub(crate) flush: Option<Span>,
+    pub(crate) flush: Option<Said<Words<Span>>>,
 }
