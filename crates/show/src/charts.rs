@@ -82,7 +82,7 @@ async fn collect(answers: &dyn Answers, sql: &str) -> Result<Collected, AskError
 pub(crate) fn question(chart: &Chart, facts: &Facts) -> String {
     let source = Source::of(&chart.from, facts);
     let since = chart.last_ms.and_then(|last_ms| {
-        let time = chart.x.as_deref().filter(|it| source.is_time(it)).or(source.time())?;
+        let time = chart.x.as_deref().filter(|it| source.is_time(it)).or_else(|| source.time())?;
         Some(format!(" WHERE {} >= now() - INTERVAL '{last_ms} milliseconds'", quote(time)))
     });
     let from = format!(" FROM {}{}", quote(&chart.from), since.unwrap_or_default());
@@ -101,7 +101,7 @@ fn table(chart: &Chart, source: &Source<'_>, from: &str) -> String {
         let shown = chart.x.iter().chain(&chart.by).chain(&chart.y);
         shown.map(|it| source.column_or_sql(it)).collect()
     };
-    let order = chart.x.as_deref().or(source.time());
+    let order = chart.x.as_deref().or_else(|| source.time());
     let order = order.map(|it| format!(" ORDER BY {} DESC", quote(it))).unwrap_or_default();
     let limit = chart.limit.unwrap_or(ROWS_DEFAULT);
     format!("SELECT {}{from}{order} LIMIT {limit}", columns.join(", "))
@@ -127,7 +127,8 @@ fn bars(chart: &Chart, source: &Source<'_>, from: &str) -> String {
     match (&chart.by, &chart.x) {
         // The largest bars, each with all its parts.
         (Some(_), Some(x)) => {
-            let whole = chart.y.first().map_or("count(*)".to_owned(), |it| source.measure(it));
+            let whole =
+                chart.y.first().map_or_else(|| "count(*)".to_owned(), |it| source.measure(it));
             let x = quote(x);
             let inner = format!("SELECT {x}{from} GROUP BY 1 ORDER BY {whole} DESC LIMIT {limit}");
             let glue = if from.contains(" WHERE ") { "AND" } else { "WHERE" };

@@ -15,7 +15,7 @@ use serde_json::json;
 /// By which names the program may be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// `localhost`, 127.0.0.1 and \[::1\], and these; right when it listens on loopback.
+    /// `localhost`, `127.0.0.1` and `[::1]`, and these; right when it listens on loopback.
     Loopback(Vec<String>),
     /// Any name; right when it listens to the network, where users or keys guard it.
     Any,
@@ -23,10 +23,11 @@ pub enum Hosts {
 
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Nothing is loaded but from here; no page of another site may frame the console.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
-                      data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Nothing is loaded but from here; no page of another site may frame the console. The SQL editor
+/// sets the `style` attribute of its own elements (the width of a tab), which needs the one word.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
+                      connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(crate) async fn check(
     State(hosts): State<Arc<Hosts>>,

@@ -10,6 +10,9 @@ enum Kind {
     Gauge,
 }
 
+/// A metric of each `T`: its name, kind and help, and its value.
+type Family<T> = (&'static str, Kind, &'static str, fn(&T) -> f64);
+
 struct Page(String);
 
 /// Renders `facts`.
@@ -49,7 +52,7 @@ fn program(page: &mut Page, facts: &Facts) {
 }
 
 fn streams(page: &mut Page, facts: &Facts) {
-    let conserved: [(&str, Kind, &str, fn(&crate::Stream) -> f64); 8] = [
+    let conserved: [Family<crate::Stream>; 8] = [
         ("mainstem_records_received_total", Kind::Counter, "Records acknowledged.", |it| {
             float(it.received)
         }),
@@ -90,7 +93,7 @@ fn streams(page: &mut Page, facts: &Facts) {
 }
 
 fn tables(page: &mut Page, facts: &Facts) {
-    let figures: [(&str, Kind, &str, fn(&crate::Table) -> f64); 6] = [
+    let figures: [Family<crate::Table>; 6] = [
         ("mainstem_table_rows", Kind::Gauge, "Rows of the table.", |it| float(it.rows)),
         ("mainstem_table_bytes", Kind::Gauge, "Bytes of the table at rest.", |it| float(it.bytes)),
         ("mainstem_table_files", Kind::Gauge, "Files of the table at rest.", |it| float(it.files)),
@@ -118,7 +121,7 @@ fn tables(page: &mut Page, facts: &Facts) {
 }
 
 fn flows(page: &mut Page, facts: &Facts) {
-    let figures: [(&str, Kind, &str, fn(&crate::Flow) -> f64); 8] = [
+    let figures: [Family<crate::Flow>; 8] = [
         ("mainstem_flow_running", Kind::Gauge, "1 when the flow runs.", |it| {
             f64::from(u8::from(it.running))
         }),

@@ -30,8 +30,12 @@ impl Shop {
     }
 
     /// Records taken in since two hours before the shop opened.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-    #[expect(clippy::cast_sign_loss, reason = "figures for show")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "figures for show"
+    )]
     fn received(&self) -> u64 {
         let open = (self.clock.now_ms() - self.opened_ms) as f64 / 1_000.0;
         (RATE * (7_200.0 + open) + 400.0 * (open / 9.0).sin() * 9.0) as u64
@@ -197,6 +201,7 @@ fn table(name: &str, kind: TableKind, reads: &[&str], sql: &str) -> Table {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list, not logic")]
 fn tables_of(stored: u64, now_ms: u64) -> Vec<Table> {
     let clean = "SELECT o.order_id, o.ts, o.customer_id, upper(o.region) AS region, o.product_id,\n       \
                  o.quantity, o.total, p.name AS product_name, p.category\n\

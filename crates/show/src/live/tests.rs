@@ -48,9 +48,7 @@ fn wire(event: &Event) -> String {
     format!("{event:?}")
 }
 
-async fn waiting(
-    page: &mut (impl Stream<Item = Result<Event, Infallible>> + Unpin),
-) -> Vec<String> {
+fn waiting(page: &mut (impl Stream<Item = Result<Event, Infallible>> + Unpin)) -> Vec<String> {
     let mut events = Vec::new();
     while let Some(Some(Ok(event))) = page.next().now_or_never() {
         events.push(wire(&event));
@@ -63,7 +61,7 @@ async fn a_page_gets_the_facts_and_its_charts() {
     let bench = bench();
     let mut page = Box::pin(bench.hub.open(Some("sales".to_owned())).unwrap());
     settle().await;
-    let events = waiting(&mut page).await;
+    let events = waiting(&mut page);
     let count = |word: &str| events.iter().filter(|it| it.contains(word)).count();
     assert!(0 < count("event: facts"), "{events:?}");
     assert_eq!(count("event: chart"), 7);
@@ -99,13 +97,13 @@ async fn a_slow_page_skips_what_it_missed() {
     let bench = bench();
     let mut slow = Box::pin(bench.hub.open(None).unwrap());
     settle().await;
-    waiting(&mut slow).await;
+    waiting(&mut slow);
     for _ in 0..30 {
         bench.clock.advance(Duration::from_secs(1));
         settle().await;
     }
     // Thirty rounds later it gets the newest only.
-    assert_eq!(waiting(&mut slow).await.len(), 1);
+    assert_eq!(waiting(&mut slow).len(), 1);
 }
 
 #[tokio::test]
@@ -113,12 +111,12 @@ async fn a_chart_is_sent_again_only_when_it_changed() {
     let bench = bench();
     let mut page = Box::pin(bench.hub.open(Some("sales".to_owned())).unwrap());
     settle().await;
-    waiting(&mut page).await;
+    waiting(&mut page);
     // `kpi_regions` is asked each second and always differs; `popular_products` differs too.
     // Without any time passing, another round brings facts but no chart.
     bench.hub.joined.notify_one();
     settle().await;
-    let events = waiting(&mut page).await;
+    let events = waiting(&mut page);
     assert!(events.iter().all(|it| !it.contains("event: chart")), "{events:?}");
 }
 
@@ -137,7 +135,7 @@ async fn closing_ends_every_page() {
     let bench = bench();
     let mut page = Box::pin(bench.hub.open(None).unwrap());
     settle().await;
-    waiting(&mut page).await;
+    waiting(&mut page);
     bench.hub.close();
     assert!(page.next().await.is_none());
     // And no round opens it again.
