@@ -162,10 +162,8 @@ fn stream(
         facts.columns = columns(&table.schema);
     }
     if let Some(counts) = stats.streams.get(name) {
-        facts.received = counts.received;
         facts.stored = counts.stored;
         facts.dead = counts.dead;
-        facts.pending = counts.pending;
         facts.rejects = counts
             .rejects
             .iter()
@@ -176,7 +174,7 @@ fn stream(
             })
             .collect();
         facts.rejects.sort_by_key(|it| std::cmp::Reverse(it.count));
-        let is_behind = 0 < counts.pending && 0 < counts.arrived_ms;
+        let is_behind = 0 < facts.pending && 0 < counts.arrived_ms;
         facts.lag_ms = if is_behind { now_ms.saturating_sub(counts.arrived_ms) } else { 0 };
     }
     facts
