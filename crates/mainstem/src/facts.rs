@@ -157,6 +157,12 @@ fn stream(
         facts.bytes = info.bytes;
         facts.last_arrived_ms =
             info.shards.iter().map(|it| it.arrived_ms).max().filter(|it| 0 < *it);
+        // What the flow has not seen yet is pending, whatever it said at its last tick.
+        facts.received = info.received;
+        let positions = stats.streams.get(name).map(|it| &it.positions);
+        let reached =
+            |shard: base::ShardId| positions.and_then(|it| it.get(&shard)).map_or(0, |it| it.0);
+        facts.pending = info.shards.iter().map(|it| it.next.0.saturating_sub(reached(it.id))).sum();
     }
     if let Some(table) = view.tables.get(name) {
         facts.columns = columns(&table.schema);

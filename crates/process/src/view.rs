@@ -13,7 +13,7 @@ use base::{Epoch, Name};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, col, lit};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_plan::ExecutionPlan;
@@ -134,8 +134,7 @@ impl TableView {
         let Some((place, column, starts)) = hidden else { return Ok(plan) };
         let field = self.schema.field(column);
         let list = starts.iter().map(|it| lit(moment(*it, field.data_type()))).collect();
-        let is_shown = col(Expr::Column(field.name().as_str().into()).schema_name().to_string())
-            .in_list(list, true);
+        let is_shown = ident(field.name()).in_list(list, true);
         let schema = DFSchema::try_from(Schema::clone(&plan.schema()))?;
         let is_shown = state.create_physical_expr(is_shown, &schema)?;
         let plan: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(is_shown, plan)?);

@@ -10,7 +10,8 @@ use datafusion::common::{ScalarValue, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
-use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
@@ -67,6 +68,8 @@ async fn cut(state: &SessionState, plan: &LogicalPlan, table: &TablePlan) -> Res
     let Some(aggregate) = found.downcast_ref::<AggregateExec>() else {
         return internal_err!("the aggregate of `{}` is none", table.name());
     };
+    let single = in_one_step(aggregate)?;
+    let aggregate = single.as_ref().unwrap_or(aggregate);
     let below = Arc::clone(aggregate.input());
     if pipe::find::<AggregateExec>(&below).is_some() {
         return internal_err!("the plan of `{}` has two aggregates", table.name());
@@ -80,6 +83,23 @@ async fn cut(state: &SessionState, plan: &LogicalPlan, table: &TablePlan) -> Res
     let window = table.window.as_ref().map(|it| it.group);
     let shape = Arc::new(Shape::of(aggregate, window)?);
     Ok(Cut { below, shape, whole })
+}
+
+/// Over rows that lie in several places the planner aggregates in two steps, each with a state of
+/// its own; returns the same aggregate in one step over all of them.
+fn in_one_step(last: &AggregateExec) -> Result<Option<AggregateExec>> {
+    if !matches!(last.mode(), AggregateMode::Final | AggregateMode::FinalPartitioned) {
+        return Ok(None);
+    }
+    let first = pipe::find::<AggregateExec>(last.input());
+    let Some(first) = first.as_ref().and_then(|it| it.downcast_ref::<AggregateExec>()) else {
+        return Ok(None);
+    };
+    let rows = Arc::new(CoalescePartitionsExec::new(Arc::clone(first.input())));
+    let (groups, functions) = (first.group_expr().clone(), first.aggr_expr().to_vec());
+    let (filters, schema) = (first.filter_expr().to_vec(), first.input_schema());
+    AggregateExec::try_new(AggregateMode::Single, groups, functions, filters, rows, schema)
+        .map(Some)
 }
 
 /// Which rows of what the table reads are grouped again.
