@@ -1,6 +1,6 @@
 //! Builds the console's bundle, `web/dist`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -23,7 +23,20 @@ pub(crate) fn run(_arguments: &[String]) -> Outcome {
         return Ok(());
     }
     install()?;
-    chore::step("building the console", &mut chore::command("web", &["npm", "run", "build"]))
+    bundle()
+}
+
+/// Builds the bundle and has the crate that embeds it compiled again: cargo does not see new files.
+pub(crate) fn bundle() -> Outcome {
+    chore::step("building the console", &mut chore::command("web", &["npm", "run", "build"]))?;
+    let embeds = chore::root().join("crates/show/src/assets.rs");
+    let touched = File::options().append(true).open(&embeds).and_then(|it| it.set_modified(now()));
+    touched.map_err(|error| format!("{}: {error}", embeds.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time of a file")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Installs the console's libraries as its lockfile says.

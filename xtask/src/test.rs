@@ -47,7 +47,7 @@ fn web() -> Outcome {
     console::install()?;
     chore::step("the console's types", &mut chore::command("web", &["npm", "run", "check"]))?;
     chore::step("the console's tests", &mut chore::command("web", &["npm", "test"]))?;
-    chore::step("the console's bundle", &mut chore::command("web", &["npm", "run", "build"]))
+    console::bundle()
 }
 
 /// Kills before the soak is content, and seeds of each simulation, unless the caller says otherwise.

@@ -207,7 +207,10 @@ fn tables(pipeline: &Pipeline, flow: &str, view: &View, stats: &Stats, facts: &m
         };
         if let Some(stored) = pipeline.tables.get(name.as_str()) {
             let stored = stored.facts();
-            table.rows = stored.rows + shown.hot_rows() as u64;
+            // What is shown whole from memory has its stored copy hidden behind it.
+            let is_whole = matches!(shown.kind, TableKind::Running | TableKind::Recomputed);
+            let below = if is_whole { 0 } else { stored.rows };
+            table.rows = below + shown.hot_rows() as u64;
             table.bytes = stored.bytes;
             table.files = stored.files;
             table.updated_ms = Some(stored.committed_ms).filter(|it| 0 < *it);
