@@ -249,6 +249,7 @@ async fn tables_of_the_program_have_two_names() {
 
 #[tokio::test]
 async fn nothing_is_changed_and_no_file_is_read() {
+    let engine = sample::engine();
     for sql in [
         "CREATE TABLE t AS SELECT 1",
         "CREATE VIEW v AS SELECT 1",
@@ -264,7 +265,7 @@ async fn nothing_is_changed_and_no_file_is_read() {
         "EXPLAIN INSERT INTO orders SELECT * FROM orders",
         "PREPARE p AS SELECT 1",
     ] {
-        let told = answer(&sample::engine(), sql).await;
+        let told = answer(&engine, sql).await;
         assert!(told.starts_with("25006"), "{sql}: {told}");
     }
     for sql in [
@@ -272,7 +273,7 @@ async fn nothing_is_changed_and_no_file_is_read() {
         "SELECT * FROM \"/etc/passwd\"",
         "SELECT * FROM read_csv('/etc/passwd')",
     ] {
-        let told = answer(&sample::engine(), sql).await;
+        let told = answer(&engine, sql).await;
         assert!(told.starts_with("42"), "{sql}: {told}");
     }
 }

@@ -333,7 +333,7 @@ async fn psql_shows_what_there_is() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(8))]
 
     #[test]
     fn no_bytes_end_the_server(bytes in proptest::collection::vec(0_u8.., 0..120)) {

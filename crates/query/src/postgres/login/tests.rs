@@ -61,6 +61,8 @@ fn an_unknown_user_is_asked_like_a_known_one() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
     #[test]
     fn no_message_makes_a_login_panic_or_succeed(first in ".{0,60}", last in ".{0,80}") {
         let users = users();
