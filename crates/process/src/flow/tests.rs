@@ -1,1 +1,161 @@
-//! Tests.
+//! Whole flows over a simulated disk and tables in memory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::time::ManualClock;
+use base::{Clock, Name};
+use journal::simulate::SimulatedDisk;
+use journal::{Append, Journal, Key, Records, StreamSettings, Threads};
+
+use crate::flow::Flow;
+use crate::memory::MemoryTable;
+use crate::plan::{Plan, plan};
+use crate::setup::{Settings, Setup, Storage};
+use crate::view::View;
+
+mod cases;
+mod crash;
+mod live;
+mod shop;
+mod windows;
+
+/// A project, its journal and its tables; the program may end and begin again over them.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) disk: SimulatedDisk,
+    pub(super) journal: Journal,
+    pub(super) storage: BTreeMap<String, Storage>,
+    pub(super) tables: BTreeMap<String, Arc<MemoryTable>>,
+    shards: u32,
+}
+
+/// 2026-01-05 10:00 UTC.
+const NOW_MS: u64 = 1_767_607_200_000;
+
+impl World {
+    /// Makes the world of a project given as files.
+    pub(super) async fn new(files: &[(&str, &str)]) -> World {
+        World::with_shards(files, 1, 1).await
+    }
+
+    pub(super) async fn with_shards(files: &[(&str, &str)], shards: u32, seed: u64) -> World {
+        let plan = plan_of(files).await.expect("the project is well");
+        let clock = ManualClock::at(NOW_MS);
+        let disk = SimulatedDisk::new(seed);
+        let mut tables = BTreeMap::new();
+        let mut storage = BTreeMap::new();
+        for output in plan.flows.iter().flat_map(|it| it.outputs()) {
+            let table = MemoryTable::new(&output.name, output.schema);
+            storage.insert(output.name.to_string(), table.storage());
+            tables.insert(output.name.to_string(), table);
+        }
+        let journal = open_journal(&disk, &clock).expect("an empty disk can be opened");
+        let world = World { plan, clock, disk, journal, storage, tables, shards };
+        world.make_streams();
+        world
+    }
+
+    pub(super) fn make_streams(&self) {
+        for name in self.plan.flows.iter().flat_map(|it| it.streams()) {
+            let settings = StreamSettings { shards: self.shards, ..StreamSettings::default() };
+            self.journal.create_stream(name, settings).expect("the disk is well");
+        }
+    }
+
+    pub(super) fn setup(&self) -> Setup {
+        let clock: Arc<dyn Clock> = Arc::new(Arc::clone(&self.clock));
+        Setup {
+            plan: self.plan.flows.first().expect("the project has a flow").clone(),
+            journal: self.journal.clone(),
+            storage: self.storage.clone(),
+            folder: PathBuf::from("/flows"),
+            disk: self.disk.as_disk(),
+            clock,
+            observer: None,
+            settings: Settings::default(),
+        }
+    }
+
+    pub(super) async fn open(&self) -> Flow {
+        Flow::open(self.setup()).await.expect("the flow can be opened")
+    }
+
+    /// Ends the program at once: only what was synced is sure to be there afterwards.
+    pub(super) fn crash(&mut self) {
+        self.journal.close();
+        self.disk = self.disk.crash();
+        self.journal = open_journal(&self.disk, &self.clock).expect("the journal recovers");
+        self.make_streams();
+    }
+
+    /// Writes records down, one append for all.
+    pub(super) fn send(&self, stream: &str, lines: &[&str]) {
+        self.try_send(stream, lines).expect("the disk is well");
+    }
+
+    pub(super) fn try_send(&self, stream: &str, lines: &[&str]) -> Result<(), journal::Error> {
+        let id = self.journal.stream(stream).expect("the stream was made");
+        let mut parts: BTreeMap<_, Records> = BTreeMap::new();
+        for line in lines {
+            let shard = self.journal.shard_of(id, Key::Partition(line))?;
+            parts.entry(shard).or_default().push("", line.as_bytes())?;
+        }
+        let parts = parts.into_iter().collect();
+        self.journal.append_blocking(Append { stream: id, parts, idempotency: None })?;
+        Ok(())
+    }
+
+    pub(super) fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+}
+
+fn open_journal(disk: &SimulatedDisk, clock: &Arc<ManualClock>) -> Result<Journal, journal::Error> {
+    let mut settings = journal::Settings::new("/journal");
+    settings.threads = Threads::Caller;
+    settings.segment_bytes = 1 << 20;
+    Journal::open(settings, disk.as_disk(), Arc::new(Arc::clone(clock)))
+}
+
+pub(super) async fn plan_of(files: &[(&str, &str)]) -> Result<Plan, spec::Faults> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let project = spec::load(folder.path(), None, &spec::placeholder)?;
+    plan(&project, &BTreeMap::new()).await
+}
+
+/// Answers a question over a view, each row as a line of JSON, sorted.
+pub(super) async fn ask(view: &View, sql: &str) -> String {
+    let session = crate::session::for_wholes(1 << 30).unwrap();
+    for (name, table) in view.providers() {
+        session.register_table(name.as_str(), table).unwrap();
+    }
+    let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+    let mut lines: Vec<String> = batches.iter().flat_map(rows::json::lines).collect();
+    lines.sort();
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{line}").unwrap();
+    }
+    text
+}
+
+/// Says whether every record of every stream is accounted for.
+pub(super) fn assert_conserved(flow: &Flow) {
+    for (name, stream) in &flow.stats().streams {
+        assert!(stream.is_conserved(), "{name}: {stream:?}");
+    }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
