@@ -35,6 +35,7 @@ mod pipe;
 mod slot;
 
 mod hot;
+mod serial;
 mod view;
 
 mod error;

@@ -472,6 +472,10 @@ impl Window {
 
     /// Takes the state out; the window must not be used after it.
     fn take_state(&mut self, shape: &Shape) -> Result<RecordBatch> {
+        if self.groups == 0 {
+            // Some functions give no columns at all for no groups.
+            return Ok(RecordBatch::new_empty(Arc::clone(&shape.state)));
+        }
         let mut columns = self.take_keys()?;
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.get_mut().state(EmitTo::All)?);
@@ -481,6 +485,9 @@ impl Window {
 
     /// Takes the groups out; the window must not be used after it.
     fn evaluate(&mut self, shape: &Shape) -> Result<RecordBatch> {
+        if self.groups == 0 {
+            return Ok(RecordBatch::new_empty(Arc::clone(&shape.output)));
+        }
         let mut columns = self.take_keys()?;
         for accumulator in &mut self.accumulators {
             columns.push(accumulator.get_mut().evaluate(EmitTo::All)?);

@@ -53,11 +53,6 @@ impl Pipe {
         Pipe { plan, input, task, renew_each_run, runs: 0 }
     }
 
-    /// Returns the schema of the result.
-    pub(crate) fn schema(&self) -> SchemaRef {
-        self.plan.schema()
-    }
-
     /// Forgets what joins remember: a lookup changed.
     pub(crate) fn renew(&mut self) -> Result<()> {
         self.plan = reset_plan_states(Arc::clone(&self.plan))?;

@@ -57,11 +57,6 @@ impl Slot {
         *self.held.lock() = batches;
     }
 
-    /// Returns the schema of the batches.
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// Returns what the next run yields.
     pub(crate) fn get(&self) -> Arc<Vec<RecordBatch>> {
         Arc::clone(&self.held.lock())

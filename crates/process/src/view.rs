@@ -22,6 +22,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use crate::plan::TableKind;
+use crate::serial::SerialExec;
 use crate::stats::Stats;
 
 /// All tables of a flow at one tick.
@@ -188,10 +189,12 @@ impl TableProvider for TableView {
         }
         let cold = self.scan_cold(state, projection, filters, limit).await?;
         if self.hot.is_empty() {
-            return Ok(cold);
+            let is_serial = state.config().target_partitions() == 1;
+            return Ok(if is_serial { SerialExec::of(cold) } else { cold });
         }
         let hot = hot(&spread(&self.hot, state.config().target_partitions()))?;
-        UnionExec::try_new(vec![hot, cold])
+        let both = UnionExec::try_new(vec![hot, cold])?;
+        Ok(if state.config().target_partitions() == 1 { SerialExec::of(both) } else { both })
     }
 
     fn supports_filters_pushdown(

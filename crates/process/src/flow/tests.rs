@@ -94,11 +94,15 @@ impl World {
     }
 
     /// Writes records down, one append for all.
-    pub(super) fn send(&self, stream: &str, lines: &[&str]) {
-        self.try_send(stream, lines).expect("the disk is well");
+    pub(super) async fn send(&self, stream: &str, lines: &[&str]) {
+        self.try_send(stream, lines).await.expect("the disk is well");
     }
 
-    pub(super) fn try_send(&self, stream: &str, lines: &[&str]) -> Result<(), journal::Error> {
+    pub(super) async fn try_send(
+        &self,
+        stream: &str,
+        lines: &[&str],
+    ) -> Result<(), journal::Error> {
         let id = self.journal.stream(stream).expect("the stream was made");
         let mut parts: BTreeMap<_, Records> = BTreeMap::new();
         for line in lines {
@@ -106,7 +110,7 @@ impl World {
             parts.entry(shard).or_default().push("", line.as_bytes())?;
         }
         let parts = parts.into_iter().collect();
-        self.journal.append_blocking(Append { stream: id, parts, idempotency: None })?;
+        self.journal.append(Append { stream: id, parts, idempotency: None }).await?;
         Ok(())
     }
 
@@ -149,10 +153,13 @@ pub(super) async fn ask(view: &View, sql: &str) -> String {
     text
 }
 
-/// Says whether every record of every stream is accounted for.
+/// Fails unless every record of every stream is accounted for, and every table follows.
 pub(super) fn assert_conserved(flow: &Flow) {
     for (name, stream) in &flow.stats().streams {
         assert!(stream.is_conserved(), "{name}: {stream:?}");
+    }
+    for (name, table) in &flow.stats().tables {
+        assert_eq!(table.error, None, "{name}");
     }
 }
 

@@ -75,7 +75,7 @@ const SALES: &str = "SELECT minute, region, category, orders, revenue, _final FR
 async fn the_shop_does_what_the_contract_says() {
     let world = World::new(SHOP).await;
     let mut flow = world.open().await;
-    world.send("orders", &[GOOD, BAD]);
+    world.send("orders", &[GOOD, BAD]).await;
     assert_eq!(flow.tick().await.unwrap(), 2);
     let view = flow.view();
     expect![[r#"
@@ -83,7 +83,7 @@ async fn the_shop_does_what_the_contract_says() {
     "#]]
     .assert_eq(&ask(&view, "SELECT count(*) AS n FROM orders").await);
     expect![[r#"
-        {"check":"price_is_positive","checks":["price_is_positive","total_is_right"],"kind":"check","state":"dead"}
+        {"kind":"check","check":"price_is_positive","checks":["price_is_positive","total_is_right"],"state":"dead"}
     "#]]
     .assert_eq(&ask(&view, "SELECT kind, \"check\", checks, state FROM orders__dead").await);
     expect![[r#"
@@ -94,19 +94,19 @@ async fn the_shop_does_what_the_contract_says() {
     let orders = stats.streams.get("orders").unwrap();
     assert_eq!((orders.received, orders.stored, orders.dead, orders.pending), (2, 1, 1, 0));
 
-    world.send("orders", &[&order(3, "10:10:59")]);
+    world.send("orders", &[&order(3, "10:10:59")]).await;
     flow.tick().await.unwrap();
     let early = ask(&flow.view(), SALES).await;
     assert!(early.contains(r#""orders":1,"revenue":20.00,"_final":false"#), "{early}");
 
-    world.send("orders", &[&order(4, "12:00:00")]);
+    world.send("orders", &[&order(4, "12:00:00")]).await;
     flow.tick().await.unwrap();
     let over = ask(&flow.view(), SALES).await;
     assert!(over.contains(r#""orders":1,"revenue":20.00,"_final":true"#), "{over}");
     flow.flush().await.unwrap();
     assert_eq!(over, ask(&flow.view(), SALES).await);
 
-    world.send("orders", &[&order(5, "10:00:50")]);
+    world.send("orders", &[&order(5, "10:00:50")]).await;
     flow.tick().await.unwrap();
     let corrected = ask(&flow.view(), SALES).await;
     assert!(corrected.contains(r#""orders":2,"revenue":25.00,"_final":true"#), "{corrected}");
@@ -127,7 +127,7 @@ async fn the_shop_does_what_the_contract_says() {
 async fn a_restart_shows_the_same_tables() {
     let mut world = World::new(SHOP).await;
     let mut flow = world.open().await;
-    world.send("orders", &[GOOD, BAD, &order(4, "12:00:00")]);
+    world.send("orders", &[GOOD, BAD, &order(4, "12:00:00")]).await;
     flow.tick().await.unwrap();
     flow.flush().await.unwrap();
     let before = ask(&flow.view(), SALES).await;
@@ -136,7 +136,7 @@ async fn a_restart_shows_the_same_tables() {
     let mut flow = world.open().await;
     assert_eq!(before, ask(&flow.view(), SALES).await);
     assert_eq!(flow.tick().await.unwrap(), 0);
-    world.send("orders", &[&order(5, "12:00:01")]);
+    world.send("orders", &[&order(5, "12:00:01")]).await;
     flow.tick().await.unwrap();
     let sales = ask(&flow.view(), SALES).await;
     assert!(sales.contains(r#""minute":"2026-01-05T12:00:00Z""#), "{sales}");
@@ -149,7 +149,7 @@ async fn a_replayed_reject_becomes_a_row_once() {
     let mut world = World::new(SHOP).await;
     let mut flow = world.open().await;
     let unreadable = "{\"order_id\": oops}";
-    world.send("orders", &[GOOD, BAD, unreadable]);
+    world.send("orders", &[GOOD, BAD, unreadable]).await;
     flow.tick().await.unwrap();
     flow.flush().await.unwrap();
     // Today's checks are milder.

@@ -1,1 +1,246 @@
-//! Tests.
+//! Windows, late rows, running totals and rows that cannot be computed.
+
+use expect_test::expect;
+
+use super::{World, ask, assert_conserved, plan_of};
+
+const STREAM: &str = r#"
+[project]
+name = "meters"
+
+[stream.readings]
+time = "ts"
+
+[stream.readings.columns]
+id = "int not null"
+ts = "timestamp"
+meter = "text"
+value = "int"
+"#;
+
+const BY_MINUTE: &str = "/*\nlate = \"2 minutes\"\n*/\n\
+    SELECT tumble(ts, '1 minute') AS minute, meter, count(*) AS n, sum(value) AS total, \
+    avg(value) AS mean, min(value) AS least, max(value) AS most, \
+    count(DISTINCT value) AS kinds, count(*) FILTER (WHERE value > 5) AS large \
+    FROM readings WHERE value <> 3 GROUP BY minute, meter HAVING count(*) > 1\n";
+
+const TOTALS: &str = "SELECT meter, count(*) AS n, sum(value) AS total, median(value) AS middle \
+    FROM readings GROUP BY meter\n";
+
+fn reading(id: u32, seconds: u32, meter: u32, value: u32) -> String {
+    let (minute, second) = (seconds / 60, seconds % 60);
+    format!(
+        r#"{{"id":{id},"ts":"2026-01-05T10:{minute:02}:{second:02}Z","meter":"m{meter}","value":{value}}}"#
+    )
+}
+
+/// What one-shot SQL over the raw rows says.
+const BATCH_BY_MINUTE: &str = "SELECT tumble(ts, '1 minute') AS minute, meter, count(*) AS n, \
+    sum(value) AS total, avg(value) AS mean, min(value) AS least, max(value) AS most, \
+    count(DISTINCT value) AS kinds, count(*) FILTER (WHERE value > 5) AS large \
+    FROM readings WHERE value <> 3 GROUP BY minute, meter HAVING count(*) > 1";
+const SHOWN_BY_MINUTE: &str =
+    "SELECT minute, meter, n, total, mean, least, most, kinds, large FROM by_minute";
+const BATCH_TOTALS: &str = "SELECT meter, count(*) AS n, sum(value) AS total, \
+    median(value) AS middle FROM readings GROUP BY meter";
+
+#[tokio::test]
+async fn any_order_of_rows_gives_what_one_question_gives() {
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let files =
+            [("mainstem.toml", STREAM), ("by_minute.sql", BY_MINUTE), ("totals.sql", TOTALS)];
+        let mut world = World::with_shards(&files, 1 + random.u32(0..3), seed).await;
+        let mut flow = world.open().await;
+        let mut id = 0;
+        for step in 0..random.u32(8..30) {
+            let mut lines = Vec::new();
+            for _ in 0..random.u32(0..12) {
+                id += 1;
+                // Mostly near the front, sometimes long past.
+                let front = step * 20;
+                let back = if random.u32(0..6) == 0 { front } else { front.min(45) };
+                let seconds = front - random.u32(0..=back);
+                lines.push(reading(id, seconds, random.u32(0..3), random.u32(0..9)));
+            }
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            world.send("readings", &lines).await;
+            match random.u32(0..6) {
+                0 => {}
+                1 | 2 => drop(flow.tick_all().await.unwrap()),
+                3 | 4 => {
+                    flow.tick_all().await.unwrap();
+                    flow.flush().await.unwrap();
+                }
+                _ => {
+                    drop(flow);
+                    world.crash();
+                    flow = world.open().await;
+                }
+            }
+            assert_conserved(&flow);
+        }
+        flow.tick_all().await.unwrap();
+        for _ in 0..2 {
+            let view = flow.view();
+            let (is, should) =
+                (ask(&view, SHOWN_BY_MINUTE).await, ask(&view, BATCH_BY_MINUTE).await);
+            assert_eq!(is, should, "seed {seed}");
+            let totals = "SELECT meter, n, total, middle FROM totals";
+            assert_eq!(ask(&view, totals).await, ask(&view, BATCH_TOTALS).await, "seed {seed}");
+            let all = format!("{{\"n\":{id}}}\n");
+            assert_eq!(all, ask(&view, "SELECT count(DISTINCT id) AS n FROM readings").await);
+            assert_eq!(all, ask(&view, "SELECT count(*) AS n FROM readings").await);
+            flow.flush().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn late_rows_are_dead_where_the_table_says_so() {
+    let by_minute = BY_MINUTE.replace("2 minutes", "dead").replace("> 1", "> 0");
+    let world = World::new(&[("mainstem.toml", STREAM), ("by_minute.sql", &by_minute)]).await;
+    let mut flow = world.open().await;
+    world.send("readings", &[&reading(1, 10, 1, 7), &reading(2, 70, 1, 7)]).await;
+    flow.tick().await.unwrap();
+    world.send("readings", &[&reading(3, 20, 1, 8), &reading(4, 80, 1, 9)]).await;
+    flow.tick().await.unwrap();
+    flow.flush().await.unwrap();
+    let view = flow.view();
+    expect![[r#"
+        {"minute":"2026-01-05T10:00:00Z","n":1,"_final":true}
+        {"minute":"2026-01-05T10:01:00Z","n":2,"_final":false}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT minute, n, _final FROM by_minute").await);
+    expect![[r#"
+        {"kind":"late","_sequence":2,"message":"the window that began at 2026-01-05T10:00:00Z was final already"}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT kind, _sequence, message FROM by_minute__dead").await);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_computed_costs_only_itself() {
+    let shares = "SELECT id, 100 / value AS share, meter FROM readings";
+    let sums = "SELECT tumble(ts, '1 minute') AS minute, sum(100 / value) AS shares FROM readings GROUP BY minute";
+    let world =
+        World::new(&[("mainstem.toml", STREAM), ("shares.sql", shares), ("sums.sql", sums)]).await;
+    let mut flow = world.open().await;
+    let mut lines: Vec<String> =
+        (1..=20).map(|it| reading(it, it, 1, if it == 7 || it == 20 { 0 } else { 10 })).collect();
+    lines.push(r#"{"id":21,"meter":"m1","value":10}"#.to_owned());
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    world.send("readings", &lines).await;
+    flow.tick().await.unwrap();
+    let view = flow.view();
+    expect![[r#"
+        {"n":19,"total":190}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT count(*) AS n, sum(share) AS total FROM shares").await);
+    expect![[r#"
+        {"_sequence":19,"kind":"compute","message":"Arrow error: Divide by zero error"}
+        {"_sequence":6,"kind":"compute","message":"Arrow error: Divide by zero error"}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT _sequence, kind, message FROM shares__dead").await);
+    expect![[r#"
+        {"shares":180}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT shares FROM sums").await);
+    expect![[r#"
+        {"_sequence":19,"message":"Arrow error: Divide by zero error"}
+        {"_sequence":20,"message":"`readings.ts` is NULL, so the row belongs to no window"}
+        {"_sequence":6,"message":"Arrow error: Divide by zero error"}
+    "#]]
+    .assert_eq(&ask(&view, "SELECT _sequence, message FROM sums__dead").await);
+    assert!(flow.stats().tables.values().all(|it| it.stale_since_ms.is_none()));
+    assert_conserved(&flow);
+}
+
+#[tokio::test]
+async fn a_silent_shard_holds_windows_until_it_is_idle() {
+    let by_minute = BY_MINUTE.replace("2 minutes", "0 seconds").replace("> 1", "> 0");
+    let files = [("mainstem.toml", STREAM), ("by_minute.sql", by_minute.as_str())];
+    let world = World::with_shards(&files, 2, 1).await;
+    let mut flow = world.open().await;
+    let id = world.journal.stream("readings").unwrap();
+    let shard = |line: &String| world.journal.shard_of(id, journal::Key::Partition(line)).unwrap();
+    let lines: Vec<String> = (0..40).map(|it| reading(it, 10, 1, 7)).collect();
+    let (left, right): (Vec<_>, Vec<_>) = lines.iter().partition(|it| shard(it).0 == 0);
+    let later: Vec<String> = (100..140).map(|it| reading(it, 130, 1, 7)).collect();
+    let later: Vec<_> = later.iter().filter(|it| shard(it).0 == 0).collect();
+    let strings = |all: &[&String]| all.iter().map(|it| (*it).clone()).collect::<Vec<_>>();
+    for batch in [strings(&left), strings(&right), strings(&later)] {
+        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+        world.send("readings", &batch).await;
+        flow.tick().await.unwrap();
+    }
+    let finals = "SELECT minute, n FROM by_minute WHERE _final";
+    assert_eq!(ask(&flow.view(), finals).await, "", "shard 1 is still at 10:00:10");
+    world.pass(std::time::Duration::from_secs(3_600));
+    world.send("readings", &[later.last().unwrap()]).await;
+    flow.tick().await.unwrap();
+    expect![[r#"
+        {"minute":"2026-01-05T10:00:00Z","n":40}
+    "#]]
+    .assert_eq(&ask(&flow.view(), finals).await);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_its_place() {
+    let refused = async |sql: &str| {
+        let faults = plan_of(&[("mainstem.toml", STREAM), ("t.sql", sql)]).await.unwrap_err();
+        faults.to_string()
+    };
+    expect![[r#"
+        t.sql:1:8: `hop` windows are not supported; use `tumble(ts, '1 minute')`, and sum its windows in a second table
+    "#]]
+    .assert_eq(
+        &refused("SELECT hop(ts, '1 minute', '5 minutes') AS w, count(*) AS n FROM readings GROUP BY w")
+            .await,
+    );
+    expect![[r#"
+        t.sql:1:46: the table groups by the window `tumble(readings.ts,Utf8("1 minute"))`, but does not select it; add `tumble(..) AS window_start` to the SELECT, so that its rows can be told apart
+    "#]]
+    .assert_eq(
+        &refused("SELECT count(*) AS n FROM readings GROUP BY  tumble(ts, '1 minute')").await,
+    );
+    let ordered = refused(
+        "SELECT tumble(ts, '1 minute') AS w, nth_value(value, 2 ORDER BY ts) AS second FROM readings GROUP BY w",
+    )
+    .await;
+    assert!(ordered.contains("needs all rows in order"), "{ordered}");
+}
+
+#[tokio::test]
+async fn a_new_table_over_old_rows_is_filled_from_them() {
+    let mut world = World::new(&[("mainstem.toml", STREAM)]).await;
+    let mut flow = world.open().await;
+    let lines: Vec<String> = (0..50).map(|it| reading(it, it * 5, it % 3, it % 7)).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    world.send("readings", &lines).await;
+    flow.tick_all().await.unwrap();
+    flow.flush().await.unwrap();
+    drop(flow);
+    let files = [
+        ("mainstem.toml", STREAM),
+        ("by_minute.sql", BY_MINUTE),
+        ("totals.sql", TOTALS),
+        ("copy.sql", "SELECT id, meter FROM readings WHERE value > 2"),
+    ];
+    let bigger = World::new(&files).await;
+    for (name, storage) in bigger.storage {
+        world.storage.entry(name).or_insert(storage);
+    }
+    world.plan = bigger.plan;
+    let mut flow = world.open().await;
+    for _ in 0..2 {
+        let view = flow.view();
+        assert_eq!(ask(&view, SHOWN_BY_MINUTE).await, ask(&view, BATCH_BY_MINUTE).await);
+        let totals = "SELECT meter, n, total, middle FROM totals";
+        assert_eq!(ask(&view, totals).await, ask(&view, BATCH_TOTALS).await);
+        let copied = "SELECT id, meter FROM readings WHERE value > 2";
+        assert_eq!(ask(&view, "SELECT id, meter FROM copy").await, ask(&view, copied).await);
+        world.send("readings", &[&reading(99, 100, 1, 5)]).await;
+        flow.tick_all().await.unwrap();
+        flow.flush().await.unwrap();
+    }
+}

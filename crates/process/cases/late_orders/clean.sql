@@ -1,0 +1,1 @@
+SELECT id, ts, upper(region) AS region, total FROM orders WHERE region IS NOT NULL

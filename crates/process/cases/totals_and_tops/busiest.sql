@@ -1,0 +1,1 @@
+SELECT section, clicks FROM totals ORDER BY clicks DESC, section LIMIT 1
