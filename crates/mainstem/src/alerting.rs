@@ -111,13 +111,13 @@ impl Alerting {
             if alert.reads.first().is_none_or(|it| !schemas.contains_key(it.as_str())) {
                 continue;
             }
-            let schema = query::check::select(&alert.sql, &schemas).map_err(joined)?;
+            let schema = query::check::select(&alert.sql, &schemas).map_err(|it| joined(&it))?;
             let windows = windows_of(project, flow, alert);
             let newest_by = windows
                 .values()
                 .map(|it| it.column.as_str())
                 .find(|it| schema.column_with_name(it).is_some());
-            let machine = watch::Alert::new(alert, &schema, newest_by).map_err(joined)?;
+            let machine = watch::Alert::new(alert, &schema, newest_by).map_err(|it| joined(&it))?;
             let state =
                 Mutex::new(State { machine, asked_ms: None, error: None, told: VecDeque::new() });
             alerts.push(Arc::new(Asked { spec: alert.clone(), windows, state }));
@@ -352,7 +352,7 @@ fn instances(batch: &RecordBatch) -> Vec<show::AlertInstance> {
     .collect()
 }
 
-fn joined(faults: Vec<spec::Fault>) -> anyhow::Error {
+fn joined(faults: &[spec::Fault]) -> anyhow::Error {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(lines.join("\n"))
 }

@@ -72,7 +72,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(it) => it.run().await,
         Command::Check(it) => it.run().await,
         Command::Test(it) => it.run().await,
-        Command::Sql(it) => it.run().await,
+        Command::Sql(it) => Box::pin(it.run()).await,
         Command::Replay(it) => it.run().await,
         Command::Dead(it) => it.run().await,
         Command::Bench(it) => it.run().await,

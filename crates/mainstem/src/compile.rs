@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use base::Name;
 use process::Plan;
 use spec::{Chart, ChartKind, Fault, Faults, Project, Word};
 
@@ -12,8 +11,6 @@ use spec::{Chart, ChartKind, Fault, Faults, Project, Word};
 pub(crate) struct Compiled {
     pub(crate) project: Project,
     pub(crate) plan: Plan,
-    /// The columns of everything that can be asked, dead letters included.
-    pub(crate) schemas: BTreeMap<String, SchemaRef>,
 }
 
 /// Reads the project in `folder` and checks all of it.
@@ -41,7 +38,7 @@ pub(crate) async fn compile(
     let schemas = schemas(&plan);
     check_charts(&project, &schemas, &mut faults);
     check_alerts(&project, &schemas, &mut faults);
-    if faults.is_empty() { Ok(Compiled { project, plan, schemas }) } else { Err(faults) }
+    if faults.is_empty() { Ok(Compiled { project, plan }) } else { Err(faults) }
 }
 
 /// Reads a setting from the environment: the only place that does.
@@ -158,9 +155,4 @@ fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults
             }
         }
     }
-}
-
-/// Names of tables that a test may expect something of.
-pub(crate) fn table_names(compiled: &Compiled) -> Vec<Name> {
-    compiled.schemas.keys().filter_map(|it| Name::new(it).ok()).collect()
 }

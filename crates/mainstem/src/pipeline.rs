@@ -32,7 +32,6 @@ pub(crate) struct Pipeline {
     pub(crate) plans: Vec<FlowPlan>,
     pub(crate) flows: Vec<FlowHandle>,
     pub(crate) asked: Vec<Arc<Asked>>,
-    pub(crate) notifier: Arc<watch::Notifier>,
     pub(crate) inlet: Inlet,
 }
 
@@ -88,7 +87,6 @@ impl Pipeline {
             plans,
             flows,
             asked,
-            notifier,
             inlet,
         }))
     }

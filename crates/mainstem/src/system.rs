@@ -17,8 +17,11 @@ use crate::pipeline::Pipeline;
 /// Columns by name, in order.
 type Columns = Vec<(&'static str, ArrayRef)>;
 
-/// The name of each system table, and what makes its rows. The order is that of the reference.
-const TABLES: &[(&str, fn(&Pipeline, &Facts) -> Columns)] = &[
+/// The name of a system table, and what makes its rows.
+type Table = (&'static str, fn(&Pipeline, &Facts) -> Columns);
+
+/// The order is that of the reference.
+const TABLES: &[Table] = &[
     ("conservation", conservation),
     ("streams", streams),
     ("shards", shards),

@@ -48,7 +48,7 @@ enum Format {
 /// Whom to ask.
 enum Source {
     Running(Client),
-    Stored(Stored),
+    Stored(Box<Stored>),
 }
 
 /// An answer as values.
@@ -62,7 +62,9 @@ impl Sql {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let source = match self.target.find().await? {
             Some(client) => Source::Running(client),
-            None => Source::Stored(Stored::open(&self.target.dir, &self.target.data()).await?),
+            None => {
+                Source::Stored(Box::new(Stored::open(&self.target.dir, &self.target.data()).await?))
+            }
         };
         let query = match &self.query {
             Some(query) => query.clone(),

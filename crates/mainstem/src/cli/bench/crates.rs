@@ -49,7 +49,7 @@ fn decode(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
         let parse = rate(ctx.time / 4, RECORDS, || {
             for record in &sample.records {
                 let parsed: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(record);
-                std::hint::black_box(parsed).map_or((), drop);
+                std::hint::black_box(parsed.is_ok());
             }
         });
         figures.push(Figure {

@@ -85,7 +85,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.kill().is_ok() {
-            self.child.wait().map_or((), drop);
+            drop(self.child.wait());
         }
     }
 }
