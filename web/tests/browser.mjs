@@ -84,7 +84,12 @@ const TESTS = {
     await page.getByRole("button", { name: "Run" }).click();
     const number = page.locator(".answer td.number").first();
     await number.waitFor(visible);
-    assert.equal(await number.evaluate((it) => getComputedStyle(it).textAlign), "right");
+    // The style sheet of this page is loaded with it and may come a moment later.
+    const isRight = () => {
+      const cell = document.querySelector(".answer td.number");
+      return cell !== null && getComputedStyle(cell).textAlign === "right";
+    };
+    await page.waitForFunction(isRight, null, { timeout: 10_000 });
     const chart = page.getByRole("button", { name: "Chart", exact: true });
     if (await chart.isEnabled()) {
       await chart.click();

@@ -8,6 +8,8 @@
     reason = "tests read settings, wait, speak and fail for themselves"
 )]
 
+mod browser;
+mod examples;
 mod guide;
 mod kill;
 mod program;

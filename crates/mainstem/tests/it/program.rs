@@ -40,6 +40,11 @@ pub(crate) fn is_slow_welcome() -> bool {
     std::env::var_os("SLOW").is_some()
 }
 
+/// Whether a missing tool is an error: in CI, which installs all it can.
+pub(crate) fn is_required() -> bool {
+    std::env::var_os("CI").is_some()
+}
+
 /// A number from the environment, or what the test uses by default.
 pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
