@@ -10,7 +10,7 @@ const PYTHON: &[&str] = &[
     "psycopg[binary]==3.3.9",
     "duckdb==1.5.5",
     "duckdb-extension-delta==1.5.5",
-    "deltalake==1.6.0",
+    "deltalake==1.6.6",
     "pyarrow",
 ];
 

@@ -18,8 +18,6 @@ use tower::ServiceExt as _;
 
 use crate::{DOORS, Inlet, Intake, door};
 
-pub(crate) mod guide;
-
 /// An inlet to a journal in a temporary folder, with the streams `orders` (4 shards, all doors, key
 /// `customer`), `notes` (1 shard, all doors) and `closed` (no door).
 pub(crate) struct Fixture {

@@ -236,32 +236,6 @@ async fn streams_are_described() {
     assert_eq!(names, ["closed", "notes", "orders"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_guide_works_as_printed() {
-    let curl = tokio::process::Command::new("curl").arg("--version").output().await;
-    if !curl.is_ok_and(|it| it.status.success()) {
-        eprintln!("skipped: there is no curl here");
-        return;
-    }
-    let fixture = Fixture::new();
-    let address = fixture.serve().await;
-    let mut blocks = crate::tests::guide::blocks("http.md").into_iter().peekable();
-    let mut count = 0;
-    while let Some(block) = blocks.next() {
-        if block.language != "sh" {
-            continue;
-        }
-        let expected = blocks.next_if(|it| it.language == "text").unwrap().text;
-        let script = block.text.replace("http://127.0.0.1:7070", &address);
-        let ran =
-            tokio::process::Command::new("bash").arg("-c").arg(script).output().await.unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout);
-        assert_eq!(said.trim_end(), expected.trim_end(), "{}", block.text);
-        count += 1;
-    }
-    assert!(5 < count, "{count} sessions");
-}
-
 #[test]
 fn any_body_is_answered() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

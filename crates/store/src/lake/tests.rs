@@ -312,32 +312,16 @@ adds = table.get_add_actions(flatten=True)
 print('files', adds.num_rows)
 "#;
 
-/// Returns a Python with the libraries that read Delta tables, or says why not.
+/// Returns the Python that `cargo xtask peers` makes, if it reads Delta tables.
 fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/lake");
-    let python = venv.join("bin/python");
-    if !python.is_file() {
-        let made = Command::new("python3").arg("-m").arg("venv").arg(&venv).status();
-        if !made.is_ok_and(|it| it.success()) {
-            println!("skipped: no Python to make a virtual environment with");
-            return None;
-        }
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
+    let import = "import deltalake, duckdb_extension_delta";
+    let imported = Command::new(&python).arg("-c").arg(import).output();
+    if imported.is_ok_and(|it| it.status.success()) {
+        return Some(python);
     }
-    let is_ready = || {
-        let import = "import deltalake, duckdb_extension_delta";
-        let imported = Command::new(&python).arg("-c").arg(import).output();
-        imported.is_ok_and(|it| it.status.success())
-    };
-    if !is_ready() {
-        let wanted = ["deltalake==1.6.6", "duckdb==1.5.5", "duckdb-extension-delta==1.5.5"];
-        let installed =
-            Command::new(&python).args(["-m", "pip", "install", "-q"]).args(wanted).output();
-        if !installed.is_ok_and(|it| it.status.success()) || !is_ready() {
-            println!("skipped: deltalake and duckdb cannot be installed");
-            return None;
-        }
-    }
-    Some(python)
+    println!("SKIPPED: target/peers does not read Delta tables (cargo xtask peers)");
+    None
 }
 
 #[tokio::test]
