@@ -327,8 +327,12 @@ impl<'a> Planner<'a> {
 
     fn check_checks(&mut self, declared: &spec::Stream, schema: &SchemaRef) {
         for check in &declared.checks {
-            if let Err(error) = crate::check::Check::new(&self.session, check, schema) {
-                self.faults.push(select::fault_of(&check.sql, &error));
+            let Err(error) = crate::check::Check::new(&self.session, check, schema) else {
+                continue;
+            };
+            match query::check::condition(&check.sql, declared.name.as_str(), schema) {
+                Err(faults) => faults.into_iter().for_each(|it| self.faults.push(it)),
+                Ok(()) => self.faults.push(select::fault_of(&check.sql, &error)),
             }
         }
     }
@@ -396,7 +400,8 @@ impl<'a> Planner<'a> {
         self.register(&reads, sees_final)
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         let plan = self.session.state().create_logical_plan(&declared.sql.text).await;
-        let plan = plan.map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
+        let plan =
+            plan.map_err(|error| self.sql_faults(&declared.sql, &reads, sees_final, &error))?;
         let plan = select::without_order(plan);
         let class = select::classify(&plan, &self.known);
         let made = self.make_table(declared, reads, plan, class);
@@ -407,6 +412,24 @@ impl<'a> Planner<'a> {
             .await
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         Ok(table)
+    }
+
+    /// Returns every fault of a SELECT that does not plan, `error` being the first of them.
+    fn sql_faults(
+        &self,
+        sql: &spec::SqlText,
+        reads: &[Name],
+        sees_final: bool,
+        error: &datafusion::error::DataFusionError,
+    ) -> Faults {
+        let tables = reads
+            .iter()
+            .filter_map(|it| Some((it.to_string(), seen(&self.known.get(it)?.schema, sees_final))))
+            .collect();
+        match query::check::select(sql, &tables) {
+            Err(faults) => Faults::from_iter(faults),
+            Ok(_) => Faults::from_iter([select::fault_of(sql, error)]),
+        }
     }
 
     /// Gives the session the tables that may be read, each as an empty slot.
