@@ -97,6 +97,11 @@ pub(crate) fn log_to_stderr(filter: &str) {
     }
 }
 
+/// Returns `1 table`, `2 tables`.
+pub(crate) fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether messages may be coloured: they go to a terminal.
 pub(crate) fn has_colour() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())

@@ -83,13 +83,21 @@ impl Client {
         self.http.post(self.url(path))
     }
 
+    /// Says what to do when nobody answers, and the innermost cause.
+    fn unanswered(&self, error: &reqwest::Error) -> anyhow::Error {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        anyhow::anyhow!("no mainstem answers at {}: {cause}", self.address)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
-        let response =
-            request.send().await.with_context(|| format!("no answer from {}", self.address))?;
+        let response = request.send().await.map_err(|error| self.unanswered(&error))?;
         let status = response.status();
         let body = response.bytes().await.context("the answer broke off")?.to_vec();
         if status.is_success() { Ok(body) } else { bail!(message_of(&body, status.as_u16())) }

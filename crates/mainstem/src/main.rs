@@ -45,9 +45,16 @@ fn main() -> ExitCode {
         .and_then(|runtime| runtime.block_on(cli::run(arguments.command)));
     match outcome {
         Ok(code) => code,
+        // Whoever read the answer has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mainstem: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -29,16 +29,19 @@ impl Check {
                 let mut warnings = project.warnings.clone();
                 warnings.merge(compiled.plan.warnings.clone());
                 eprint!("{}", warnings.render(super::has_colour()));
-                println!(
-                    "{}: {} streams, {} lookups, {} tables, {} alerts, {} dashboards, {} tests: all well",
-                    project.name,
-                    project.streams.len(),
-                    project.lookups.len(),
-                    project.tables.len(),
-                    project.alerts.len(),
-                    project.dashboards.len(),
-                    project.tests.len(),
-                );
+                let counts: Vec<String> = [
+                    (project.streams.len(), "stream"),
+                    (project.lookups.len(), "lookup"),
+                    (project.tables.len(), "table"),
+                    (project.alerts.len(), "alert"),
+                    (project.dashboards.len(), "dashboard"),
+                    (project.tests.len(), "test"),
+                ]
+                .into_iter()
+                .filter(|(count, _)| 0 < *count)
+                .map(|(count, word)| super::counted(count, word))
+                .collect();
+                println!("{}: {}: all well", project.name, counts.join(", "));
                 Ok(ExitCode::SUCCESS)
             }
             Err(faults) => {

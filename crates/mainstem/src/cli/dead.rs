@@ -1,7 +1,9 @@
 //! `mainstem dead`: looks at rejected records and sends them through today's rules again.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ pub(crate) struct Dead {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Count dead letters by stream and reason, with the newest example of each.
+    /// Count dead letters by reason, with the newest example of each.
     List {
         #[command(flatten)]
         filter: Filter,
@@ -56,10 +58,44 @@ impl Dead {
 
 async fn list(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
     let client = target.require().await?;
-    let answer: Value =
-        serde_json::from_slice(&client.get(&format!("/v1/dead/{}", filter.stream)).await?)?;
-    println!("{}", serde_json::to_string_pretty(&answer)?);
+    let path = format!("/v1/dead/{}", filter.stream);
+    let answer: Value = serde_json::from_slice(&client.get(&path).await?)?;
+    let reasons = answer.get("reasons").and_then(Value::as_array).context("no `reasons`")?;
+    let letters = answer.get("letters").and_then(Value::as_array).context("no `letters`")?;
+    let mut out = std::io::stdout().lock();
+    let mut shown = 0;
+    for reason in reasons.iter().filter(|it| filter.fits(it)) {
+        let count = reason.get("count").and_then(Value::as_u64).unwrap_or(0);
+        let name = match word(reason, "check") {
+            "" => word(reason, "kind").to_owned(),
+            check => format!("check {check}"),
+        };
+        writeln!(out, "{count} {}: {name}", word(reason, "state"))?;
+        let is_alike =
+            |it: &&Value| ["kind", "check", "state"].iter().all(|at| it.get(at) == reason.get(at));
+        if let Some(letter) = letters.iter().find(is_alike) {
+            writeln!(out, "    {}", word(letter, "message"))?;
+            let bytes = [word(letter, "text"), word(letter, "base64")].concat();
+            writeln!(out, "    newest, at {}: {}", word(letter, "place"), bytes.trim_end())?;
+        }
+        shown += 1;
+    }
+    if shown == 0 {
+        writeln!(out, "no dead letters")?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Filter {
+    /// Whether this reason of dead letters is asked for.
+    fn fits(&self, reason: &Value) -> bool {
+        self.check.as_deref().is_none_or(|it| it == word(reason, "check"))
+            && self.kind.as_deref().is_none_or(|it| it == word(reason, "kind"))
+    }
+}
+
+fn word<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 async fn replay(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
@@ -67,12 +103,12 @@ async fn replay(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
     let body = json!({"check": filter.check, "kind": filter.kind});
     let path = format!("/v1/dead/{}/replay", filter.stream);
     let answer: Value = serde_json::from_slice(&client.post(&path, &body).await?)?;
-    let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let count = |name: &str| answer.get(name).and_then(Value::as_u64);
     println!(
         "{} replayed: {} stored, {} dead again",
-        count("replayed"),
-        count("stored"),
-        count("dead")
+        count("sent").context("no `sent` in the answer")?,
+        count("stored").context("no `stored` in the answer")?,
+        count("dead").context("no `dead` in the answer")?
     );
     Ok(ExitCode::SUCCESS)
 }

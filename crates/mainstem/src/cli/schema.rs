@@ -1,5 +1,6 @@
 //! `mainstem schema`: the JSON Schema of the project files.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,7 +15,8 @@ pub(crate) struct Schema {}
 impl Schema {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let Self {} = self;
-        println!("{}", serde_json::to_string_pretty(&spec::json_schema())?);
+        let schema = serde_json::to_string_pretty(&spec::json_schema())?;
+        writeln!(std::io::stdout(), "{schema}")?;
         Ok(ExitCode::SUCCESS)
     }
 }

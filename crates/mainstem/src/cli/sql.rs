@@ -1,13 +1,16 @@
 //! `mainstem sql`: asks the running program, or the files of one that does not run.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use arrow::array::ArrayRef;
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::cli::Target;
 use crate::client::Client;
@@ -51,11 +54,26 @@ enum Source {
     Stored(Box<Stored>),
 }
 
-/// An answer as values.
+/// An answer; values are JSON text, so that decimals keep all their digits.
 struct Answer {
     columns: Vec<(String, String)>,
-    rows: Vec<Vec<Value>>,
+    rows: Vec<Vec<String>>,
     is_cut: bool,
+}
+
+/// An answer as the running program gives it.
+#[derive(Debug, Deserialize)]
+struct Answered {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Box<RawValue>>>,
+    truncated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Column {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 impl Sql {
@@ -75,7 +93,7 @@ impl Sql {
                 text
             }
         };
-        self.print(&source.ask(&query, self.rows).await?);
+        self.print(&source.ask(&query, self.rows).await?)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -103,33 +121,38 @@ impl Sql {
             let asked = std::mem::take(&mut query);
             if !asked.trim().trim_end_matches(';').trim().is_empty() {
                 match source.ask(asked.trim().trim_end_matches(';'), self.rows).await {
-                    Ok(answer) => self.print(&answer),
+                    Ok(answer) => self.print(&answer)?,
                     Err(error) => eprintln!("{error:#}"),
                 }
             }
         }
     }
 
-    fn print(&self, answer: &Answer) {
+    fn print(&self, answer: &Answer) -> io::Result<()> {
+        let mut out = io::stdout().lock();
         match self.format {
-            Format::Table => print_table(answer),
+            Format::Table => {
+                writeln!(out, "{}", table_of(answer))?;
+                writeln!(out, "{}", super::counted(answer.rows.len(), "row"))?;
+            }
             Format::Csv => {
-                let names: Vec<Value> =
-                    answer.columns.iter().map(|(name, _)| json!(name)).collect();
-                println!("{}", csv_line(&names));
-                answer.rows.iter().for_each(|row| println!("{}", csv_line(row)));
+                let names: Vec<String> =
+                    answer.columns.iter().map(|(name, _)| json!(name).to_string()).collect();
+                writeln!(out, "{}", csv_line(&names))?;
+                for row in &answer.rows {
+                    writeln!(out, "{}", csv_line(row))?;
+                }
             }
             Format::Json => {
                 for row in &answer.rows {
-                    let names = answer.columns.iter().map(|(name, _)| name.clone());
-                    let fields: serde_json::Map<_, _> = names.zip(row.iter().cloned()).collect();
-                    println!("{}", Value::Object(fields));
+                    writeln!(out, "{}", json_line(&answer.columns, row))?;
                 }
             }
         }
         if answer.is_cut {
             eprintln!("only the first {} rows are shown; --rows N shows more", answer.rows.len());
         }
+        Ok(())
     }
 }
 
@@ -141,24 +164,24 @@ impl Source {
             }
             Source::Stored(stored) => return from_stored(stored, query, rows_max).await,
         };
-        let answer: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
-        let list =
-            |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let word = |it: &Value, name: &str| {
-            it.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let columns =
-            list("columns").iter().map(|it| (word(it, "name"), word(it, "type"))).collect();
-        let rows =
-            list("rows").into_iter().map(|it| it.as_array().cloned().unwrap_or_default()).collect();
-        let is_cut = answer.get("truncated").and_then(Value::as_bool).unwrap_or(false);
-        Ok(Answer { columns, rows, is_cut })
+        let answer: Answered =
+            serde_json::from_slice(&body).context("the answer cannot be read")?;
+        let columns = answer.columns.into_iter().map(|it| (it.name, it.kind)).collect();
+        let text = |row: Vec<Box<RawValue>>| row.iter().map(|it| it.get().to_owned()).collect();
+        let rows = answer.rows.into_iter().map(text).collect();
+        Ok(Answer { columns, rows, is_cut: answer.truncated })
     }
 }
 
 async fn from_stored(stored: &Stored, query: &str, rows_max: usize) -> anyhow::Result<Answer> {
-    let mut answer =
-        stored.engine().ask(query).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let mut answer = stored.engine().ask(query).await.map_err(|error| {
+        let help = if query.contains("system.") {
+            Some("nothing runs here, so the stored tables answer; those of `system` need the running program".to_owned())
+        } else {
+            error.help
+        };
+        anyhow::anyhow!("{}{}", error.message, help.map(|it| format!("\n  {it}")).unwrap_or_default())
+    })?;
     let columns: Vec<(String, String)> = answer
         .schema
         .fields()
@@ -170,7 +193,12 @@ async fn from_stored(stored: &Stored, query: &str, rows_max: usize) -> anyhow::R
         let Some(batch) = answer.next().await else { break };
         let batch = batch?;
         for index in 0..batch.num_rows() {
-            rows.push(batch.columns().iter().map(|it| rows::json::value(it, index)).collect());
+            let text = |column: &ArrayRef| {
+                let mut text = String::new();
+                rows::json::write_value(column, index, &mut text);
+                text
+            };
+            rows.push(batch.columns().iter().map(text).collect());
         }
     }
     let is_cut = rows_max < rows.len();
@@ -178,13 +206,14 @@ async fn from_stored(stored: &Stored, query: &str, rows_max: usize) -> anyhow::R
     Ok(Answer { columns, rows, is_cut })
 }
 
-fn print_table(answer: &Answer) {
+fn table_of(answer: &Answer) -> Table {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.remove_style(comfy_table::TableComponent::HorizontalLines);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(answer.columns.iter().map(|(name, _)| name));
     for row in &answer.rows {
-        table.add_row(row.iter().map(plain));
+        table.add_row(row.iter().map(|it| plain(it)));
     }
     for (index, (_, kind)) in answer.columns.iter().enumerate() {
         let is_number = ["int", "float", "decimal"].iter().any(|it| kind.starts_with(it));
@@ -192,21 +221,28 @@ fn print_table(answer: &Answer) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
-    let rows = answer.rows.len();
-    println!("{rows} row{}", if rows == 1 { "" } else { "s" });
+    table
 }
 
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// Writes a row as an object whose fields are in the order of the columns.
+fn json_line(columns: &[(String, String)], row: &[String]) -> String {
+    let fields = columns.iter().zip(row).map(|((name, _), it)| format!("{}:{it}", json!(name)));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+}
+
+/// Returns JSON text as people read it.
+fn plain(json: &str) -> String {
+    match json {
+        "null" => String::new(),
+        text if text.starts_with('"') => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())
+        }
+        other => other.to_owned(),
     }
 }
 
-fn csv_line(row: &[Value]) -> String {
-    let field = |value: &Value| {
+fn csv_line(row: &[String]) -> String {
+    let field = |value: &String| {
         let text = plain(value);
         let needs_quotes = text.contains([',', '"', '\n', '\r']);
         if needs_quotes { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
