@@ -86,10 +86,10 @@ impl Sql {
         };
         let query = match &self.query {
             Some(query) => query.clone(),
-            None if std::io::stdin().is_terminal() => return self.converse(&source).await,
+            None if io::stdin().is_terminal() => return self.converse(&source).await,
             None => {
                 let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("cannot read the query")?;
+                io::stdin().read_to_string(&mut text).context("cannot read the query")?;
                 text
             }
         };

@@ -33,7 +33,11 @@ fn a_row_counts_once() {
         "{\"a\":1}\n{\"a\":1}",
         "{\"a\":1}",
         &expect![[r#"
-            "#]],
+                  expected, but missing  │ came out, but not expected
+                  ─────────────────────  │ ──────────────────────────────
+                  a=1                    │ (none)
+                  (1 more rows are as expected)
+        "#]],
     );
 }
 
@@ -52,7 +56,11 @@ fn both_sides_are_shown() {
         "{\"a\":1,\"b\":\"x\"}\n{\"a\":2}",
         "{\"a\":2}\n{\"a\":3,\"b\":null}",
         &expect![[r#"
-            "#]],
+                  expected, but missing  │ came out, but not expected
+                  ─────────────────────  │ ──────────────────────────────
+                  a=1 b="x"              │ a=3 b=null
+                  (1 more rows are as expected)
+        "#]],
     );
 }
 
@@ -62,6 +70,9 @@ fn money_is_compared_exactly() {
         "{\"a\":10.01}",
         "{\"a\":10.010000001}",
         &expect![[r#"
+                  expected, but missing  │ came out, but not expected
+                  ─────────────────────  │ ──────────────────────────────
+                  a=10.01                │ a=10.010000001
         "#]],
     );
 }
