@@ -8,9 +8,13 @@
     reason = "tests read settings, wait, speak and fail for themselves"
 )]
 
+mod alerts;
 mod browser;
+mod cli;
+mod doors;
 mod examples;
 mod guide;
 mod kill;
+mod postgres;
 mod program;
 mod retail;

@@ -35,6 +35,17 @@ pub(crate) fn data(path: &str) -> Option<PathBuf> {
     None
 }
 
+/// The Python that `cargo xtask peers` makes, if it has `module`.
+pub(crate) fn peers(module: &str) -> Option<PathBuf> {
+    let python = root().join("target/peers/bin/python");
+    let import = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    if import.is_ok_and(|it| it.status.success()) {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: target/peers has no {module} (cargo xtask peers)");
+    None
+}
+
 /// Whether the long form of a test is wanted; CI sets it.
 pub(crate) fn is_slow_welcome() -> bool {
     std::env::var_os("SLOW").is_some()

@@ -1,0 +1,138 @@
+//! The doors of the real program: sizes, encodings, repeats over a crash, and the SDK of AWS.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{Program, peers};
+
+const PROJECT: &str = r#"
+[stream.orders]
+key    = "id"
+shards = 4
+
+[stream.orders.columns]
+id    = "text not null"
+total = "decimal(12,2) not null"
+"#;
+
+fn project(folder: &Path) -> Program {
+    std::fs::write(folder.join("mainstem.toml"), PROJECT).unwrap();
+    Program::start(folder, &folder.join(".mainstem"))
+}
+
+async fn post(program: &Program, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, Value) {
+    let client = reqwest::Client::new();
+    let mut request = client.post(program.url("/v1/streams/orders/records")).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    match request.send().await {
+        Ok(response) => (response.status().as_u16(), response.json().await.unwrap()),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn lines(count: usize) -> String {
+    (0..count).map(|it| format!("{{\"id\":\"o{it}\",\"total\":\"1.50\"}}\n")).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_squeezed_is_inflated_and_what_is_too_large_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = project(folder.path());
+    let encodings = [
+        ("gzip", gzip(lines(100).as_bytes())),
+        ("zstd", zstd::encode_all(lines(100).as_bytes(), 3).unwrap()),
+    ];
+    for (encoding, body) in encodings {
+        let (status, answer) = post(&program, &[("content-encoding", encoding)], body).await;
+        assert_eq!((status, &answer["accepted"]), (200, &Value::from(100)), "{answer}");
+    }
+    // 15 MiB of one line; 65 MiB inflated from little; one record of over 1 MiB; too many records.
+    let large = vec![b'x'; 17 << 20];
+    let bomb = gzip(&vec![b'\n'; 65 << 20]);
+    let record = format!("{{\"id\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();
+    let many = "{}\n".repeat(100_001).into_bytes();
+    let squeezed = [("content-encoding", "gzip")];
+    let refused = [
+        post(&program, &[], large).await,
+        post(&program, &squeezed, bomb).await,
+        post(&program, &[], record).await,
+        post(&program, &[], many).await,
+    ];
+    for (index, (status, answer)) in refused.into_iter().enumerate() {
+        assert_eq!(status, 413, "{index}: {answer}");
+        assert_eq!(answer["error"]["kind"], "invalid", "{index}: {answer}");
+    }
+    let (status, answer) = post(&program, &squeezed, b"no gzip".to_vec()).await;
+    assert_eq!(status, 400, "{answer}");
+    let settled = program.settle("orders").await;
+    assert_eq!((settled.received, settled.stored), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_repeated_after_a_crash_is_taken_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = project(folder.path());
+    let send = async |program: &Program, key: &str| {
+        let (status, answer) = program.send("orders", lines(10), Some(key)).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let first = send(&program, "upload-1").await;
+    assert!(first.get("repeated").is_none(), "{first}");
+    program.kill();
+    let program = project(folder.path());
+    let second = send(&program, "upload-1").await;
+    assert_eq!(
+        (&second["repeated"], &second["positions"]),
+        (&Value::from(true), &first["positions"])
+    );
+    program.stop();
+    let program = project(folder.path());
+    assert_eq!(send(&program, "upload-1").await, second);
+    assert!(send(&program, "upload-2").await.get("repeated").is_none());
+    let settled = program.settle("orders").await;
+    assert_eq!((settled.received, settled.stored), (20, 20));
+}
+
+const PRODUCER: &str = r#"
+import sys, boto3
+kinesis = boto3.client("kinesis", endpoint_url=sys.argv[1], region_name="us-east-1",
+                       aws_access_key_id="any", aws_secret_access_key="any")
+for batch in range(4):
+    records = [{"Data": b'{"id": "k%d", "total": "2.25"}' % (batch * 500 + n), "PartitionKey": f"k{n}"} for n in range(500)]
+    answer = kinesis.put_records(StreamName="orders", Records=records)
+    assert answer["FailedRecordCount"] == 0, answer
+    assert len(answer["Records"]) == 500
+kinesis.put_record(StreamName="orders", Data=b"broken", PartitionKey="k")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_boto3_puts_is_answered_by_sql() {
+    let Some(python) = peers("boto3") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let program = project(folder.path());
+    let output = Command::new(python)
+        .args(["-c", PRODUCER, &program.url("")])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let settled = program.settle("orders").await;
+    assert_eq!((settled.received, settled.stored, settled.dead), (2_001, 2_000, 1));
+    let sql =
+        "SELECT count(DISTINCT id), CAST(sum(total) AS TEXT), count(DISTINCT _shard) FROM orders";
+    let row: Vec<Value> = vec![2_000.into(), "4500.00".into(), 4.into()];
+    assert_eq!(program.sql(sql).await, [row]);
+    assert_eq!(program.value("SELECT bytes FROM orders__dead").await, "broken");
+}
