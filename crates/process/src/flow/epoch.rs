@@ -114,9 +114,11 @@ impl Flow {
         let Some(task) = self.in_flight.take() else { return Ok(()) };
         let done =
             task.await.map_err(|panic| Error::Stopped { reason: Some(panic.to_string()) })?;
+        // What a step left for the next tick must not be shown half, nor be forgotten by those who
+        // are told of ticks: it becomes a tick now.
+        let is_hidden = !self.changed.is_empty();
         self.take_over(done?);
-        self.show(false).await;
-        Ok(())
+        if is_hidden { self.publish().await } else { Ok(self.show(false).await) }
     }
 
     /// Drops what is stored now from memory, and shows the stored rows instead.
