@@ -172,7 +172,10 @@ async fn a_spike_is_told_once_when_it_begins_and_once_when_it_is_over() {
         order(&program, &format!("2026-01-05T10:{:02}:10Z", minute + 1), "fr", 1).await;
         let told = hook.wait(count).await;
         let last = &told[count - 1];
-        assert_eq!((&last["state"], &last["title"]), (&"firing".into(), &"Spike in fr: 150".into()));
+        assert_eq!(
+            (&last["state"], &last["title"]),
+            (&"firing".into(), &"Spike in fr: 150".into())
+        );
         assert_eq!(last["row"]["minute"], format!("2026-01-05T10:0{minute}:00Z"));
         order(&program, &format!("2026-01-05T10:{:02}:10Z", minute + 2), "de", 1).await;
         let told = hook.wait(count + 1).await;

@@ -57,7 +57,7 @@ async fn what_is_squeezed_is_inflated_and_what_is_too_large_refused_whole() {
         let (status, answer) = post(&program, &[("content-encoding", encoding)], body).await;
         assert_eq!((status, &answer["accepted"]), (200, &Value::from(100)), "{answer}");
     }
-    // 15 MiB of one line; 65 MiB inflated from little; one record of over 1 MiB; too many records.
+    // 17 MiB as they are; 65 MiB inflated from little; one record of over 1 MiB; too many records.
     let large = vec![b'x'; 17 << 20];
     let bomb = gzip(&vec![b'\n'; 65 << 20]);
     let record = format!("{{\"id\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();

@@ -85,7 +85,7 @@ async fn wire(program: &Program, data: &Path) {
 
 /// Waits until small files were merged; returns whether they were, as that may take a while.
 async fn is_compacted(program: &Program) -> bool {
-    let sql = "SELECT files FROM system.tables WHERE name = 'invoices'";
+    let sql = "SELECT files FROM system.tables WHERE name = 'lines'";
     let before = program.count(sql).await;
     for _ in 0..120 {
         if before <= 1 || program.count(sql).await < before {
@@ -93,7 +93,7 @@ async fn is_compacted(program: &Program) -> bool {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    eprintln!("SKIPPED: {before} files of `invoices` were not merged within a minute");
+    eprintln!("SKIPPED: {before} files of `lines` were not merged within a minute");
     false
 }
 
