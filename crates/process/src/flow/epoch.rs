@@ -118,7 +118,11 @@ impl Flow {
         // are told of ticks: it becomes a tick now.
         let is_hidden = !self.changed.is_empty();
         self.take_over(done?);
-        if is_hidden { self.publish().await } else { Ok(self.show(false).await) }
+        if is_hidden {
+            return self.publish().await;
+        }
+        self.show(false).await;
+        Ok(())
     }
 
     /// Drops what is stored now from memory, and shows the stored rows instead.
