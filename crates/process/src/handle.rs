@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base::{Epoch, Name, Place, SequenceNumber, ShardId};
+use base::{Clock, Epoch, Name, Place, SequenceNumber, ShardId};
+use futures::future::{Either, select};
+use futures::pin_mut;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
@@ -14,6 +17,9 @@ use crate::view::View;
 
 /// Requests waiting for the loop of a flow; more than a handful means nobody reads them.
 pub(crate) const REQUESTS_MAX: usize = 64;
+
+/// A flow that stops may take so long to hand over its last rows; on a full disk it never could.
+const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// What can be asked of a running flow.
 pub(crate) enum Request {
@@ -35,6 +41,7 @@ pub struct FlowHandle {
     pub(crate) name: Name,
     pub(crate) shown: Arc<Shown>,
     pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for FlowHandle {
@@ -74,9 +81,18 @@ impl FlowHandle {
         self.ask(|answer| Request::Replay(replay, answer)).await
     }
 
-    /// Makes all that was ticked durable and ends the flow.
+    /// Makes all that was ticked durable and ends the flow. A disk that takes nothing does not
+    /// keep the program from ending: the journal has what is not stored.
     pub async fn stop(&self) -> Result<(), Error> {
-        self.ask(Request::Stop).await
+        let stopped = self.ask(Request::Stop);
+        let too_long = self.clock.sleep(STOP_MAX);
+        pin_mut!(stopped);
+        match select(stopped, too_long).await {
+            Either::Left((stopped, _)) => stopped,
+            Either::Right(((), _)) => Err(Error::Stopped {
+                reason: Some("its last rows are not stored yet; the journal has them".to_owned()),
+            }),
+        }
     }
 
     /// Waits until the view shows all records of `stream` before these places.

@@ -6,15 +6,16 @@
 //!    crash repeats the epoch, after it the epoch counts.
 //! 4. `commit` of every sink; after a crash it is done again, and does nothing where it was done.
 //!
-//! A failure before step 3 forgets what was prepared and begins anew; one after it only repeats
-//! step 4, because the checkpoint has promised these very actions.
+//! A failure before step 3 keeps what was prepared and prepares the rest again: on a full disk each
+//! attempt would else leave files behind. One after it only repeats step 4, because the checkpoint
+//! has promised these very actions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Epoch, Kind, Name};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use rows::sink::{Actions, Change, Sink, SinkError};
 
 use crate::checkpoint::{Checkpoint, Detached, Files, State};
@@ -61,13 +62,13 @@ impl Handover {
     /// tells how far it came.
     pub(crate) async fn run(mut self, patience: Option<&Patience>) -> Result<HandedOver, Error> {
         let mut pause = PAUSES.0;
-        let mut refused = Vec::new();
-        let actions = loop {
-            match self.prepare(&mut refused).await {
-                Ok(actions) => break actions,
+        let (mut refused, mut actions) = (Vec::new(), BTreeMap::new());
+        loop {
+            match self.prepare(&mut actions, &mut refused).await {
+                Ok(()) => break,
                 Err(error) => wait(patience, error, &mut pause).await?,
             }
-        };
+        }
         let epoch = self.checkpoint.epoch;
         for (table, actions) in &actions {
             self.checkpoint.tables.entry(table.clone()).or_default().actions =
@@ -89,40 +90,37 @@ impl Handover {
         Ok(HandedOver { checkpoint: self.checkpoint, refused })
     }
 
+    /// Prepares what is not among `actions` yet; returns the first failure after all were tried.
     async fn prepare(
         &mut self,
+        actions: &mut BTreeMap<Name, Actions>,
         refused: &mut Vec<(Name, String)>,
-    ) -> Result<BTreeMap<Name, Actions>, Error> {
+    ) -> Result<(), Error> {
         let epoch = self.checkpoint.epoch;
         let prepare = |it: &TableChange| {
             let (table, sink, change, is_vital) =
                 (it.table.clone(), Arc::clone(&it.sink), it.change.clone(), it.is_vital);
-            async move {
-                match sink.prepare(epoch, change).await {
-                    Ok(actions) => Ok((table, Ok(actions))),
-                    Err(SinkError::Refused { reason, .. }) if !is_vital => Ok((table, Err(reason))),
-                    Err(error) => Err(error),
-                }
-            }
+            async move { (table, is_vital, sink.prepare(epoch, change).await) }
         };
-        let prepared = try_join_all(self.changes.iter().map(prepare)).await?;
-        let mut actions = BTreeMap::new();
-        for (table, outcome) in prepared {
+        let missing = self.changes.iter().filter(|it| !actions.contains_key(&it.table));
+        let mut failed = None;
+        for (table, is_vital, outcome) in join_all(missing.map(prepare)).await {
             match outcome {
                 Ok(of_table) => {
                     actions.insert(table, of_table);
                 }
-                Err(error) => {
+                Err(SinkError::Refused { reason, .. }) if !is_vital => {
                     self.changes.retain(|it| it.table != table);
                     let point = self.checkpoint.tables.entry(table.clone()).or_default();
                     let since_ms = self.now_ms;
-                    point.detached = Some(Detached { since_ms, error: error.clone() });
+                    point.detached = Some(Detached { since_ms, error: reason.clone() });
                     point.state = None;
-                    refused.push((table, error));
+                    refused.push((table, reason));
                 }
+                Err(error) => failed = worse(failed, error),
             }
         }
-        Ok(actions)
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn write(&mut self) -> Result<(), Error> {
@@ -146,6 +144,15 @@ impl Handover {
         };
         try_join_all(self.changes.iter().map(commit)).await?;
         Ok(())
+    }
+}
+
+/// Keeps the failure that no further attempt would mend, else the first.
+fn worse(known: Option<SinkError>, other: SinkError) -> Option<SinkError> {
+    match known {
+        Some(known) if !matches!(known, SinkError::Unavailable { .. }) => Some(known),
+        Some(known) if matches!(other, SinkError::Unavailable { .. }) => Some(known),
+        Some(_) | None => Some(other),
     }
 }
 

@@ -12,6 +12,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use uuid::Uuid;
 
@@ -141,7 +142,7 @@ impl<'a> Writer<'a> {
             .with_skip_arrow_metadata(true);
         let columns = Arc::clone(&self.columns);
         let writer = ArrowWriter::try_new_with_options(file, columns, options);
-        let writer = Some(writer.map_err(wrong("write", &full))?);
+        let writer = Some(writer.map_err(unwritten(&full))?);
         Ok(OpenFile { writer, path, full, value, disk: self.disk.clone() })
     }
 
@@ -174,7 +175,7 @@ struct OpenFile {
 impl OpenFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         let writer = self.writer.as_mut().expect("an open file has its writer until it is closed");
-        writer.write(batch).map_err(wrong("write", &self.full))
+        writer.write(batch).map_err(unwritten(&self.full))
     }
 
     fn bytes(&self) -> u64 {
@@ -184,7 +185,7 @@ impl OpenFile {
 
     fn close(mut self, columns: &SchemaRef) -> Result<NewFile, Error> {
         let writer = self.writer.as_mut().expect("an open file has its writer until it is closed");
-        let metadata = writer.finish().map_err(wrong("write", &self.full))?;
+        let metadata = writer.finish().map_err(unwritten(&self.full))?;
         let file = writer.inner();
         self.disk.sync_file(file, &self.full).map_err(at("sync", &self.full))?;
         let bytes = file.metadata().map_err(at("measure", &self.full))?.len();
@@ -230,6 +231,21 @@ pub(crate) fn read(
         let batch = batch.map_err(wrong("read", &full))?;
         conform(&batch, &columns).map_err(wrong("read", &full))
     }))
+}
+
+/// Says why a file could not be written. What the disk refused is worth trying again: a full disk
+/// is no damage.
+fn unwritten(path: &Path) -> impl FnOnce(ParquetError) -> Error {
+    let path = path.to_owned();
+    move |error| {
+        if let ParquetError::External(source) = error {
+            return match source.downcast::<std::io::Error>() {
+                Ok(source) => at("write", &path)(*source),
+                Err(other) => wrong("write", &path)(other),
+            };
+        }
+        wrong("write", &path)(error)
+    }
 }
 
 /// Says what was tried with which file.

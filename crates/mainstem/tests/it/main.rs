@@ -13,6 +13,7 @@ mod browser;
 mod cli;
 mod doors;
 mod examples;
+mod full;
 mod guide;
 mod kill;
 mod postgres;

@@ -51,6 +51,7 @@ impl Flow {
             name: self.name.clone(),
             shown: Arc::clone(&self.shown),
             requests: sender,
+            clock: Arc::clone(&self.clock),
         };
         let runtime = Handle::current();
         let started = base::task::thread("flow", move || runtime.block_on(self.work(requests)));
@@ -211,7 +212,10 @@ impl Flow {
             }
             Some(Request::Replay(replay, answer)) => {
                 self.finish_epoch().await?;
-                drop(answer.send(self.replay(replay).await));
+                let replayed = self.replay(replay).await;
+                // Told is kept: a crash after the answer must not undo it.
+                self.flush_now().await?;
+                drop(answer.send(replayed));
                 rounds.is_hidden = true;
                 Ok(None)
             }

@@ -63,6 +63,24 @@ fn nothing_is_left_of_a_write_that_failed() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+#[test]
+fn a_full_disk_is_worth_trying_again() {
+    // Writes there fail as on a full disk.
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        println!("skipped: there is no /dev/full");
+        return;
+    };
+    let values: Int64Array = (0..100_000_i64)
+        .map(|it| it.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64))
+        .map(Some)
+        .collect();
+    let rows = RecordBatch::try_new(columns(), vec![Arc::new(values)]).unwrap();
+    let mut writer = ArrowWriter::try_new(full, columns(), None).unwrap();
+    let written = writer.write(&rows).and_then(|()| writer.finish().map(|_| ()));
+    let error = unwritten(Path::new("x"))(written.unwrap_err());
+    assert_eq!(error.kind(), base::Kind::Unavailable, "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
