@@ -245,7 +245,7 @@ async fn compare(program: &Program, known: &Known, is_quiet: bool) {
         .await;
     assert!(wrong.is_empty(), "windows differ from a batch query: {wrong:?}");
     let wrong = program
-        .sql("SELECT a.client FROM totals a FULL JOIN (SELECT client, count(*) AS events, sum(amount) AS amount FROM events GROUP BY client) b ON a.client = b.client WHERE a.events IS DISTINCT FROM b.events OR a.amount IS DISTINCT FROM b.amount")
+        .sql("SELECT a.client FROM totals a FULL JOIN (SELECT client, count(*) AS events, sum(amount) AS amount FROM events GROUP BY client) b ON a.client = b.client WHERE (a.events IS DISTINCT FROM b.events) OR (a.amount IS DISTINCT FROM b.amount)")
         .await;
     assert!(wrong.is_empty(), "totals differ from a batch query: {wrong:?}");
     compare_regions(program, numbers[0]).await;
