@@ -92,7 +92,8 @@ impl Error {
         move |source| Error::Compute { doing, source: Box::new(source) }
     }
 
-    pub(crate) fn table(table: &str, reason: impl ToString) -> Error {
-        Error::Table { table: table.to_owned(), reason: reason.to_string() }
+    pub(crate) fn table(table: &str, reason: impl Into<DataFusionError>) -> Error {
+        let reason = reason.into().strip_backtrace();
+        Error::Table { table: table.to_owned(), reason }
     }
 }

@@ -83,6 +83,17 @@ impl HotRows {
         self.bytes = whole + self.parts.iter().map(|it| it.bytes).sum::<usize>();
     }
 
+    /// Takes rows out: `without` returns what is left of a batch, or nothing if all of it stays.
+    pub(crate) fn remove(&mut self, without: impl Fn(&RecordBatch) -> Option<RecordBatch>) {
+        for part in &mut self.parts {
+            if let Some(rows) = without(&part.rows) {
+                part.rows = rows;
+            }
+        }
+        self.parts.retain(|it| 0 < it.rows.num_rows());
+        self.bytes = self.parts.iter().map(|it| it.bytes).sum();
+    }
+
     /// Returns all hot rows, oldest first.
     pub(crate) fn rows(&self) -> Vec<RecordBatch> {
         let whole = self.whole.iter().flat_map(|(_, it)| it);

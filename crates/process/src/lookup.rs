@@ -378,8 +378,8 @@ impl Lookup {
         }
     }
 
-    pub(crate) fn batches(&self) -> Arc<Vec<RecordBatch>> {
-        Arc::new(vec![self.data.rows.clone()])
+    pub(crate) fn batches(&self) -> Arc<[RecordBatch]> {
+        Arc::from([self.data.rows.clone()])
     }
 }
 

@@ -14,6 +14,7 @@ use arrow::array::{
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, internal_err, plan_err};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
@@ -163,6 +164,13 @@ pub(crate) struct Operator {
 #[error("{0}")]
 pub(crate) struct TakeError(String);
 
+impl From<TakeError> for DataFusionError {
+    /// Not an error of one row: the table cannot go on.
+    fn from(error: TakeError) -> DataFusionError {
+        DataFusionError::ResourcesExhausted(error.0)
+    }
+}
+
 /// The rows of one batch that belong to one window.
 struct Part {
     start: Start,
@@ -237,17 +245,15 @@ impl Operator {
                 continue;
             }
             taken.touched.push(part.start);
-            let groups_elsewhere =
-                self.groups() - self.windows.get(&part.start).map_or(0, |it| it.groups);
             let window = window_at(&mut self.windows, &self.shape, part.start)?;
             let picked = part.rows.pick(computed).map_err(|it| broken(&it))?;
             window.update(&picked).map_err(|it| broken(&it))?;
-            if self.groups_max < groups_elsewhere + window.groups {
-                return Err(TakeError(format!(
-                    "more than {} groups; group by fewer values, or use shorter windows",
-                    self.groups_max
-                )));
-            }
+        }
+        if self.groups_max < self.groups() {
+            return Err(TakeError(format!(
+                "more than {} groups; group by fewer values, or use shorter windows",
+                self.groups_max
+            )));
         }
         Ok(taken)
     }
@@ -369,7 +375,7 @@ impl Rows {
     }
 }
 
-fn broken(error: &datafusion::error::DataFusionError) -> TakeError {
+fn broken(error: &DataFusionError) -> TakeError {
     TakeError(error.to_string())
 }
 
@@ -538,6 +544,3 @@ fn nothing(shape: &Shape) -> Result<Computed> {
     let filters = shape.filters.iter().map(|_| None).collect();
     Ok(Computed { keys: Vec::new(), arguments, filters, rows: 0 })
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use base::Name;
 use datafusion::catalog::TableProvider;
@@ -66,9 +65,9 @@ impl Pipe {
             self.renew()?;
         }
         self.runs += 1;
-        self.input.set(Arc::new(vec![batch]));
+        self.input.set(Arc::from([batch]));
         let result = collect(Arc::clone(&self.plan), Arc::clone(&self.task)).await;
-        self.input.set(Arc::default());
+        self.input.set(Arc::from([]));
         if result.is_err() {
             self.renew()?; // A failed build side must not fail for ever.
         }

@@ -1,20 +1,18 @@
 //! What a project's streams and tables become: flows, each with its tables in FROM order.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use base::{Name, Span};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::prelude::SessionContext;
-use spec::{Fault, Faults, Project};
+use spec::Faults;
 
 use crate::lookup::{LookupData, LookupFile};
-use crate::plan::select::Class;
-use crate::session;
-use crate::slot::{Slot, SlotTable};
 
+mod planner;
 mod select;
+
+pub use planner::plan;
 
 /// All flows of a project.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +129,8 @@ pub(crate) struct TablePlan {
     pub(crate) schema: SchemaRef,
     /// What it follows row by row; none if it is recomputed.
     pub(crate) input: Option<Name>,
+    /// How long the rows of that are kept.
+    pub(crate) input_keep: Option<Span>,
     /// Every table it reads, dead letters included.
     pub(crate) reads: Vec<Name>,
     pub(crate) lookups: Vec<Name>,
@@ -163,24 +163,6 @@ impl WindowPlan {
     pub(crate) fn end(&self, start: i64) -> i64 {
         start.saturating_add(self.size_us)
     }
-}
-
-/// Plans the flows of a project; `given` are rows of lookups, as NDJSON, that take the place of
-/// their files.
-///
-/// # Errors
-/// Every fault of the SQL and of the lookups, with its place.
-pub async fn plan(project: &Project, given: &BTreeMap<Name, Vec<String>>) -> Result<Plan, Faults> {
-    let mut planner = Planner::new(project)?;
-    planner.streams();
-    planner.lookups(given);
-    for name in from_order(project) {
-        planner.table(&name).await;
-    }
-    if planner.faults.has_errors() {
-        return Err(planner.faults);
-    }
-    Ok(planner.into_flows())
 }
 
 impl FlowPlan {
@@ -265,17 +247,6 @@ impl TablePlan {
     }
 }
 
-/// Plans tables one after the other, each on top of those it reads.
-struct Planner<'a> {
-    project: &'a Project,
-    session: SessionContext,
-    known: BTreeMap<Name, Known>,
-    streams: BTreeMap<Name, StreamPlan>,
-    lookups: BTreeMap<Name, Arc<LookupPlan>>,
-    tables: Vec<Arc<TablePlan>>,
-    faults: Faults,
-}
-
 /// What a table may read.
 pub(crate) struct Known {
     pub(crate) kind: TableKind,
@@ -283,306 +254,8 @@ pub(crate) struct Known {
     pub(crate) sources: Vec<Option<Source>>,
     /// Whether its rows are dropped some day.
     pub(crate) is_bounded: bool,
-}
-
-impl<'a> Planner<'a> {
-    fn new(project: &'a Project) -> Result<Planner<'a>, Faults> {
-        let session = session::for_ticks().map_err(|error| {
-            let spot = spec::Spot::outside("mainstem.toml", "");
-            Faults::from_iter([spot.fault(format!("no SQL session: {error}"), None)])
-        })?;
-        Ok(Planner {
-            project,
-            session,
-            known: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            lookups: BTreeMap::new(),
-            tables: Vec::new(),
-            faults: Faults::default(),
-        })
-    }
-
-    fn know(&mut self, name: &Name, known: Known) {
-        self.known.insert(name.clone(), known);
-    }
-
-    fn streams(&mut self) {
-        for (name, declared) in &self.project.streams {
-            let schema = rows::schema::of_stream(declared);
-            let dead = dead_name(name);
-            let source =
-                |it: &Arc<Field>| Some(Source { stream: name.clone(), column: it.name().clone() });
-            let sources = schema.fields().iter().map(source).collect();
-            let is_bounded = declared.keep.is_some();
-            let raw =
-                Known { kind: TableKind::Raw, schema: Arc::clone(&schema), sources, is_bounded };
-            self.know(name, raw);
-            self.know(&dead, known_dead());
-            let times = Vec::new();
-            self.check_checks(declared, &schema);
-            let stream = StreamPlan { declared: declared.clone(), dead, schema, times };
-            self.streams.insert(name.clone(), stream);
-        }
-    }
-
-    fn check_checks(&mut self, declared: &spec::Stream, schema: &SchemaRef) {
-        for check in &declared.checks {
-            let Err(error) = crate::check::Check::new(&self.session, check, schema) else {
-                continue;
-            };
-            match query::check::condition(&check.sql, declared.name.as_str(), schema) {
-                Err(faults) => faults.into_iter().for_each(|it| self.faults.push(it)),
-                Ok(()) => self.faults.push(select::fault_of(&check.sql, &error)),
-            }
-        }
-    }
-
-    fn lookups(&mut self, given: &BTreeMap<Name, Vec<String>>) {
-        for (name, declared) in &self.project.lookups {
-            let file = match given.get(name) {
-                Some(lines) => LookupFile::given(declared, lines),
-                None => LookupFile::of(declared, &self.project.folder),
-            };
-            match file.read(None) {
-                Ok(first) => {
-                    let known = Known {
-                        kind: TableKind::Lookup,
-                        schema: first.schema(),
-                        sources: vec![None; first.schema().fields().len()],
-                        is_bounded: true,
-                    };
-                    self.know(name, known);
-                    let every = declared.every;
-                    let lookup = LookupPlan { name: name.clone(), file, every, first };
-                    self.lookups.insert(name.clone(), Arc::new(lookup));
-                }
-                Err(reason) => self.faults.push(declared.from.fault(reason, None)),
-            }
-        }
-    }
-
-    async fn table(&mut self, name: &Name) {
-        let Some(declared) = self.project.tables.get(name) else { return };
-        let missing = declared.reads.iter().any(|it| !self.known.contains_key(it));
-        if missing && self.faults.has_errors() {
-            return; // What it reads has a fault of its own; that one is told.
-        }
-        match self.plan_table(declared).await {
-            Ok(table) => {
-                let known = Known {
-                    kind: table.kind,
-                    schema: Arc::clone(&table.schema),
-                    sources: table.sources.clone(),
-                    is_bounded: declared.keep.is_some() || !table.kind.is_append(),
-                };
-                self.know(name, known);
-                self.know(&table.dead, known_dead());
-                self.tables.push(Arc::new(table));
-            }
-            Err(faults) => self.faults.merge(faults),
-        }
-    }
-
-    async fn plan_table(&mut self, declared: &spec::Table) -> Result<TablePlan, Faults> {
-        let one = |fault: Fault| Faults::from_iter([fault]);
-        select::refuse_words(&declared.sql).map_err(one)?;
-        if let Some(other) =
-            declared.reads_beside.iter().find(|it| !self.known.contains_key(it.as_str()))
-        {
-            let help = "ask it in a query, an alert or a dashboard".to_owned();
-            let range = select::find(&declared.sql.text, other);
-            let message = format!("a table cannot read `{other}`");
-            return Err(one(declared.sql.fault(range, message, Some(help))));
-        }
-        let beside = declared.reads_beside.iter().filter_map(|it| Name::new(it).ok());
-        let reads: Vec<Name> = declared.reads.iter().cloned().chain(beside).collect();
-        let sees_final = declared.sql.text.to_ascii_lowercase().contains(rows::schema::FINAL);
-        self.register(&reads, sees_final)
-            .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
-        let plan = self.session.state().create_logical_plan(&declared.sql.text).await;
-        let plan =
-            plan.map_err(|error| self.sql_faults(&declared.sql, &reads, sees_final, &error))?;
-        let plan = select::without_order(plan);
-        let class = select::classify(&plan, &self.known);
-        let made = self.make_table(declared, reads, plan, class);
-        let mut table = made.map_err(one)?;
-        table.sees_final = sees_final;
-        // The physical plan shows what the logical one hides: sorts, functions that cannot.
-        crate::table::dry_run(&self.session, &table)
-            .await
-            .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
-        Ok(table)
-    }
-
-    /// Returns every fault of a SELECT that does not plan, `error` being the first of them.
-    fn sql_faults(
-        &self,
-        sql: &spec::SqlText,
-        reads: &[Name],
-        sees_final: bool,
-        error: &datafusion::error::DataFusionError,
-    ) -> Faults {
-        let tables = reads
-            .iter()
-            .filter_map(|it| Some((it.to_string(), seen(&self.known.get(it)?.schema, sees_final))))
-            .collect();
-        match query::check::select(sql, &tables) {
-            Err(faults) => Faults::from_iter(faults),
-            Ok(_) => Faults::from_iter([select::fault_of(sql, error)]),
-        }
-    }
-
-    /// Gives the session the tables that may be read, each as an empty slot.
-    fn register(&self, reads: &[Name], sees_final: bool) -> datafusion::error::Result<()> {
-        for name in reads {
-            let Some(known) = self.known.get(name) else { continue };
-            let schema = seen(&known.schema, sees_final);
-            let slot = if known.kind == TableKind::Lookup {
-                Slot::still(schema, 1)
-            } else {
-                Slot::moving(schema)
-            };
-            let reference = datafusion::common::TableReference::bare(name.as_str());
-            self.session.deregister_table(reference.clone())?;
-            self.session.register_table(reference, Arc::new(SlotTable(slot)))?;
-        }
-        Ok(())
-    }
-
-    fn make_table(
-        &mut self,
-        declared: &spec::Table,
-        reads: Vec<Name>,
-        select: LogicalPlan,
-        class: Class,
-    ) -> Result<TablePlan, Fault> {
-        let sql = &declared.sql;
-        let asks_time = session::asks_time(&select);
-        let schema = rows::schema::normalize(select.schema().as_arrow());
-        let schema =
-            schema.map_err(|error| sql.fault(0..sql.text.len(), error.to_string(), None))?;
-        let mut fields: Vec<Field> =
-            schema.fields().iter().map(|it| it.as_ref().clone().with_nullable(true)).collect();
-        select::refuse_names(sql, &fields)?;
-        let fields_read = fields.len();
-        let (kind, input, window, sources) = match class {
-            Class::Rows { input, sources } => (TableKind::Append, Some(input), None, sources),
-            Class::Windowed { input, window } => {
-                select::refuse_time(sql, asks_time)?;
-                fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
-                if let Some(source) = &window.source {
-                    self.watch_time(source);
-                }
-                (TableKind::Windowed, Some(input), Some(window), vec![None; fields_read])
-            }
-            Class::WindowHidden { name } => return Err(select::window_hidden(sql, &name)),
-            Class::WindowsSeveral => return Err(select::windows_several(sql)),
-            Class::Running { input } => {
-                select::refuse_time(sql, asks_time)?;
-                (TableKind::Running, Some(input), None, vec![None; fields_read])
-            }
-            Class::Whole { reason } => {
-                self.warn_whole(declared, &reads, &reason);
-                (TableKind::Recomputed, None, None, vec![None; fields_read])
-            }
-        };
-        let lookups = reads.iter().filter(|it| self.lookups.contains_key(*it)).cloned().collect();
-        let fingerprint = select::fingerprint(&select, kind);
-        Ok(TablePlan {
-            declared: declared.clone(),
-            dead: dead_name(&declared.name),
-            kind,
-            select,
-            schema: Arc::new(Schema::new(fields)),
-            input,
-            reads,
-            lookups,
-            window,
-            sources,
-            sees_final: false,
-            asks_time,
-            fingerprint,
-        })
-    }
-
-    /// Notes that windows wait for this column of a stream.
-    fn watch_time(&mut self, source: &Source) {
-        if let Some(stream) = self.streams.get_mut(&source.stream)
-            && !stream.times.contains(&source.column)
-        {
-            stream.times.push(source.column.clone());
-        }
-    }
-
-    fn warn_whole(&mut self, declared: &spec::Table, reads: &[Name], reason: &str) {
-        let unbounded = |it: &&Name| {
-            self.known.get(*it).is_some_and(|it| it.kind.is_append() && !it.is_bounded)
-        };
-        if let Some(read) = reads.iter().find(unbounded) {
-            let range = select::find(&declared.sql.text, read);
-            let message = format!(
-                "table `{}` is recomputed as a whole ({reason}) and reads `{read}`, which only grows",
-                declared.name
-            );
-            let help = "read a windowed table instead, set `keep` on what it reads, or `every` to run it seldom";
-            self.faults.push(declared.sql.warning(range, message, Some(help.to_owned())));
-        }
-    }
-
-    /// Groups what FROM ties together.
-    fn into_flows(self) -> Plan {
-        let mut flows: Vec<FlowPlan> = Vec::new();
-        let mut of_thing: BTreeMap<Name, usize> = BTreeMap::new();
-        let mut parts: Vec<(Vec<Name>, Vec<Name>)> = Vec::new();
-        for (name, stream) in &self.streams {
-            of_thing.insert(name.clone(), parts.len());
-            of_thing.insert(stream.dead.clone(), parts.len());
-            parts.push((vec![name.clone()], Vec::new()));
-        }
-        for table in &self.tables {
-            let own = parts.len();
-            parts.push((Vec::new(), vec![table.name().clone()]));
-            let mut tied: Vec<usize> =
-                table.reads.iter().filter_map(|it| of_thing.get(it).copied()).collect();
-            tied.push(own);
-            let target = tied.iter().copied().min().unwrap_or(own);
-            of_thing.insert(table.name().clone(), own);
-            of_thing.insert(table.dead.clone(), own);
-            for from in tied.into_iter().filter(|it| *it != target) {
-                let (streams, tables) = parts.get_mut(from).map(std::mem::take).unwrap_or_default();
-                if let Some(into) = parts.get_mut(target) {
-                    into.0.extend(streams);
-                    into.1.extend(tables);
-                }
-                of_thing.values_mut().filter(|it| **it == from).for_each(|it| *it = target);
-            }
-        }
-        let mut streams: BTreeMap<Name, Arc<StreamPlan>> =
-            self.streams.into_iter().map(|(name, it)| (name, Arc::new(it))).collect();
-        let mut idle = self.lookups.clone();
-        for (mut of_flow, tables) in parts {
-            of_flow.sort();
-            let tables: Vec<_> =
-                self.tables.iter().filter(|it| tables.contains(it.name())).cloned().collect();
-            let Some(name) = of_flow.first().or_else(|| tables.first().map(|it| it.name())) else {
-                continue;
-            };
-            let read = |it: &&Arc<LookupPlan>| tables.iter().any(|t| t.lookups.contains(&it.name));
-            let lookups: Vec<_> = self.lookups.values().filter(read).cloned().collect();
-            for lookup in &lookups {
-                idle.remove(&lookup.name);
-            }
-            let name = name.clone();
-            let streams = of_flow.iter().filter_map(|it| streams.remove(it)).collect();
-            flows.push(FlowPlan { name, streams, lookups, tables });
-        }
-        // Lookups that no table reads can still be asked.
-        for (name, lookup) in idle {
-            let (streams, tables) = (Vec::new(), Vec::new());
-            flows.push(FlowPlan { name, streams, lookups: vec![lookup], tables });
-        }
-        Plan { flows, warnings: self.faults }
-    }
+    /// How long its rows are kept.
+    pub(crate) keep: Option<Span>,
 }
 
 /// Returns the schema with or without its hidden column.
@@ -593,40 +266,3 @@ pub(crate) fn seen(schema: &SchemaRef, sees_final: bool) -> SchemaRef {
     let shown = schema.fields().iter().filter(|it| it.name() != rows::schema::FINAL);
     Arc::new(Schema::new(shown.cloned().collect::<Vec<_>>()))
 }
-
-fn known_dead() -> Known {
-    let schema = rows::schema::of_dead();
-    let sources = vec![None; schema.fields().len()];
-    Known { kind: TableKind::Dead, schema, sources, is_bounded: false }
-}
-
-fn dead_name(name: &Name) -> Name {
-    // A name so long that `__dead` does not fit is refused by `spec`; its own name is no worse.
-    Name::new(&name.dead()).unwrap_or_else(|_too_long| name.clone())
-}
-
-/// Returns the names of the tables so that each comes after those it reads.
-fn from_order(project: &Project) -> Vec<Name> {
-    let mut order: Vec<Name> = Vec::new();
-    let mut left: Vec<&spec::Table> = project.tables.values().collect();
-    let is_ready = |table: &spec::Table, order: &Vec<Name>| {
-        let beside = table.reads_beside.iter().map(String::as_str);
-        let mut reads = table.reads.iter().map(Name::as_str).chain(beside);
-        reads.all(|read| {
-            let other = read.strip_suffix("__dead").unwrap_or(read);
-            !project.tables.contains_key(other) || order.iter().any(|it| it == other)
-        })
-    };
-    loop {
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|it| is_ready(it, &order));
-        if ready.is_empty() {
-            return order; // Those that wait read each other, which `spec` refuses.
-        }
-        order.extend(ready.into_iter().map(|it| it.name.clone()));
-        left = waiting;
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -32,7 +32,7 @@ pub(crate) struct Slot {
     schema: SchemaRef,
     /// `None`: rows that move, more than any lookup has.
     rows_expected: Option<usize>,
-    held: Mutex<Arc<Vec<RecordBatch>>>,
+    held: Mutex<Arc<[RecordBatch]>>,
 }
 
 impl fmt::Debug for Slot {
@@ -44,21 +44,25 @@ impl fmt::Debug for Slot {
 impl Slot {
     /// Makes a slot for rows that move.
     pub(crate) fn moving(schema: SchemaRef) -> Arc<Slot> {
-        Arc::new(Slot { schema, rows_expected: None, held: Mutex::default() })
+        Arc::new(Slot { schema, rows_expected: None, held: Mutex::new(Arc::from([])) })
     }
 
     /// Makes a slot for a small table that is read whole.
     pub(crate) fn still(schema: SchemaRef, rows_expected: usize) -> Arc<Slot> {
-        Arc::new(Slot { schema, rows_expected: Some(rows_expected), held: Mutex::default() })
+        Arc::new(Slot {
+            schema,
+            rows_expected: Some(rows_expected),
+            held: Mutex::new(Arc::from([])),
+        })
     }
 
     /// Puts in what the next runs yield.
-    pub(crate) fn set(&self, batches: Arc<Vec<RecordBatch>>) {
+    pub(crate) fn set(&self, batches: Arc<[RecordBatch]>) {
         *self.held.lock() = batches;
     }
 
     /// Returns what the next run yields.
-    pub(crate) fn get(&self) -> Arc<Vec<RecordBatch>> {
+    pub(crate) fn get(&self) -> Arc<[RecordBatch]> {
         Arc::clone(&self.held.lock())
     }
 
@@ -89,7 +93,7 @@ impl TableProvider for SlotTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        SlotExec::new(Arc::clone(&self.0), projection.cloned())
+        SlotExec::leaf(Arc::clone(&self.0), projection.cloned())
     }
 }
 
@@ -103,7 +107,7 @@ pub(crate) struct SlotExec {
 
 impl SlotExec {
     /// Makes the leaf; it yields the columns of `projection` only, if there is one.
-    pub(crate) fn new(
+    pub(crate) fn leaf(
         slot: Arc<Slot>,
         projection: Option<Vec<usize>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -172,7 +176,7 @@ impl ExecutionPlan for SlotExec {
         let held = Arc::clone(&self.slot.held.lock());
         // MemoryStream keeps the full schema and projects; it takes batches by value, whose
         // clones are a few counters.
-        let batches = held.as_ref().clone();
+        let batches = held.to_vec();
         let stream = MemoryStream::try_new(batches, self.schema(), self.projection.clone())?;
         Ok(Box::pin(stream))
     }

@@ -182,7 +182,7 @@ impl Body {
     }
 
     /// Says that a lookup has other rows from now on.
-    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<Vec<RecordBatch>>) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
         match self {
             Body::Append(it) => set_lookup(&it.lookups, name, rows, &mut it.pipe),
             Body::Windowed(it) => it.grouping.set_lookup(name, rows),
@@ -198,7 +198,7 @@ impl Body {
 pub(crate) fn set_lookup(
     slots: &LookupSlots,
     name: &Name,
-    rows: &Arc<Vec<RecordBatch>>,
+    rows: &Arc<[RecordBatch]>,
     pipe: &mut Pipe,
 ) -> Result<()> {
     for (_, slot) in slots.iter().filter(|(it, _)| it == name) {

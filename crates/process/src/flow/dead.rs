@@ -125,8 +125,8 @@ impl<'a> Letters<'a> {
                 DataFusionError::Internal(format!("dead letters have no column `{name}`"))
             })
         };
-        let text = |name: &str| column(name).map(|it| it.as_string_view());
-        let number = |name: &str| column(name).map(|it| it.as_primitive::<Int64Type>());
+        let text = |name: &str| column(name).map(AsArray::as_string_view);
+        let number = |name: &str| column(name).map(AsArray::as_primitive::<Int64Type>);
         Ok(Letters {
             bytes: column("bytes")?.as_binary_view(),
             shards: number(rows::schema::SHARD)?.values(),

@@ -232,7 +232,7 @@ impl Flow {
         let source = plan.window.as_ref().and_then(|it| it.source.as_ref());
         let time_us = source.and_then(|source| {
             let stream = self.streams.iter().find(|it| it.plan.declared.name == source.stream)?;
-            stream.reached(&source.column, now_ms)
+            stream.least(&source.column)
         });
         let (streams, lookups) = (&self.streams, &self.lookups);
         let tables = |name: &str| {

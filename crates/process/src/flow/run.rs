@@ -25,9 +25,9 @@ const JOB_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Why the loop woke up.
 enum Woken {
-    ByTime,
-    ByRequest(Option<Request>),
-    ByHandover,
+    Time,
+    Asked(Option<Request>),
+    Handover,
 }
 
 /// What the loop remembers between rounds.
@@ -116,9 +116,9 @@ impl Flow {
             return self.take_request(rounds).await;
         }
         match self.wait(rounds).await? {
-            Woken::ByTime => Ok(None),
-            Woken::ByHandover => self.finish_epoch().await.map(|()| None),
-            Woken::ByRequest(request) => self.answer(request, rounds).await,
+            Woken::Time => Ok(None),
+            Woken::Handover => self.finish_epoch().await.map(|()| None),
+            Woken::Asked(request) => self.answer(request, rounds).await,
         }
     }
 
@@ -270,16 +270,16 @@ impl Flow {
         tokio::select! {
             biased;
             request = rounds.requests.recv() => match request {
-                Some(request) => Ok(Woken::ByRequest(Some(request))),
+                Some(request) => Ok(Woken::Asked(Some(request))),
                 // Nobody holds the handle any more: records still arrive.
                 None => {
                     time.await;
-                    Ok(Woken::ByTime)
+                    Ok(Woken::Time)
                 }
             },
-            (arrived, _, _) = arrivals => { arrived?; Ok(Woken::ByTime) }
-            () = handover => Ok(Woken::ByHandover),
-            () = &mut time => Ok(Woken::ByTime),
+            (arrived, _, _) = arrivals => { arrived?; Ok(Woken::Time) }
+            () = handover => Ok(Woken::Handover),
+            () = &mut time => Ok(Woken::Time),
         }
     }
 }

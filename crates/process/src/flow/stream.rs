@@ -126,7 +126,7 @@ impl StreamRun {
     }
 
     fn count_rejects(&mut self, dead: &RecordBatch) {
-        let text = |name: &str| dead.column_by_name(name).map(|it| it.as_string_view());
+        let text = |name: &str| dead.column_by_name(name).map(AsArray::as_string_view);
         let (Some(kinds), Some(checks)) = (text("kind"), text("check")) else { return };
         for (kind, check) in kinds.iter().zip(checks) {
             let reason = (kind.unwrap_or_default().to_owned(), check.map(str::to_owned));
@@ -264,7 +264,8 @@ impl StreamRun {
         }
     }
 
-    fn least(&self, column: &str) -> Option<i64> {
+    /// Returns how far event time has come in the slowest shard, active or not.
+    pub(crate) fn least(&self, column: &str) -> Option<i64> {
         self.point.times_us.get(column)?.values().copied().min()
     }
 

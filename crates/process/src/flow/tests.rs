@@ -13,7 +13,7 @@ use journal::{Append, Journal, Key, Records, StreamSettings, Threads};
 
 use crate::flow::Flow;
 use crate::memory::MemoryTable;
-use crate::plan::{Plan, plan};
+use crate::plan::{FlowPlan, Plan, plan};
 use crate::setup::{Settings, Setup, Storage};
 use crate::view::View;
 
@@ -49,7 +49,7 @@ impl World {
         let disk = SimulatedDisk::new(seed);
         let mut tables = BTreeMap::new();
         let mut storage = BTreeMap::new();
-        for output in plan.flows.iter().flat_map(|it| it.outputs()) {
+        for output in plan.flows.iter().flat_map(FlowPlan::outputs) {
             let table = MemoryTable::new(&output.name, output.schema);
             storage.insert(output.name.to_string(), table.storage());
             tables.insert(output.name.to_string(), table);
@@ -61,7 +61,7 @@ impl World {
     }
 
     pub(super) fn make_streams(&self) {
-        for name in self.plan.flows.iter().flat_map(|it| it.streams()) {
+        for name in self.plan.flows.iter().flat_map(FlowPlan::streams) {
             let settings = StreamSettings { shards: self.shards, ..StreamSettings::default() };
             self.journal.create_stream(name, settings).expect("the disk is well");
         }
@@ -135,6 +135,11 @@ pub(super) async fn plan_of(files: &[(&str, &str)]) -> Result<Plan, spec::Faults
     }
     let project = spec::load(folder.path(), None, &spec::placeholder)?;
     plan(&project, &BTreeMap::new()).await
+}
+
+/// Says whether the long way through every test is wanted: `SLOW=1`.
+pub(super) fn slow() -> bool {
+    std::env::var_os("SLOW").is_some()
 }
 
 /// Answers a question over a view, each row as a line of JSON, sorted.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions};
 use base::Name;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -17,7 +17,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
-use crate::operator::{Computed, Operator, Shape, Start, TakeError};
+use crate::operator::{Computed, Operator, Shape, Start};
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::TablePlan;
 use crate::session;
@@ -50,7 +50,7 @@ pub(crate) async fn plan(
     let state = session::at(session, 0);
     let cut = cut(&state, &bound.plan, plan).await?;
     let groups = Slot::moving(Arc::clone(cut.shape.output()));
-    let leaf = SlotExec::new(Arc::clone(&groups), None)?;
+    let leaf = SlotExec::leaf(Arc::clone(&groups), None)?;
     let above = pipe::graft::<AggregateExec>(cut.whole, &leaf)?;
     Ok(Grouping {
         below: Pipe::new(cut.below, bound.input, state.task_ctx()),
@@ -116,7 +116,7 @@ pub(crate) enum Again<'a> {
 const RANGES_MAX: usize = 32;
 
 impl Grouping {
-    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<Vec<RecordBatch>>) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
         set_lookup(&self.lookups, name, rows, &mut self.below)?;
         self.above.renew()
     }
@@ -142,7 +142,7 @@ impl Grouping {
             let (computed, _) = self.compute(batch.clone()).await?;
             let shape = self.operator.shape();
             let starts = computed.iter().filter_map(|it| shape.starts(it));
-            let mut starts = starts.flat_map(|it| it.iter());
+            let mut starts = starts.flat_map(PrimitiveArray::iter);
             let Some(start) = starts.find(|it| is_wanted(*it)) else { continue };
             let rows = batch.num_rows();
             if rows <= 1 {
@@ -222,7 +222,7 @@ fn take_valid(
     while let Some(batch) = waiting.pop() {
         match shape.compute(&batch) {
             Ok(computed) => {
-                operator.take(&computed, admit).map_err(broken)?;
+                operator.take(&computed, admit).map_err(DataFusionError::from)?;
             }
             Err(error) if !pipe::is_of_rows(&error) => return Err(error),
             Err(_) if batch.num_rows() <= 1 => {}
@@ -234,10 +234,6 @@ fn take_valid(
         }
     }
     Ok(())
-}
-
-pub(crate) fn broken(error: TakeError) -> DataFusionError {
-    DataFusionError::ResourcesExhausted(error.to_string())
 }
 
 /// Brings the result to the table's schema, `_final` included.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use base::Epoch;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
 use rows::sink::{Change, Replace};
 
 use crate::plan::TablePlan;
-use crate::table::grouping::{self, Again, Grouping, broken};
+use crate::table::grouping::{self, Again, Grouping};
 use crate::table::{DeadRow, Step, Stepped};
 
 /// The one window of a running table.
@@ -37,7 +37,7 @@ impl Running {
         groups_max: usize,
     ) -> Result<Running> {
         let mut grouping = grouping::plan(session, plan, groups_max).await?;
-        grouping.operator.touch(ONLY).map_err(broken)?;
+        grouping.operator.touch(ONLY).map_err(DataFusionError::from)?;
         Ok(Running {
             plan: Arc::clone(plan),
             grouping,
@@ -56,7 +56,7 @@ impl Running {
             stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
             for computed in computed {
                 let taken = self.grouping.operator.take(&computed, &|_, _| true);
-                stepped.is_changed |= !taken.map_err(broken)?.touched.is_empty();
+                stepped.is_changed |= !taken.map_err(DataFusionError::from)?.touched.is_empty();
             }
         }
         self.is_changed |= stepped.is_changed;
@@ -95,7 +95,7 @@ impl Running {
     pub(crate) fn restore(&mut self, state: &[RecordBatch]) -> Result<()> {
         self.clear()?;
         for batch in state {
-            self.grouping.operator.merge(ONLY, batch).map_err(broken)?;
+            self.grouping.operator.merge(ONLY, batch).map_err(DataFusionError::from)?;
         }
         // What was published before the restart may be older than the state.
         self.is_unpublished = true;
@@ -107,7 +107,7 @@ impl Running {
         let states = self.grouping.again(session, &self.plan, step.tables, Again::All, max).await?;
         self.clear()?;
         for (_, state) in states {
-            self.grouping.operator.merge(ONLY, &state).map_err(broken)?;
+            self.grouping.operator.merge(ONLY, &state).map_err(DataFusionError::from)?;
         }
         self.is_unpublished = true;
         Ok(())
@@ -116,6 +116,6 @@ impl Running {
     fn clear(&mut self) -> Result<()> {
         self.is_changed = true;
         self.grouping.operator.drop_window(ONLY);
-        self.grouping.operator.touch(ONLY).map_err(broken)
+        self.grouping.operator.touch(ONLY).map_err(DataFusionError::from)
     }
 }

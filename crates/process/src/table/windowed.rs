@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use base::Epoch;
 use datafusion::common::internal_err;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
 use rows::DeadKind;
 use rows::sink::{Change, Replace};
 use spec::Late;
 
+use crate::hot::HotRows;
 use crate::operator::{Operator, Start};
 use crate::plan::{TablePlan, WindowPlan};
-use crate::table::grouping::{self, Again, Grouping, broken};
+use crate::table::grouping::{self, Again, Grouping};
 use crate::table::{DeadRow, Step, Stepped};
 use crate::view::Hides;
 
@@ -36,7 +38,10 @@ pub(crate) struct Windowed {
     pub(crate) watermark: Option<i64>,
     /// Final windows that were corrected, ever; once per window and epoch.
     pub(crate) corrections: u64,
+    /// Open and corrected windows.
     hot: BTreeMap<Start, Hot>,
+    /// Windows that became final and are not stored yet.
+    finals: HotRows,
     /// Windows whose rows are older than their groups.
     changed: BTreeSet<Start>,
     /// The epoch that replaces the whole stored table.
@@ -53,11 +58,8 @@ struct Hot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// Final since, or corrected in, this epoch.
-    Final {
-        epoch: Epoch,
-        is_correction: bool,
-    },
+    /// Corrected in this epoch.
+    Corrected(Epoch),
 }
 
 impl Windowed {
@@ -78,6 +80,7 @@ impl Windowed {
             watermark: None,
             corrections: 0,
             hot: BTreeMap::new(),
+            finals: HotRows::default(),
             changed: BTreeSet::new(),
             replaces_all: None,
         })
@@ -96,7 +99,8 @@ impl Windowed {
             };
             let (mut refused, mut lacks_window) = (BTreeSet::new(), false);
             for computed in &computed {
-                let taken = self.grouping.operator.take(computed, &admit).map_err(broken)?;
+                let taken =
+                    self.grouping.operator.take(computed, &admit).map_err(DataFusionError::from)?;
                 lacks_window |= taken.has_without_window;
                 refused.extend(taken.refused);
                 newest = newest.max(taken.touched.iter().copied().max());
@@ -105,11 +109,12 @@ impl Windowed {
                     self.touch(start, step.epoch);
                 }
             }
-            if lacks_window || (!refused.is_empty() && self.plan.declared.late == Late::Dead) {
-                stepped.dead.extend(self.dead_rows(batch, &refused).await?);
+            let lost = self.lost(&refused, step.now_ms);
+            if lacks_window || !lost.is_empty() {
+                stepped.dead.extend(self.dead_rows(batch, &lost).await?);
             }
             if self.plan.declared.late != Late::Dead {
-                late.extend(refused);
+                late.extend(refused.difference(&lost));
             }
         }
         if !late.is_empty() {
@@ -124,33 +129,44 @@ impl Windowed {
     /// Notes that a window in memory got rows.
     fn touch(&mut self, start: Start, epoch: Epoch) {
         self.changed.insert(start);
-        // Groups of a corrected window may outlive its rows here.
         let is_over = self.watermark.is_some_and(|it| self.window.end(start) <= it);
-        let stage = if is_over {
-            Stage::Final { epoch: Epoch(0), is_correction: false }
-        } else {
-            Stage::Open
-        };
-        let hot = self.hot.entry(start).or_insert(Hot { rows: Vec::new(), stage });
-        if let Stage::Final { epoch: of, is_correction } = &mut hot.stage {
-            if !*is_correction || *of != epoch {
-                self.corrections += 1;
-            }
-            (*of, *is_correction) = (epoch, true);
+        let stage = if is_over { Stage::Corrected(epoch) } else { Stage::Open };
+        let before = self.hot.get_mut(&start);
+        let is_counted = before.as_ref().is_some_and(|it| it.stage == stage);
+        if is_over && !is_counted {
+            self.corrections += 1;
+            // What it was when it became final may not be stored yet.
+            let column = self.window.column;
+            self.finals.remove(|rows| without_window(rows, column, start));
         }
+        match before {
+            Some(hot) => hot.stage = stage,
+            None => {
+                self.hot.insert(start, Hot { rows: Vec::new(), stage });
+            }
+        }
+    }
+
+    /// Returns the windows, of those that are over, whose late rows are dead letters: all if the
+    /// table says so, else those of which not all rows are kept, so that grouping them again would
+    /// lose what they were.
+    fn lost(&self, refused: &BTreeSet<Start>, now_ms: u64) -> BTreeSet<Start> {
+        if self.plan.declared.late == Late::Dead {
+            return refused.clone();
+        }
+        let Some(keep) = self.plan.input_keep else { return BTreeSet::new() };
+        let kept_from_ms = now_ms.saturating_sub(keep.as_millis());
+        let kept_from = i64::try_from(kept_from_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+        refused.iter().copied().filter(|it| *it < kept_from).collect()
     }
 
     /// Finds the rows without a window, and those that came too late.
     async fn dead_rows(
         &mut self,
         batch: &RecordBatch,
-        refused: &BTreeSet<Start>,
+        lost: &BTreeSet<Start>,
     ) -> Result<Vec<DeadRow>> {
-        let is_dead_if_late = self.plan.declared.late == Late::Dead;
-        let is_wanted = |start: Option<Start>| match start {
-            None => true,
-            Some(start) => is_dead_if_late && refused.contains(&start),
-        };
+        let is_wanted = |start: Option<Start>| start.is_none_or(|it| lost.contains(&it));
         let found = self.grouping.locate(batch.clone(), &is_wanted).await?;
         let time = self.window.time.schema_name().to_string();
         let dead = found.into_iter().map(|(row, start)| match start {
@@ -173,7 +189,7 @@ impl Windowed {
         let which = Again::Windows(starts);
         let states = self.grouping.again(session, &self.plan, step.tables, which, max).await?;
         for (start, state) in states {
-            self.grouping.operator.merge(start, &state).map_err(broken)?;
+            self.grouping.operator.merge(start, &state).map_err(DataFusionError::from)?;
             self.touch(start, step.epoch);
         }
         Ok(())
@@ -193,18 +209,20 @@ impl Windowed {
         let reached = time_us.map(|it| it.saturating_sub(hold_us));
         self.watermark = self.watermark.max(reached);
         let Some(watermark) = self.watermark else { return Ok(false) };
-        let is_over = |start: &Start, hot: &Hot| {
-            hot.stage == Stage::Open && self.window.end(*start) <= watermark
-        };
-        let over: Vec<Start> =
-            self.hot.iter().filter(|(start, hot)| is_over(start, hot)).map(|(it, _)| *it).collect();
+        let over: Vec<Start> = self
+            .hot
+            .iter()
+            .take_while(|(start, _)| self.window.end(**start) <= watermark)
+            .filter(|(_, hot)| hot.stage == Stage::Open)
+            .map(|(start, _)| *start)
+            .collect();
         for start in &over {
             self.changed.remove(start);
+            self.hot.remove(start);
             let Some(groups) = self.grouping.operator.close(*start)? else { continue };
             let (rows, rejected) = self.grouping.show(groups, &self.plan, Some(true)).await?;
             dead.extend(rejected.into_iter().map(DeadRow::of));
-            let stage = Stage::Final { epoch, is_correction: false };
-            self.hot.insert(*start, Hot { rows, stage });
+            rows.into_iter().for_each(|it| self.finals.push(epoch, it));
         }
         Ok(!over.is_empty())
     }
@@ -225,20 +243,17 @@ impl Windowed {
         if !self.changed.is_empty() {
             return internal_err!("an epoch ended before its windows were brought up to date");
         }
-        let mut rows = Vec::new();
+        let change = self.finals.change(epoch);
+        let mut rows = change.map(|it| it.rows).unwrap_or_default();
         let mut starts = Vec::new();
-        let mut is_any = false;
         for (start, hot) in &self.hot {
             match hot.stage {
-                Stage::Final { epoch: of, is_correction } if of == epoch => {
-                    is_any = true;
+                Stage::Corrected(of) if of == epoch => {
                     rows.extend(hot.rows.iter().cloned());
-                    if is_correction {
-                        starts.push(*start);
-                    }
+                    starts.push(*start);
                 }
                 // Corrected in an earlier epoch, and quiet since: its groups may go.
-                Stage::Final { .. } => self.grouping.operator.drop_window(*start),
+                Stage::Corrected(_) => self.grouping.operator.drop_window(*start),
                 Stage::Open => {}
             }
         }
@@ -255,26 +270,28 @@ impl Windowed {
             let column = self.plan.schema.field(self.window.column).name().clone();
             Replace::Windows { column, starts }
         };
-        let is_any = is_any || replace == Replace::All;
+        let is_any = !rows.is_empty() || replace != Replace::Nothing;
         Ok(is_any.then_some(Change { rows, replace }))
     }
 
     pub(crate) fn stored(&mut self, epoch: Epoch) {
         self.hot.retain(|_, it| match it.stage {
             Stage::Open => true,
-            Stage::Final { epoch: of, .. } => epoch < of,
+            Stage::Corrected(of) => epoch < of,
         });
+        self.finals.stored(epoch);
         if self.replaces_all.is_some_and(|it| it <= epoch) {
             self.replaces_all = None;
         }
     }
 
     pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
-        let rows = self.hot.values().flat_map(|it| it.rows.iter().cloned()).collect();
+        let mut rows = self.finals.rows();
+        rows.extend(self.hot.values().flat_map(|it| it.rows.iter().cloned()));
         if self.replaces_all.is_some() {
             return (rows, Hides::All);
         }
-        let is_correction = |it: &Hot| matches!(it.stage, Stage::Final { is_correction: true, .. });
+        let is_correction = |it: &Hot| it.stage != Stage::Open;
         let starts: HashSet<i64> =
             self.hot.iter().filter(|(_, it)| is_correction(it)).map(|(start, _)| *start).collect();
         if starts.is_empty() {
@@ -284,9 +301,7 @@ impl Windowed {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let is_final = |it: &&Hot| it.stage != Stage::Open;
-        let rows = self.hot.values().filter(is_final).flat_map(|it| &it.rows);
-        rows.map(RecordBatch::get_array_memory_size).sum()
+        self.finals.bytes()
     }
 
     /// Returns the number of windows in memory.
@@ -312,7 +327,7 @@ impl Windowed {
         self.watermark = watermark;
         for batch in state {
             let Some(start) = self.grouping.operator.shape().start_of(batch) else { continue };
-            self.grouping.operator.merge(start, batch).map_err(broken)?;
+            self.grouping.operator.merge(start, batch).map_err(DataFusionError::from)?;
             self.touch(start, Epoch(0));
         }
         Ok(())
@@ -339,6 +354,7 @@ impl Windowed {
             self.grouping.operator.drop_window(start);
         }
         self.hot.clear();
+        self.finals = HotRows::default();
         self.changed.clear();
         let newest = states.iter().map(|(start, _)| *start).max();
         let states: Vec<RecordBatch> = states.into_iter().map(|(_, it)| it).collect();
@@ -349,6 +365,17 @@ impl Windowed {
         self.advance(time, step.epoch, &mut told_before).await?;
         Ok(())
     }
+}
+
+/// Returns the rows that are not of a window, or nothing if none is.
+fn without_window(rows: &RecordBatch, column: usize, start: Start) -> Option<RecordBatch> {
+    let starts = rows.columns().get(column)?;
+    let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
+    if !starts.iter().any(|it| it == Some(start)) {
+        return None;
+    }
+    let keep: BooleanArray = starts.iter().map(|it| Some(it != Some(start))).collect();
+    filter_record_batch(rows, &keep).ok()
 }
 
 /// Writes a moment as people read it.

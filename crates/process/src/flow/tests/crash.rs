@@ -9,7 +9,7 @@ use base::Epoch;
 use rows::sink::{Actions, Change, Sink, SinkError};
 
 use super::shop::SHOP;
-use super::{World, ask};
+use super::{World, ask, slow};
 use crate::flow::Flow;
 use crate::setup::Storage;
 
@@ -87,7 +87,7 @@ async fn the_disk_may_fail_at_any_operation() {
     check(&flow, &(0..3).collect(), "undisturbed").await;
     let operations = plain.disk.operations() - before;
     assert!(20 < operations, "{operations} operations are too few to mean anything");
-    let stride = if slow() { 1 } else { 3 };
+    let stride = if slow() { 1 } else { 11 };
     for stop in (1..=operations).step_by(stride) {
         let mut world = World::with_shards(SHOP, 1, stop).await;
         let mut acknowledged = BTreeSet::new();
@@ -113,7 +113,7 @@ async fn a_sink_may_fail_before_and_after_any_call() {
     drop(go_on(&plain, &mut BTreeSet::new()).await.unwrap());
     let points = calls.points.load(Ordering::SeqCst);
     assert!(20 < points, "{points} points are too few to mean anything");
-    let stride = if slow() { 1 } else { 2 };
+    let stride = if slow() { 1 } else { 7 };
     for stop in (1..=points).step_by(stride) {
         let calls = Arc::new(Calls::default());
         let mut world = World::with_shards(SHOP, 1, stop).await;
@@ -129,10 +129,6 @@ async fn a_sink_may_fail_before_and_after_any_call() {
         let flow = go_on(&world, &mut acknowledged).await.unwrap();
         check(&flow, &acknowledged, &format!("point {stop}")).await;
     }
-}
-
-fn slow() -> bool {
-    option_env!("SLOW").is_some()
 }
 
 /// Counts the points at which a sink may fail, and fails at one.

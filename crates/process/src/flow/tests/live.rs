@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use base::time::SystemClock;
 use base::{SequenceNumber, ShardId};
 
@@ -30,11 +31,10 @@ async fn a_running_flow_shows_what_arrives_and_stops_with_all_of_it_stored() {
     }
     handle.flush().await.unwrap();
     let view = handle.view();
-    let hot: usize = view.tables.get("orders").unwrap().hot_rows();
+    let hot: usize = view.tables["orders"].hot_rows();
     assert_eq!(hot, 0, "a flush leaves nothing that is not stored");
     handle.stop().await.unwrap();
-    let stored: usize =
-        world.tables.get("orders").unwrap().rows().iter().map(|it| it.num_rows()).sum();
+    let stored: usize = world.tables["orders"].rows().iter().map(RecordBatch::num_rows).sum();
     assert_eq!(stored, 20);
     assert!(handle.flush().await.is_err(), "a stopped flow says so");
 }

@@ -91,7 +91,7 @@ async fn the_shop_does_what_the_contract_says() {
     "#]]
     .assert_eq(&ask(&view, SALES).await);
     let stats = flow.stats();
-    let orders = stats.streams.get("orders").unwrap();
+    let orders = &stats.streams["orders"];
     assert_eq!((orders.received, orders.stored, orders.dead, orders.pending), (2, 1, 1, 0));
 
     world.send("orders", &[&order(3, "10:10:59")]).await;
@@ -110,10 +110,10 @@ async fn the_shop_does_what_the_contract_says() {
     flow.tick().await.unwrap();
     let corrected = ask(&flow.view(), SALES).await;
     assert!(corrected.contains(r#""orders":2,"revenue":25.00,"_final":true"#), "{corrected}");
-    assert_eq!(flow.stats().tables.get("sales_by_minute").unwrap().corrections, 1);
+    assert_eq!(flow.stats().tables["sales_by_minute"].corrections, 1);
     flow.flush().await.unwrap();
     assert_eq!(corrected, ask(&flow.view(), SALES).await);
-    assert_eq!(flow.stats().tables.get("sales_by_minute").unwrap().corrections, 1);
+    assert_eq!(flow.stats().tables["sales_by_minute"].corrections, 1);
     expect![[r#"
         {"minute":"2026-01-05T10:00:00Z","revenue":25.00,"usual":null}
         {"minute":"2026-01-05T10:10:00Z","revenue":5.00,"usual":25.000000}
@@ -192,6 +192,6 @@ async fn a_replayed_reject_becomes_a_row_once() {
     let third = flow.replay(Replay::all(name("orders"))).await.unwrap();
     assert_eq!((third.stored, third.dead), (0, 1));
     let stats = flow.stats();
-    let orders = stats.streams.get("orders").unwrap();
+    let orders = &stats.streams["orders"];
     assert_eq!((orders.received, orders.stored, orders.dead, orders.pending), (3, 2, 1, 0));
 }
