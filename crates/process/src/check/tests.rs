@@ -18,7 +18,7 @@ fn declared(name: &str, sql: &str) -> spec::Check {
     spec::Check { name: name.to_owned(), sql, severity: spec::CheckSeverity::default() }
 }
 
-fn check(sqls: &[&str], values: &[Option<i64>], expected: Expect) {
+fn check(sqls: &[&str], values: &[Option<i64>], expected: &Expect) {
     let session = session::for_ticks().unwrap();
     let batch = batch(values);
     let names = ["first", "second", "third"];
@@ -37,7 +37,7 @@ fn a_row_passes_only_if_every_check_is_true() {
     check(
         &["a > 1", "a < 10"],
         &[Some(5), Some(0), None, Some(11)],
-        expect![[r#"
+        &expect![[r#"
             1 passed
             1: ["first"]: check `first`: `a > 1` is false
             2: ["first", "second"]: check `first`: `a > 1` is NULL
@@ -51,7 +51,7 @@ fn an_error_costs_only_its_row() {
     check(
         &["10 / a > 1"],
         &[Some(1), Some(2), Some(0), Some(4), None, Some(0), Some(20)],
-        expect![[r#"
+        &expect![[r#"
             3 passed
             2: ["first"]: check `first` could not be computed: Arrow error: Divide by zero error
             4: ["first"]: check `first`: `10 / a > 1` is NULL
@@ -63,16 +63,16 @@ fn an_error_costs_only_its_row() {
 
 #[test]
 fn a_constant_is_a_check_too() {
-    check(&["true"], &[Some(1)], expect!["1 passed\n"]);
+    check(&["true"], &[Some(1)], &expect!["1 passed\n"]);
     check(
         &["NULL"],
         &[Some(1)],
-        expect![[r#"
+        &expect![[r#"
             0 passed
             0: ["first"]: check `first`: `NULL` is NULL
         "#]],
     );
-    check(&["a > 1"], &[], expect!["0 passed\n"]);
+    check(&["a > 1"], &[], &expect!["0 passed\n"]);
 }
 
 #[test]

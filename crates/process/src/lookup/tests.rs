@@ -20,7 +20,7 @@ fn read(from: &str, text: &str, before: Option<&LookupData>) -> Result<LookupDat
     data.map_err(|it| it.replace(&folder.path().display().to_string(), "."))
 }
 
-fn check(from: &str, text: &str, expected: Expect) {
+fn check(from: &str, text: &str, expected: &Expect) {
     let is = match read(from, text, None) {
         Err(error) => format!("{error}\n"),
         Ok(data) => {
@@ -41,7 +41,7 @@ fn types_are_found_from_the_values() {
         "page,weight,price,since,at,zip,on,note\n\
          /a,2,1.5,2026-01-05,2026-01-05T10:00:00Z,007,true,\n\
          /b,,2,2026-01-06,2026-01-05 10:00:01,123,false,\"x, y\"\n",
-        expect![[r#"
+        &expect![[r#"
             page: Utf8View, weight: Int64, price: Float64, since: Date32, at: Timestamp(µs, "UTC"), zip: Utf8View, on: Boolean, note: Utf8View
             {"page":"/a","weight":2,"price":1.5,"since":"2026-01-05","at":"2026-01-05T10:00:00Z","zip":"007","on":true,"note":null}
             {"page":"/b","weight":null,"price":2.0,"since":"2026-01-06","at":"2026-01-05T10:00:01Z","zip":"123","on":false,"note":"x, y"}
@@ -50,7 +50,7 @@ fn types_are_found_from_the_values() {
     check(
         "pages.ndjson",
         "{\"page\":\"/a\",\"weight\":2,\"tags\":[1]}\n\n{\"page\":7,\"weight\":2.5}\n",
-        expect![[r#"
+        &expect![[r#"
             page: Utf8View, tags: Utf8View, weight: Float64
             {"page":"/a","tags":"[1]","weight":2.0}
             {"page":"7","tags":null,"weight":2.5}
@@ -60,18 +60,18 @@ fn types_are_found_from_the_values() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_row() {
-    let csv = |text, expected| check("pages.csv", text, expected);
+    let csv = |text, expected: &Expect| check("pages.csv", text, expected);
     csv(
         "name\nx\n",
-        expect!["`./pages.csv` has no column `page`, which is its key; its columns are name\n"],
+        &expect!["`./pages.csv` has no column `page`, which is its key; its columns are name\n"],
     );
     csv(
         "page,n\n/a,1\n/a,2\n",
-        expect![[r#"
+        &expect![[r#"
         `./pages.csv`, row 2: the key `page` is "/a" a second time; it must be unique
     "#]],
     );
-    csv("page,n\n,1\n", expect!["`./pages.csv`, row 1: the key `page` is empty\n"]);
+    csv("page,n\n,1\n", &expect!["`./pages.csv`, row 1: the key `page` is empty\n"]);
 }
 
 #[test]
