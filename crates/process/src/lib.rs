@@ -38,6 +38,7 @@ mod hot;
 mod serial;
 mod view;
 
+pub mod bench;
 mod error;
 pub mod memory;
 

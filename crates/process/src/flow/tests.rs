@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::view::View;
 mod cases;
 mod crash;
 mod live;
+mod recovery;
 mod shop;
 mod windows;
 
@@ -45,6 +46,16 @@ impl World {
 
     pub(super) async fn with_shards(files: &[(&str, &str)], shards: u32, seed: u64) -> World {
         let plan = plan_of(files).await.expect("the project is well");
+        World::of(plan, shards, seed)
+    }
+
+    /// Makes the world of a project in a folder that stays.
+    pub(super) async fn at(folder: &Path) -> World {
+        let project = spec::load(folder, None, &spec::placeholder).expect("the project is well");
+        World::of(plan(&project, &BTreeMap::new()).await.expect("so is its SQL"), 1, 1)
+    }
+
+    fn of(plan: Plan, shards: u32, seed: u64) -> World {
         let clock = ManualClock::at(NOW_MS);
         let disk = SimulatedDisk::new(seed);
         let mut tables = BTreeMap::new();

@@ -1,0 +1,268 @@
+//! What a flow finds when it is opened: other plans, other engines, other flows, broken tables.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base::{Clock, Name};
+use parking_lot::Mutex;
+
+use super::{World, ask, assert_conserved, name, plan_of};
+use crate::flow::Flow;
+use crate::setup::Observer;
+use crate::view::View;
+
+const STREAMS: &str = r#"
+[project]
+name = "two"
+
+[stream.clicks]
+time = "ts"
+[stream.clicks.columns]
+id = "int not null"
+ts = "timestamp not null"
+page = "text"
+
+[stream.visits]
+time = "ts"
+[stream.visits.columns]
+id = "int not null"
+ts = "timestamp not null"
+page = "text"
+"#;
+
+const BY_PAGE: &str = "SELECT tumble(ts, '1 minute') AS minute, page, count(*) AS n \
+    FROM copied GROUP BY minute, page";
+const COPY: &str = "SELECT id, ts, page FROM clicks";
+const SHOWN: &str = "SELECT minute, page, n FROM by_page";
+const AT_ONCE: &str = "SELECT tumble(ts, '1 minute') AS minute, page, count(*) AS n \
+    FROM clicks GROUP BY minute, page";
+
+fn line(id: u32) -> String {
+    format!(r#"{{"id":{id},"ts":"2026-01-05T10:{:02}:10Z","page":"/{}"}}"#, id % 50, id % 7)
+}
+
+async fn send(world: &World, stream: &str, ids: std::ops::Range<u32>) {
+    let lines: Vec<String> = ids.map(line).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    world.send(stream, &lines).await;
+}
+
+fn files() -> Vec<(&'static str, &'static str)> {
+    vec![("mainstem.toml", STREAMS), ("copied.sql", COPY), ("by_page.sql", BY_PAGE)]
+}
+
+/// Opens every flow of the project.
+async fn open_all(world: &World) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    for plan in &world.plan.flows {
+        let setup = crate::setup::Setup { plan: plan.clone(), ..world.setup() };
+        flows.push(Flow::open(setup).await.unwrap());
+    }
+    flows
+}
+
+#[tokio::test]
+async fn flows_that_merge_and_split_go_on_where_they_were() {
+    let apart = files();
+    let mut together = files();
+    together.push(("everything.sql", "SELECT id FROM clicks UNION ALL SELECT id FROM visits"));
+    let mut world = World::new(&together).await;
+    assert_eq!(world.plan.flows.len(), 1);
+    world.plan = plan_of(&apart).await.unwrap();
+    assert_eq!(world.plan.flows.len(), 2);
+    let mut sent = 0;
+    for round in 0..6 {
+        let plan = if round % 2 == 0 { &apart } else { &together };
+        world.plan = plan_of(plan).await.unwrap();
+        let mut flows = open_all(&world).await;
+        send(&world, "clicks", sent..sent + 10).await;
+        send(&world, "visits", sent..sent + 10).await;
+        sent += 10;
+        for flow in &mut flows {
+            flow.tick_all().await.unwrap();
+            if round != 3 {
+                flow.flush().await.unwrap();
+            }
+            assert_conserved(flow);
+        }
+        for flow in &flows {
+            for stream in ["clicks", "visits"] {
+                if flow.view().tables.contains_key(stream) {
+                    let sql =
+                        format!("SELECT count(*) AS n, count(DISTINCT id) AS d FROM {stream}");
+                    let all = format!("{{\"n\":{sent},\"d\":{sent}}}\n");
+                    assert_eq!(ask(&flow.view(), &sql).await, all, "round {round}");
+                }
+            }
+        }
+        let view = flows[0].view();
+        assert_eq!(ask(&view, SHOWN).await, ask(&view, AT_ONCE).await, "round {round}");
+        drop(flows);
+        world.crash();
+    }
+}
+
+#[tokio::test]
+async fn a_table_with_too_many_groups_is_stale_and_comes_back_at_a_restart() {
+    let mut world = World::new(&files()).await;
+    let mut setup = world.setup();
+    setup.settings.groups_max = 20;
+    let mut flow = Flow::open(setup).await.unwrap();
+    send(&world, "clicks", 0..10).await;
+    flow.tick().await.unwrap();
+    flow.flush().await.unwrap();
+    world.pass(Duration::from_secs(1));
+    send(&world, "clicks", 10..40).await;
+    flow.tick().await.unwrap();
+    let stats = flow.stats();
+    let table = &stats.tables["by_page"];
+    assert!(table.error.as_ref().is_some_and(|it| it.contains("more than 20 groups")), "{table:?}");
+    assert_eq!(table.stale_since_ms, Some(world.clock.now_ms()));
+    assert_eq!(flow.view().tables["by_page"].stale_since_ms, table.stale_since_ms);
+    assert_eq!(ask(&flow.view(), "SELECT count(*) AS n FROM copied").await, "{\"n\":40}\n");
+    flow.flush().await.unwrap();
+    drop(flow);
+    world.crash();
+    let mut flow = world.open().await;
+    send(&world, "clicks", 40..45).await;
+    flow.tick_all().await.unwrap();
+    assert_conserved(&flow);
+    for _ in 0..2 {
+        assert_eq!(ask(&flow.view(), SHOWN).await, ask(&flow.view(), AT_ONCE).await);
+        flow.flush().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_engine_makes_the_groups_again() {
+    let mut world = World::new(&files()).await;
+    let mut flow = world.open().await;
+    send(&world, "clicks", 0..60).await;
+    flow.tick_all().await.unwrap();
+    flow.flush().await.unwrap();
+    drop(flow);
+    world.crash();
+    let path = PathBuf::from("/flows/clicks@checkpoint.json");
+    let text = String::from_utf8(world.disk.contents(&path).unwrap()).unwrap();
+    let version = format!("\"{}\"", datafusion::DATAFUSION_VERSION);
+    assert!(text.contains(&version));
+    world.disk.set_contents(&path, text.replace(&version, "\"54.0.0\"").as_bytes());
+    let mut flow = world.open().await;
+    send(&world, "clicks", 60..70).await;
+    flow.tick_all().await.unwrap();
+    assert_conserved(&flow);
+    for _ in 0..2 {
+        assert_eq!(ask(&flow.view(), SHOWN).await, ask(&flow.view(), AT_ONCE).await);
+        flow.flush().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_changed_select_makes_its_table_again() {
+    let mut world = World::new(&files()).await;
+    let mut flow = world.open().await;
+    send(&world, "clicks", 0..60).await;
+    flow.tick_all().await.unwrap();
+    flow.flush().await.unwrap();
+    drop(flow);
+    let only = "SELECT id, ts, page FROM clicks WHERE page = '/3'";
+    let changed = [("mainstem.toml", STREAMS), ("copied.sql", only), ("by_page.sql", BY_PAGE)];
+    world.plan = plan_of(&changed).await.unwrap();
+    let mut flow = world.open().await;
+    send(&world, "clicks", 60..80).await;
+    flow.tick_all().await.unwrap();
+    for _ in 0..2 {
+        let copied = ask(&flow.view(), "SELECT id, page FROM copied").await;
+        let should = ask(&flow.view(), "SELECT id, page FROM clicks WHERE page = '/3'").await;
+        assert_eq!(copied, should);
+        flow.flush().await.unwrap();
+    }
+}
+
+/// Remembers what it was told.
+#[derive(Clone, Default)]
+struct Ears {
+    told: Arc<Mutex<Vec<String>>>,
+    remembered: Arc<Mutex<String>>,
+}
+
+#[async_trait]
+impl Observer for Ears {
+    async fn after_tick(&mut self, view: &Arc<View>, changed: &[Name]) {
+        let names: Vec<&str> = changed.iter().map(Name::as_str).collect();
+        self.told.lock().push(format!("{}: {}", view.tick, names.join(" ")));
+        self.remembered.lock().push('x');
+    }
+
+    fn state(&self) -> Vec<u8> {
+        self.remembered.lock().clone().into_bytes()
+    }
+
+    fn restore(&mut self, state: &[u8]) {
+        *self.remembered.lock() = String::from_utf8_lossy(state).into_owned();
+    }
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_changes_and_remembers_by_epochs() {
+    let mut world = World::new(&files()).await;
+    let ears = Ears::default();
+    let mut setup = world.setup();
+    setup.observer = Some(Box::new(ears.clone()));
+    let mut flow = Flow::open(setup).await.unwrap();
+    send(&world, "clicks", 0..3).await;
+    flow.tick().await.unwrap();
+    flow.flush().await.unwrap();
+    flow.tick().await.unwrap();
+    send(&world, "clicks", 3..5).await;
+    flow.tick().await.unwrap();
+    assert_eq!(ears.told.lock()[..], ["1: by_page clicks copied", "3: by_page clicks copied"]);
+    drop(flow);
+    world.crash();
+    let again = Ears::default();
+    let mut setup = world.setup();
+    setup.observer = Some(Box::new(again.clone()));
+    let flow = Flow::open(setup).await.unwrap();
+    assert_eq!(again.remembered.lock().as_str(), "x", "the second tick was never durable");
+    drop(flow);
+}
+
+#[tokio::test]
+async fn a_changed_lookup_counts_from_the_next_tick_and_a_broken_one_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "mainstem.toml",
+        &format!("{STREAMS}\n[lookup.pages]\nfrom = \"pages.csv\"\nkey = \"page\"\n"),
+    );
+    write("named.sql", "SELECT l.id, p.title FROM clicks l LEFT JOIN pages p ON p.page = l.page");
+    write("pages.csv", "page,title\n/0,first\n");
+    let world = World::at(folder.path()).await;
+    let mut flow = world.open().await;
+    let titles = "SELECT id, title FROM named ORDER BY id";
+    let mut texts = Vec::new();
+    let versions = [
+        "page,title\n/0,second\n/1,more\n",
+        "page,title\n/0,third\n/0,twice\n",
+        "page,title\n/0,fourth\n",
+    ];
+    for (round, version) in (0..).zip(versions) {
+        send(&world, "clicks", round * 7..round * 7 + 1).await;
+        flow.tick().await.unwrap();
+        texts.push(flow.stats().lookups["pages"].error.clone());
+        write("pages.csv", version);
+        world.pass(Duration::from_secs(2));
+    }
+    send(&world, "clicks", 21..22).await;
+    flow.tick().await.unwrap();
+    let shown = ask(&flow.view(), titles).await;
+    let of = |text: &str| shown.contains(text);
+    assert!(of(r#"{"id":0,"title":"first"}"#) && of(r#"{"id":7,"title":"second"}"#), "{shown}");
+    assert!(of(r#"{"id":14,"title":"second"}"#) && of(r#"{"id":21,"title":"fourth"}"#), "{shown}");
+    assert!(texts[2].as_ref().is_some_and(|it| it.contains("must be unique")), "{texts:?}");
+    assert_eq!(flow.stats().lookups["pages"].error, None);
+    assert_eq!(ask(&flow.view(), "SELECT title FROM pages").await, "{\"title\":\"fourth\"}\n");
+    assert_eq!(flow.name(), &name("clicks"));
+}
