@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use base::{Clock, Epoch, ShardId};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::physical_plan::collect;
-use journal::{Append, Disk, Journal, RealDisk, Records, StreamSettings};
+use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 
 use crate::error::Error;
 use crate::flow::Flow;
