@@ -17,7 +17,7 @@ impl Catalog for Tables {
     fn snapshot(&self) -> Arc<Snapshot> {
         let views: Vec<Arc<View>> = self.0.flows.iter().map(FlowHandle::view).collect();
         let tables = views.iter().flat_map(|it| providers(it)).collect();
-        Arc::new(Snapshot { tables, system: system::tables_of(&self.0) })
+        Arc::new(Snapshot { tables, system: system::tables_of(&self.0, &views) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use base::{Kind, Name};
-use process::{Stats, TableKind, View};
+use process::{FlowHandle, Stats, TableKind, View};
 use show::{AskError, Facts};
 
 use crate::home::Addresses;
@@ -69,6 +69,12 @@ fn wanted(replay: &show::Replay) -> Result<process::Replay, AskError> {
 
 /// Returns how the pipeline is now.
 pub(crate) fn of(pipeline: &Pipeline) -> Facts {
+    let views: Vec<Arc<View>> = pipeline.flows.iter().map(FlowHandle::view).collect();
+    at(pipeline, &views)
+}
+
+/// Returns how the pipeline is at these views, one of each flow in order.
+pub(crate) fn at(pipeline: &Pipeline, views: &[Arc<View>]) -> Facts {
     let now_ms = pipeline.clock.now_ms();
     let mut facts = Facts {
         project: pipeline.project.name.clone(),
@@ -79,14 +85,13 @@ pub(crate) fn of(pipeline: &Pipeline) -> Facts {
         journal: journal(pipeline),
         ..Facts::default()
     };
-    for (plan, flow) in pipeline.plans.iter().zip(&pipeline.flows) {
-        let view = flow.view();
+    for (plan, view) in pipeline.plans.iter().zip(views) {
         let stats = Arc::clone(&view.stats);
         for name in plan.streams() {
-            facts.streams.push(stream(pipeline, name, &stats, &view, now_ms));
+            facts.streams.push(stream(pipeline, name, &stats, view, now_ms));
         }
-        tables(pipeline, plan.name.as_str(), &view, &stats, &mut facts);
-        facts.flows.push(flow_facts(plan, &view, &stats, now_ms));
+        tables(pipeline, plan.name.as_str(), view, &stats, &mut facts);
+        facts.flows.push(flow_facts(plan, view, &stats, now_ms));
         problems(plan.name.as_str(), &stats, &mut facts);
     }
     facts.streams.sort_by(|one, other| one.name.cmp(&other.name));

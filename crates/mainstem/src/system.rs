@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use process::View;
 use show::Facts;
 
 use crate::facts;
@@ -32,8 +33,11 @@ const TABLES: &[Table] = &[
 ];
 
 /// Returns all system tables as they are now.
-pub(crate) fn tables_of(pipeline: &Pipeline) -> BTreeMap<String, Arc<dyn TableProvider>> {
-    let facts = facts::of(pipeline);
+pub(crate) fn tables_of(
+    pipeline: &Pipeline,
+    views: &[Arc<View>],
+) -> BTreeMap<String, Arc<dyn TableProvider>> {
+    let facts = facts::at(pipeline, views);
     let mut found = BTreeMap::new();
     for (name, columns) in TABLES {
         match provider(columns(pipeline, &facts)) {
