@@ -25,9 +25,18 @@ pub(crate) fn setting(name: &str) -> Option<String> {
 }
 
 /// Makes a command that runs in `folder` below the root.
+///
+/// What `cargo run` tells a program of itself is left out: libraries whose build reads it would be
+/// compiled once for the chores and again for a plain `cargo`.
 pub(crate) fn command(folder: &str, line: &[&str]) -> Command {
     let (program, arguments) = line.split_first().expect("a command has a program");
     let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command.args(arguments).current_dir(root().join(folder)).stdin(Stdio::null());
     command
 }

@@ -229,3 +229,9 @@ pub const NOTICE_ANSWER_BYTES_MAX: usize = 1 << 10;
 
 /// Brackets in brackets of one SELECT; the parser follows each with several calls of its own.
 pub const SQL_DEPTH_MAX: usize = 100;
+
+/// Rows of one table that a trace follows; more are no longer about one record.
+pub const TRACE_ROWS_MAX: usize = 100;
+
+/// Rows of one table that a backtest reads: years of minutes of a few keys, a day of many.
+pub const BACKTEST_ROWS_MAX: usize = 10_000_000;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use base::Name;
+use base::{Name, nearest};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -140,7 +140,7 @@ pub(crate) fn parse<T: DeserializeOwned>(options: &toml::Table) -> Result<T, Opt
         };
         let help = own.and_then(|own| {
             let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-            near(own, known.into_iter()).map(|it| format!("did you mean `{it}`?"))
+            nearest(own, known).map(|it| format!("did you mean `{it}`?"))
         });
         OptionFault { key, message: in_our_words(&message), help }
     })
@@ -166,15 +166,6 @@ fn in_our_words(message: &str) -> String {
 /// Returns the JSON Schema of an options struct.
 pub(crate) fn schema_of<T: JsonSchema>() -> Schema {
     schemars::schema_for!(T)
-}
-
-/// Returns the known word most like `word`, if one is near enough to be meant.
-pub(crate) fn near<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|it| (strsim::damerau_levenshtein(word, it), it))
-        .filter(|(distance, it)| *distance <= 1 + it.len().min(word.len()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, it)| it)
 }
 
 fn quoted_after<'a>(text: &'a str, start: &str) -> Option<&'a str> {

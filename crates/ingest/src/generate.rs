@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Kind, Name, Span, limits};
+use base::{Kind, Name, Span, limits, nearest};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-use crate::door::{Door, OptionFault, Running, Stop, near, parse, schema_of};
+use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
 use crate::generate::field::{FieldOptions, Scalar};
 use crate::generate::pace::{Pace, Surge};
 use crate::generate::row::Rows;
@@ -167,7 +167,7 @@ impl Burst {
         };
         let message = format!("there is no field `{unknown}`");
         let fault = OptionFault::at(format!("burst.on.{unknown}"), message);
-        Err(match near(unknown, fields.keys().map(String::as_str)) {
+        Err(match nearest(unknown, fields.keys().map(String::as_str)) {
             Some(near) => fault.with_help(format!("did you mean `{near}`?")),
             None => fault,
         })

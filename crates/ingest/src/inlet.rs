@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use base::{Clock, Name, ShardId, limits};
+use base::{Clock, Name, ShardId, limits, nearest};
 use journal::{Append, AppendedPart, IdempotencyKey, Journal, Records, StreamId, StreamSettings};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
 use crate::DOORS;
-use crate::door::near;
 use crate::refusal::Refusal;
 
 /// Finds the partition key in a record's bytes; none if there is none.
@@ -240,7 +239,7 @@ impl Inlet {
         if let Some(stream) = streams.get(name) {
             return Ok(Arc::clone(stream));
         }
-        let near = near(name, streams.keys().map(Name::as_str));
+        let near = nearest(name, streams.keys().map(Name::as_str));
         Err(Refusal::NoStream {
             name: name.chars().take(limits::NAME_BYTES_MAX).collect(),
             near: near.and_then(|it| Name::new(it).ok()),

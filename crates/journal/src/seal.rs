@@ -37,6 +37,10 @@ const ROLL_PART: u32 = 8;
 const ROLL_AFTER_MIN: Duration = Duration::from_secs(10);
 const ROLL_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// How far the sealing thread steps back for the threads that take records in and compute: about a
+/// quarter of a core is left to it when all are busy.
+const NICE: i32 = 5;
+
 /// The records of a segment by stream and shard: where each frame is.
 type ByShard = BTreeMap<StreamId, BTreeMap<ShardId, Vec<(u64, Header)>>>;
 
@@ -66,6 +70,9 @@ impl Shared {
 
     /// Maintains until the journal stops; the body of the sealing thread.
     pub(crate) fn keep_maintaining(&self) {
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(%error, "sealing runs at the usual priority");
+        }
         let mut failed = false;
         while !self.is_stopping() {
             let maintained = self.maintain();

@@ -7,28 +7,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use base::{Clock, Name};
 use datafusion::catalog::TableProvider;
-use datafusion::catalog::view::ViewTable;
-use datafusion::common::ScalarValue;
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use datafusion::prelude::{ident, lit};
 use parking_lot::Mutex;
-use process::{FlowPlan, Observer, TableView, View};
+use process::{FlowPlan, Observer, View};
 use query::{Catalog, ContextSettings, Engine, Snapshot};
 use serde_json::{Map, Value};
 use spec::{AlertOn, Project};
 
+use crate::alerting::windows::{NewestBy, Windows, only_final, windows_of};
 use crate::catalog;
+
+pub(crate) mod windows;
 
 /// The alerts of one flow.
 pub(crate) struct Alerting {
@@ -51,6 +49,7 @@ pub(crate) struct Asked {
     /// For each table it reads that has windows: the column that tells them, and the table whose
     /// windows they are.
     windows: BTreeMap<Name, Windows>,
+    newest: Option<NewestBy>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -74,16 +73,8 @@ impl State {
     }
 }
 
-/// Where a table's windows come from: itself, or a windowed table it was computed from.
-#[derive(Debug, Clone)]
-struct Windows {
-    of: Name,
-    column: String,
-    size_us: i64,
-}
-
 /// The tables as an alert may see them, replaced before each question.
-struct Shown(ArcSwap<Snapshot>);
+pub(crate) struct Shown(pub(crate) ArcSwap<Snapshot>);
 
 impl Catalog for Shown {
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -100,27 +91,17 @@ impl Alerting {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Alerting> {
         let shown = Arc::new(Shown(ArcSwap::default()));
-        let schemas: BTreeMap<String, _> = flow
-            .outputs()
-            .into_iter()
-            .map(|it| (it.name.to_string(), it.schema))
-            .chain(flow.lookups().map(|(name, schema)| (name.to_string(), schema)))
-            .collect();
+        let schemas = schemas_of(flow);
         let mut alerts = Vec::new();
         for alert in project.alerts.values() {
             if alert.reads.first().is_none_or(|it| !schemas.contains_key(it.as_str())) {
                 continue;
             }
-            let schema = query::check::select(&alert.sql, &schemas).map_err(|it| joined(&it))?;
             let windows = windows_of(project, flow, alert);
-            let newest_by = windows
-                .values()
-                .map(|it| it.column.as_str())
-                .find(|it| schema.column_with_name(it).is_some());
-            let machine = watch::Alert::new(alert, &schema, newest_by).map_err(|it| joined(&it))?;
+            let (machine, newest) = machine_of(alert, &schemas, &windows)?;
             let state =
                 Mutex::new(State { machine, asked_ms: None, error: None, told: VecDeque::new() });
-            alerts.push(Arc::new(Asked { spec: alert.clone(), windows, state }));
+            alerts.push(Arc::new(Asked { spec: alert.clone(), windows, newest, state }));
         }
         let catalog: Arc<dyn Catalog> = Arc::clone(&shown) as _;
         let engine = Engine::new(&ContextSettings::default(), catalog, Arc::clone(&clock))
@@ -133,33 +114,8 @@ impl Alerting {
         self.alerts.clone()
     }
 
-    /// Lets time pass for the alerts until the program ends: `for`, `remind`, and what became of
-    /// notices, while no row changes.
-    pub(crate) fn watch_time(&self) {
-        let (alerts, notifier, clock) =
-            (self.asked(), Arc::clone(&self.notifier), Arc::clone(&self.clock));
-        base::task::spawn("alerts", async move {
-            loop {
-                clock.sleep(ELAPSE_EVERY).await;
-                let now_ms = clock.now_ms();
-                for asked in &alerts {
-                    let mut state = asked.state.lock();
-                    let notices = state.machine.elapse(now_ms);
-                    state.tell(notices, &notifier);
-                }
-            }
-        });
-    }
-
     async fn ask(&self, asked: &Asked, view: &View) -> anyhow::Result<Vec<RecordBatch>> {
-        let mut tables = catalog::providers(view);
-        if asked.spec.on == AlertOn::Final {
-            for (name, windows) in &asked.windows {
-                if let Some(table) = only_final(name, windows, view)? {
-                    tables.insert(name.to_string(), table);
-                }
-            }
-        }
+        let tables = asked.tables(view)?;
         self.shown.0.store(Arc::new(Snapshot { tables, system: BTreeMap::new() }));
         let rows = self.collect(&asked.spec.sql.text).await?;
         self.newest(asked, rows).await
@@ -171,47 +127,12 @@ impl Alerting {
         asked: &Asked,
         rows: Vec<RecordBatch>,
     ) -> anyhow::Result<Vec<RecordBatch>> {
-        let found = asked.windows.iter().find(|(_, windows)| {
-            rows.first().is_some_and(|it| it.schema().column_with_name(&windows.column).is_some())
-        });
-        let Some((source, windows)) = found.filter(|_| rows.iter().any(|it| 0 < it.num_rows()))
-        else {
-            return Ok(rows);
-        };
-        let schema = self.engine.describe(&format!("SELECT * FROM \"{source}\"")).await?;
-        let key: Vec<&str> = asked
-            .spec
-            .key
-            .iter()
-            .map(spec::Word::as_str)
-            .filter(|it| schema.column_with_name(it).is_some())
-            .collect();
-        let quoted: Vec<String> = key.iter().map(|it| format!("\"{it}\"")).collect();
-        let column = &windows.column;
-        let groups = if quoted.is_empty() {
-            String::new()
-        } else {
-            format!("GROUP BY {}", quoted.join(", "))
-        };
-        let keys =
-            if quoted.is_empty() { String::new() } else { format!("{}, ", quoted.join(", ")) };
-        let sql =
-            format!("SELECT {keys}max(\"{column}\") AS \"{column}\" FROM \"{source}\" {groups}");
-        let newest = self.collect(&sql).await?;
-        let mut last: BTreeMap<String, i64> = BTreeMap::new();
-        for batch in &newest {
-            for (key, window) in keyed(batch, &key, column)? {
-                last.insert(key, window);
+        match &asked.newest {
+            Some(newest) if rows.iter().any(|it| 0 < it.num_rows()) => {
+                newest.standing(&rows, &self.collect(&newest.sql()).await?)
             }
+            Some(_) | None => Ok(rows),
         }
-        rows.iter()
-            .map(|batch| {
-                let stands = keyed(batch, &key, column)?
-                    .into_iter()
-                    .map(|(key, window)| last.get(&key).is_none_or(|it| *it <= window));
-                Ok(filter_record_batch(batch, &stands.collect::<Vec<bool>>().into())?)
-            })
-            .collect()
     }
 
     async fn collect(&self, sql: &str) -> anyhow::Result<Vec<RecordBatch>> {
@@ -271,6 +192,22 @@ impl Observer for Alerting {
 }
 
 impl Asked {
+    /// Returns the tables as the alert sees them.
+    pub(crate) fn tables(
+        &self,
+        view: &View,
+    ) -> anyhow::Result<BTreeMap<String, Arc<dyn TableProvider>>> {
+        let mut tables = catalog::providers(view);
+        if self.spec.on == AlertOn::Final {
+            for (name, windows) in &self.windows {
+                if let Some(table) = only_final(name, windows, view)? {
+                    tables.insert(name.to_string(), table);
+                }
+            }
+        }
+        Ok(tables)
+    }
+
     /// Returns the alert as the console shows it.
     pub(crate) fn facts(&self) -> show::Alert {
         let state = self.state.lock();
@@ -352,83 +289,51 @@ fn instances(batch: &RecordBatch) -> Vec<show::AlertInstance> {
     .collect()
 }
 
+/// Lets time pass for alerts until they are over: `for`, `remind`, and what became of notices, while
+/// no row changes.
+pub(crate) fn watch_time(
+    alerts: Vec<Arc<Asked>>,
+    notifier: Arc<watch::Notifier>,
+    clock: Arc<dyn Clock>,
+    is_over: Arc<AtomicBool>,
+) {
+    base::task::spawn("alerts", async move {
+        loop {
+            clock.sleep(ELAPSE_EVERY).await;
+            if is_over.load(Ordering::SeqCst) {
+                return;
+            }
+            let now_ms = clock.now_ms();
+            for asked in &alerts {
+                let mut state = asked.state.lock();
+                let notices = state.machine.elapse(now_ms);
+                state.tell(notices, &notifier);
+            }
+        }
+    });
+}
+
+/// Returns the columns of everything that alerts over this flow may read.
+pub(crate) fn schemas_of(flow: &FlowPlan) -> BTreeMap<String, SchemaRef> {
+    let outputs = flow.outputs().into_iter().map(|it| (it.name.to_string(), it.schema));
+    outputs.chain(flow.lookups().map(|(name, schema)| (name.to_string(), schema))).collect()
+}
+
+/// Makes the state machine of an alert, in which nothing stands yet, and says which windows decide
+/// what stands.
+pub(crate) fn machine_of(
+    alert: &spec::Alert,
+    schemas: &BTreeMap<String, SchemaRef>,
+    windows: &BTreeMap<Name, Windows>,
+) -> anyhow::Result<(watch::Alert, Option<NewestBy>)> {
+    let schema = query::check::select(&alert.sql, schemas).map_err(|it| joined(&it))?;
+    let newest = NewestBy::of(alert, &schema, schemas, windows);
+    let column = newest.as_ref().map(|it| it.column.as_str());
+    let machine = watch::Alert::new(alert, &schema, column).map_err(|it| joined(&it))?;
+    Ok((machine, newest))
+}
+
 fn joined(faults: &[spec::Fault]) -> anyhow::Error {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     anyhow::anyhow!(lines.join("\n"))
-}
-
-/// Finds the windows of the tables that an alert reads: their own, or those of a windowed table
-/// from which they are computed and whose window column they kept.
-fn windows_of(project: &Project, flow: &FlowPlan, alert: &spec::Alert) -> BTreeMap<Name, Windows> {
-    let outputs = flow.outputs();
-    let mut found = BTreeMap::new();
-    for name in &alert.reads {
-        let Some(output) = outputs.iter().find(|it| it.name == *name) else { continue };
-        let mut open = vec![name.clone()];
-        let mut seen: Vec<Name> = Vec::new();
-        while let Some(next) = open.pop() {
-            let kept =
-                flow.window(&next).filter(|(it, _)| output.schema.column_with_name(it).is_some());
-            if let Some((column, size_us)) = kept {
-                found.insert(name.clone(), Windows { of: next, column, size_us });
-                break;
-            }
-            seen.push(next.clone());
-            let reads = project.tables.get(&next).map(|it| it.reads.clone()).unwrap_or_default();
-            open.extend(reads.into_iter().filter(|it| !seen.contains(it)));
-        }
-    }
-    found
-}
-
-/// Returns the table without its open windows.
-fn only_final(
-    name: &Name,
-    windows: &Windows,
-    view: &View,
-) -> anyhow::Result<Option<Arc<dyn TableProvider>>> {
-    let Some(table) = view.tables.get(name) else { return Ok(None) };
-    let is_final =
-        if *name == windows.of { ident("_final").is_true() } else { is_over(windows, table, view) };
-    let provider: Arc<dyn TableProvider> = Arc::clone(table) as _;
-    let plan = LogicalPlanBuilder::scan(name.as_str(), provider_as_source(provider), None)?
-        .filter(is_final)?
-        .build()?;
-    Ok(Some(Arc::new(ViewTable::new(plan, None))))
-}
-
-/// Whether a window has ended before the watermark.
-fn is_over(windows: &Windows, table: &TableView, view: &View) -> Expr {
-    let zone =
-        match table.schema.field_with_name(&windows.column).map(arrow::datatypes::Field::data_type)
-        {
-            Ok(DataType::Timestamp(TimeUnit::Microsecond, zone)) => zone.clone(),
-            _ => None,
-        };
-    match view.stats.tables.get(&windows.of).and_then(|it| it.watermark_us) {
-        Some(watermark) => {
-            let start_max = watermark.saturating_sub(windows.size_us);
-            ident(&windows.column)
-                .lt_eq(lit(ScalarValue::TimestampMicrosecond(Some(start_max), zone)))
-        }
-        // Before the first row nothing has ended.
-        None => lit(false),
-    }
-}
-
-/// Returns each row's key as text and its window's start.
-fn keyed(batch: &RecordBatch, key: &[&str], column: &str) -> anyhow::Result<Vec<(String, i64)>> {
-    let windows = batch.column_by_name(column).context("the window's column is there")?;
-    let micros = arrow::compute::cast(windows, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-    let micros = micros.as_primitive::<TimestampMicrosecondType>();
-    let places: Vec<usize> = key.iter().filter_map(|it| batch.schema().index_of(it).ok()).collect();
-    let keys = batch.project(&places)?;
-    Ok((0..batch.num_rows())
-        .map(|row| {
-            let mut text = String::new();
-            rows::json::write_values(&keys, row, &mut text);
-            let window = if micros.is_null(row) { i64::MIN } else { micros.value(row) };
-            (text, window)
-        })
-        .collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use process::{FlowHandle, View};
+use process::View;
 use query::{Catalog, Snapshot};
 
 use crate::pipeline::Pipeline;
@@ -15,9 +15,10 @@ pub(crate) struct Tables(pub(crate) Arc<Pipeline>);
 
 impl Catalog for Tables {
     fn snapshot(&self) -> Arc<Snapshot> {
-        let views: Vec<Arc<View>> = self.0.flows.iter().map(FlowHandle::view).collect();
+        let running = self.0.now();
+        let views = running.views();
         let tables = views.iter().flat_map(|it| providers(it)).collect();
-        Arc::new(Snapshot { tables, system: system::tables_of(&self.0, &views) })
+        Arc::new(Snapshot { tables, system: system::tables_of(&self.0, &running, &views) })
     }
 }
 

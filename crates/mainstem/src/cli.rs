@@ -1,14 +1,19 @@
 //! The command line: what can be said, and which file answers.
 
+mod alert;
+mod apply;
 mod bench;
 mod check;
 mod dead;
 mod new;
+pub(crate) mod plan;
 mod replay;
+mod row;
 mod run;
 mod schema;
 mod sql;
 mod test;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,6 +50,10 @@ pub(crate) enum Command {
     Sql(sql::Sql),
     Replay(replay::Replay),
     Dead(dead::Dead),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
+    Trace(trace::Trace),
+    Alert(alert::Alert),
     Bench(bench::Bench),
     Schema(schema::Schema),
 }
@@ -75,6 +84,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sql(it) => Box::pin(it.run()).await,
         Command::Replay(it) => it.run().await,
         Command::Dead(it) => it.run().await,
+        Command::Plan(it) => it.run().await,
+        Command::Apply(it) => it.run().await,
+        Command::Trace(it) => it.run().await,
+        Command::Alert(it) => Box::pin(it.run()).await,
         Command::Bench(it) => it.run().await,
         Command::Schema(it) => it.run(),
     }

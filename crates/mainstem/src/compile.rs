@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use process::Plan;
-use spec::{Chart, ChartKind, Fault, Faults, Project, Word};
+use spec::{Chart, ChartKind, Faults, Project, Word};
 
 /// A project that can run.
 pub(crate) struct Compiled {
@@ -25,20 +25,19 @@ pub(crate) async fn compile(
         let set = setting(name);
         if needs_secrets { set } else { set.or_else(|| spec::placeholder(name)) }
     };
-    let project = spec::load(folder, env, &secret)?;
-    let mut faults = Faults::default();
+    let spec::Sound { project, mut faults } = spec::load_sound(folder, env, &secret);
     check_doors(&project, &mut faults);
-    let plan = match process::plan(&project, &BTreeMap::new()).await {
-        Ok(plan) => plan,
-        Err(more) => {
-            faults.merge(more);
-            return Err(faults);
-        }
-    };
+    let (mut plan, of_plan) = process::plan_sound(&project, &BTreeMap::new()).await;
     let schemas = schemas(&plan);
     check_charts(&project, &schemas, &mut faults);
     check_alerts(&project, &schemas, &mut faults);
-    if faults.is_empty() { Ok(Compiled { project, plan }) } else { Err(faults) }
+    if faults.is_empty() && !of_plan.has_errors() {
+        plan.warnings = of_plan;
+        return Ok(Compiled { project, plan });
+    }
+    faults.merge(of_plan);
+    faults.settle();
+    Err(faults)
 }
 
 /// Reads a setting from the environment: the only place that does.
@@ -121,38 +120,38 @@ fn check_column(word: &Word, chart: &Chart, schema: &SchemaRef, faults: &mut Fau
     }
     let names: Vec<&str> = schema.fields().iter().map(|it| it.name().as_str()).collect();
     let message = format!("`{}` has no column `{word}`", chart.from);
-    let near = names.iter().find(|it| {
-        it.eq_ignore_ascii_case(word.as_str())
-            || it.contains(word.as_str())
-            || word.as_str().contains(**it)
-    });
-    let help = near.map_or_else(
-        || format!("its columns are {}", names.join(", ")),
-        |it| format!("did you mean `{it}`? its columns are {}", names.join(", ")),
-    );
+    let help = columns_help(word, &names);
     faults.push(word.fault(message, Some(help)));
 }
 
 /// An alert's SQL must plan, and its `key` and title must name columns of it.
 fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
-    for alert in project.alerts.values() {
+    let is_known = |alert: &&spec::Alert| {
+        let mut reads = alert.reads.iter().map(base::Name::as_str);
+        let mut dead = alert.reads_beside.iter().filter(|it| it.ends_with("__dead"));
+        reads.all(|it| schemas.contains_key(it)) && dead.all(|it| schemas.contains_key(it))
+    };
+    // Of an alert on a table with a fault of its own, nothing can be said yet.
+    for alert in project.alerts.values().filter(is_known) {
         match query::check::select(&alert.sql, schemas) {
             Err(more) => more.into_iter().for_each(|it| faults.push(it)),
             Ok(schema) => {
                 let names: Vec<&str> =
                     schema.fields().iter().map(|it| it.name().as_str()).collect();
-                let is_missing = |word: &&Word| !names.contains(&word.as_str());
-                let missing: Vec<Fault> = alert
-                    .key
-                    .iter()
-                    .filter(is_missing)
-                    .map(|word| {
-                        let help = format!("its columns are {}", names.join(", "));
-                        word.fault(format!("the SELECT has no column `{word}`"), Some(help))
-                    })
-                    .collect();
-                missing.into_iter().for_each(|it| faults.push(it));
+                let words = alert.key.iter().chain(&alert.title_columns);
+                for word in words.filter(|it| !names.contains(&it.as_str())) {
+                    let message = format!("the SELECT has no column `{word}`");
+                    faults.push(word.fault(message, Some(columns_help(word, &names))));
+                }
             }
         }
+    }
+}
+
+fn columns_help(word: &Word, names: &[&str]) -> String {
+    let all = format!("its columns are {}", names.join(", "));
+    match base::nearest(word.as_str(), names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
     }
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use base::{Kind, Name};
-use process::{FlowHandle, Stats, TableKind, View};
+use process::{Stats, TableKind, View};
 use show::{AskError, Facts};
 
+use crate::compile::{Compiled, compile};
 use crate::home::Addresses;
 use crate::pipeline::Pipeline;
+use crate::running::Running;
+use crate::trace;
 
 /// The pipeline as the console asks it.
 pub(crate) struct Console {
@@ -35,13 +38,42 @@ impl show::Pipeline for Console {
                 ..AskError::new(Kind::Missing, message)
             }
         };
-        let flow = self.pipeline.flow_of(&replay.stream).ok_or_else(missing)?;
+        let running = self.pipeline.now();
+        let flow = running.flow_of(&replay.stream).ok_or_else(missing)?;
         let done = flow
             .replay(wanted)
             .await
             .map_err(|error| AskError::new(error.kind(), error.to_string()))?;
         Ok(show::Replayed { sent: done.stored + done.dead, stored: done.stored, dead: done.dead })
     }
+
+    async fn plan(&self, wanted: show::Wanted) -> Result<show::Change, AskError> {
+        Ok(self.pipeline.compare(&wanted_project(&wanted).await?))
+    }
+
+    async fn apply(&self, wanted: show::Wanted) -> Result<show::Change, AskError> {
+        let compiled = wanted_project(&wanted).await?;
+        let applied = self.pipeline.apply(compiled, wanted.breaking);
+        applied.map_err(|error| AskError::new(Kind::Conflict, format!("{error:#}")))
+    }
+
+    fn applying(&self) -> show::Applying {
+        self.pipeline.changes.told()
+    }
+
+    async fn trace(&self, stream: Name, place: base::Place) -> Result<show::Trace, AskError> {
+        trace::of(&self.pipeline, &stream, place).await
+    }
+}
+
+/// Reads the project that somebody wants to run.
+async fn wanted_project(wanted: &show::Wanted) -> Result<Compiled, AskError> {
+    let compiled = compile(&wanted.dir, wanted.env.as_deref(), true).await;
+    compiled.map_err(|faults| {
+        let message = format!("the project in {} has faults", wanted.dir.display());
+        let help = Some(faults.render(false));
+        AskError { help, ..AskError::new(Kind::Invalid, message) }
+    })
 }
 
 fn wanted(replay: &show::Replay) -> Result<process::Replay, AskError> {
@@ -69,37 +101,38 @@ fn wanted(replay: &show::Replay) -> Result<process::Replay, AskError> {
 
 /// Returns how the pipeline is now.
 pub(crate) fn of(pipeline: &Pipeline) -> Facts {
-    let views: Vec<Arc<View>> = pipeline.flows.iter().map(FlowHandle::view).collect();
-    at(pipeline, &views)
+    let running = pipeline.now();
+    at(pipeline, &running, &running.views())
 }
 
 /// Returns how the pipeline is at these views, one of each flow in order.
-pub(crate) fn at(pipeline: &Pipeline, views: &[Arc<View>]) -> Facts {
+pub(crate) fn at(pipeline: &Pipeline, running: &Running, views: &[Arc<View>]) -> Facts {
     let now_ms = pipeline.clock.now_ms();
     let mut facts = Facts {
-        project: pipeline.project.name.clone(),
+        project: running.project.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: pipeline.started_ms,
         now_ms,
-        dashboards: pipeline.project.dashboards.values().map(dashboard).collect(),
+        dashboards: running.project.dashboards.values().map(dashboard).collect(),
         journal: journal(pipeline),
         ..Facts::default()
     };
-    for (plan, view) in pipeline.plans.iter().zip(views) {
+    for (part, view) in running.parts.iter().zip(views) {
+        let plan = &part.plan;
         let stats = Arc::clone(&view.stats);
         for name in plan.streams() {
-            facts.streams.push(stream(pipeline, name, &stats, view, now_ms));
+            facts.streams.push(stream(pipeline, running, name, (&stats, view), now_ms));
         }
-        tables(pipeline, plan.name.as_str(), view, &stats, &mut facts);
+        tables(running, plan.name.as_str(), view, &stats, &mut facts);
         facts.flows.push(flow_facts(plan, view, &stats, now_ms));
         problems(plan.name.as_str(), &stats, &mut facts);
     }
     facts.streams.sort_by(|one, other| one.name.cmp(&other.name));
     facts.tables.sort_by(|one, other| one.name.cmp(&other.name));
-    for asked in &pipeline.asked {
+    for asked in running.asked() {
         facts.alerts.push(asked.facts());
     }
-    facts.notices = notices(pipeline);
+    facts.notices = notices(running);
     if let Some(error) = pipeline.journal.failure() {
         let help = "free or repair the disk, then start the program again".to_owned();
         facts.problems.push(show::Problem {
@@ -124,13 +157,13 @@ fn journal(pipeline: &Pipeline) -> show::Journal {
 
 fn stream(
     pipeline: &Pipeline,
+    running: &Running,
     name: &Name,
-    stats: &Stats,
-    view: &View,
+    (stats, view): (&Stats, &View),
     now_ms: u64,
 ) -> show::Stream {
     let mut facts = show::Stream { name: name.to_string(), ..show::Stream::default() };
-    if let Some(declared) = pipeline.project.streams.get(name) {
+    if let Some(declared) = running.project.streams.get(name) {
         facts.description.clone_from(&declared.description);
         facts.time.clone_from(&declared.time);
         facts.key.clone_from(&declared.key);
@@ -191,7 +224,7 @@ fn stream(
     facts
 }
 
-fn tables(pipeline: &Pipeline, flow: &str, view: &View, stats: &Stats, facts: &mut Facts) {
+fn tables(running: &Running, flow: &str, view: &View, stats: &Stats, facts: &mut Facts) {
     for (name, shown) in &view.tables {
         let kind = match shown.kind {
             TableKind::Raw | TableKind::Dead => continue,
@@ -210,7 +243,7 @@ fn tables(pipeline: &Pipeline, flow: &str, view: &View, stats: &Stats, facts: &m
             stale_since_ms: shown.stale_since_ms,
             ..show::Table::default()
         };
-        if let Some(stored) = pipeline.tables.get(name.as_str()) {
+        if let Some(stored) = running.stored(name) {
             let stored = stored.facts();
             // What is shown whole from memory has its stored copy hidden behind it.
             let is_whole = matches!(shown.kind, TableKind::Running | TableKind::Recomputed);
@@ -231,21 +264,21 @@ fn tables(pipeline: &Pipeline, flow: &str, view: &View, stats: &Stats, facts: &m
             table.rows = lookup.rows;
             table.stale_reason.clone_from(&lookup.error);
         }
-        describe(pipeline, name, &mut table);
+        describe(running, name, &mut table);
         edges(&table, stats, facts);
         facts.tables.push(table);
     }
 }
 
 /// Adds what the project file says of a table.
-fn describe(pipeline: &Pipeline, name: &Name, table: &mut show::Table) {
-    if let Some(declared) = pipeline.project.tables.get(name) {
+fn describe(running: &Running, name: &Name, table: &mut show::Table) {
+    if let Some(declared) = running.project.tables.get(name) {
         table.description.clone_from(&declared.description);
         table.layer.clone_from(&declared.layer);
         table.sql.clone_from(&declared.sql.text);
         table.reads = declared.reads.iter().map(ToString::to_string).collect();
     }
-    if let Some(declared) = pipeline.project.lookups.get(name) {
+    if let Some(declared) = running.project.lookups.get(name) {
         table.description.clone_from(&declared.description);
         table.sql = format!("-- read from {}", declared.from);
     }
@@ -322,8 +355,8 @@ fn problems(flow: &str, stats: &Stats, facts: &mut Facts) {
     }
 }
 
-fn notices(pipeline: &Pipeline) -> Vec<show::Notice> {
-    let mut notices: Vec<_> = pipeline.asked.iter().flat_map(|it| it.notices()).collect();
+fn notices(running: &Running) -> Vec<show::Notice> {
+    let mut notices: Vec<_> = running.asked().flat_map(|it| it.notices()).collect();
     notices.sort_by_key(|it| std::cmp::Reverse(it.made_ms));
     notices
 }

@@ -10,17 +10,22 @@
 
 mod cli;
 
+mod applying;
+mod change;
 mod compile;
 mod home;
 mod login;
 mod pipeline;
+mod running;
 
 mod alerting;
 mod answers;
 mod catalog;
 mod facts;
 mod system;
+mod trace;
 
+mod backtest;
 mod client;
 mod stored;
 

@@ -1,20 +1,22 @@
 //! A running pipeline: everything a project needs, opened in order and stopped in order.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use base::{Clock, Name};
 use ingest::{Inlet, Intake};
 use journal::{Journal, RealDisk, StreamSettings};
-use process::{Flow, FlowHandle, FlowPlan, Setup, Storage};
 use spec::Project;
-use store::{Lake, LakeTable, Layout};
+use store::Lake;
+use tokio::sync::Mutex;
 
-use crate::alerting::{Alerting, Asked};
+use crate::applying::Changes;
 use crate::compile::Compiled;
+use crate::running::{self, Running};
 
 /// How often small files are compacted and old ones let go.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(20);
@@ -23,16 +25,17 @@ const MAINTAIN_BUDGET: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 pub(crate) struct Pipeline {
-    pub(crate) project: Project,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_ms: u64,
+    pub(crate) data: PathBuf,
     pub(crate) journal: Journal,
     pub(crate) lake: Lake,
-    pub(crate) tables: BTreeMap<String, Arc<LakeTable>>,
-    pub(crate) plans: Vec<FlowPlan>,
-    pub(crate) flows: Vec<FlowHandle>,
-    pub(crate) asked: Vec<Arc<Asked>>,
     pub(crate) inlet: Inlet,
+    /// The project; a change swaps it in one step.
+    pub(crate) now: ArcSwap<Running>,
+    pub(crate) changes: Changes,
+    /// The doors of each stream that work by themselves.
+    pub(crate) doors: Mutex<BTreeMap<Name, Vec<ingest::Running>>>,
 }
 
 impl Pipeline {
@@ -45,68 +48,57 @@ impl Pipeline {
         let Compiled { project, plan, .. } = compiled;
         let journal = open_journal(&project, data, &clock)?;
         let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
-        let settings = watch::notifier::Settings::of(&project.name);
-        let notifier = watch::Notifier::start(&project.notifies, settings, Arc::clone(&clock))?;
-        let notifier = Arc::new(notifier);
-        let mut tables = BTreeMap::new();
-        let mut flows = Vec::new();
-        let mut asked = Vec::new();
-        for flow in &plan.flows {
-            let mut storage = BTreeMap::new();
-            for output in flow.outputs() {
-                let table = lake.table(layout(flow, &output)).await?;
-                tables.insert(output.name.to_string(), Arc::clone(&table));
-                storage.insert(output.name.to_string(), storage_of(table));
-            }
-            let alerting = Alerting::of(&project, flow, Arc::clone(&notifier), Arc::clone(&clock))?;
-            asked.extend(alerting.asked());
-            alerting.watch_time();
-            let setup = Setup {
-                plan: flow.clone(),
-                journal: journal.clone(),
-                storage,
-                folder: data.join("flows"),
-                disk: RealDisk::new(),
-                clock: Arc::clone(&clock),
-                observer: Some(Box::new(alerting)),
-                settings: settings_of(&project),
-            };
-            let opened = Flow::open(setup).await;
-            flows.push(opened.with_context(|| format!("flow `{}`", flow.name))?.run()?);
-        }
-        let inlet = Inlet::new(journal.clone(), Arc::clone(&clock), intakes(&project))?;
-        let started_ms = clock.now_ms();
-        let plans = plan.flows;
-        Ok(Arc::new(Pipeline {
-            project,
+        let intakes = project.streams.values().map(intake).collect();
+        let inlet = Inlet::new(journal.clone(), Arc::clone(&clock), intakes)?;
+        let notifier = running::notifier(&project, &clock)?;
+        let nothing = Running { project: Project::default(), parts: Vec::new(), notifier };
+        let pipeline = Pipeline {
+            started_ms: clock.now_ms(),
             clock,
-            started_ms,
+            data: data.to_owned(),
             journal,
             lake,
-            tables,
-            plans,
-            flows,
-            asked,
             inlet,
-        }))
+            now: ArcSwap::from_pointee(nothing),
+            changes: Changes::default(),
+            doors: Mutex::default(),
+        };
+        let notifier = Arc::clone(&pipeline.now().notifier);
+        let mut opened = Vec::new();
+        for flow in &plan.flows {
+            opened.push(pipeline.open_flow(&project, flow, &notifier).await?);
+        }
+        let parts = opened.into_iter().map(running::Opened::run).collect::<Result<_, _>>()?;
+        pipeline.now.store(Arc::new(Running { project, parts, notifier }));
+        Ok(Arc::new(pipeline))
     }
 
-    /// Returns the flow that has `table`.
-    pub(crate) fn flow_of(&self, table: &str) -> Option<&FlowHandle> {
-        self.flows.iter().find(|it| it.view().tables.contains_key(table))
+    /// Returns what runs now; it stays whole for as long as it is held.
+    pub(crate) fn now(&self) -> Arc<Running> {
+        self.now.load_full()
     }
 
-    /// Opens the doors that work by themselves: those that listen are served with HTTP.
-    pub(crate) fn open_doors(&self) -> anyhow::Result<Vec<ingest::Running>> {
+    /// Opens the doors of all streams that work by themselves: those that listen are served with
+    /// HTTP.
+    pub(crate) async fn open_doors(&self) -> anyhow::Result<()> {
+        let mut doors = self.doors.lock().await;
+        for (name, stream) in &self.now().project.streams {
+            doors.insert(name.clone(), self.open_doors_of(stream)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_doors_of(
+        &self,
+        stream: &spec::Stream,
+    ) -> anyhow::Result<Vec<ingest::Running>> {
         let mut doors = Vec::new();
-        for stream in self.project.streams.values() {
-            for used in &stream.from {
-                let door =
-                    ingest::door(used.door.as_str()).context("a door that was checked is there")?;
-                let options: toml::Table =
-                    used.options.parse().map_err(|faults| anyhow::anyhow!(faults.render(false)))?;
-                doors.push(door.open(&options, &self.inlet, &stream.name)?);
-            }
+        for used in &stream.from {
+            let door =
+                ingest::door(used.door.as_str()).context("a door that was checked is there")?;
+            let options: toml::Table =
+                used.options.parse().map_err(|faults| anyhow::anyhow!(faults.render(false)))?;
+            doors.push(door.open(&options, &self.inlet, &stream.name)?);
         }
         Ok(doors)
     }
@@ -125,13 +117,14 @@ impl Pipeline {
     }
 
     /// Makes everything durable and ends it.
-    pub(crate) async fn stop(&self, doors: Vec<ingest::Running>) {
-        for door in doors {
+    pub(crate) async fn stop(&self) {
+        for door in std::mem::take(&mut *self.doors.lock().await).into_values().flatten() {
             door.stop().await;
         }
-        for flow in &self.flows {
-            if let Err(error) = flow.stop().await {
-                tracing::error!(flow = %flow.name(), %error, "flow did not stop cleanly; the next start repairs it");
+        for part in &self.now().parts {
+            if let Err(error) = part.stop().await {
+                let flow = part.flow.name();
+                tracing::error!(%flow, %error, "flow did not stop cleanly; the next start repairs it");
             }
         }
         self.journal.close();
@@ -158,38 +151,9 @@ pub(crate) fn stream_settings(stream: &spec::Stream) -> StreamSettings {
     }
 }
 
-fn settings_of(project: &Project) -> process::Settings {
-    let mut settings = process::Settings::default();
-    if let Some(flush) = project.flush {
-        settings.epoch_every = flush.0;
-    }
-    settings
-}
-
-pub(crate) fn layout(flow: &FlowPlan, output: &process::Output) -> Layout {
-    Layout {
-        name: output.name.clone(),
-        schema: Arc::clone(&output.schema),
-        partition: output.partition.as_ref().map(store::Partition::from),
-        keep: output.keep,
-        time: output.time.clone(),
-        flow: flow.name.to_string(),
-        incarnation: output.incarnation.clone(),
-    }
-}
-
-fn storage_of(table: Arc<LakeTable>) -> Storage {
-    let reader = Arc::clone(&table);
-    Storage { sink: table, cold: Arc::new(move || reader.provider()) }
-}
-
-fn intakes(project: &Project) -> Vec<Intake> {
-    let mut intakes = Vec::new();
-    for stream in project.streams.values() {
-        let name: &Name = &stream.name;
-        let doors = stream.from.iter().map(|it| it.door.to_string()).collect();
-        let settings = stream_settings(stream);
-        intakes.push(Intake { name: name.clone(), settings, doors, key: rows::key_of(stream) });
-    }
-    intakes
+/// What the inlet is told of a stream.
+pub(crate) fn intake(stream: &spec::Stream) -> Intake {
+    let doors = stream.from.iter().map(|it| it.door.to_string()).collect();
+    let (name, settings) = (stream.name.clone(), stream_settings(stream));
+    Intake { name, settings, doors, key: rows::key_of(stream) }
 }

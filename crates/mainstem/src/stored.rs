@@ -12,7 +12,7 @@ use store::Lake;
 
 use crate::compile::compile;
 use crate::home::Home;
-use crate::pipeline::layout;
+use crate::running::layout;
 
 /// Tables as they were stored last. Holds the folder's lock, so that nothing moves meanwhile.
 pub(crate) struct Stored {

@@ -14,6 +14,7 @@ use show::Facts;
 
 use crate::facts;
 use crate::pipeline::Pipeline;
+use crate::running::Running;
 
 /// Columns by name, in order.
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -35,9 +36,10 @@ const TABLES: &[Table] = &[
 /// Returns all system tables as they are now.
 pub(crate) fn tables_of(
     pipeline: &Pipeline,
+    running: &Running,
     views: &[Arc<View>],
 ) -> BTreeMap<String, Arc<dyn TableProvider>> {
-    let facts = facts::at(pipeline, views);
+    let facts = facts::at(pipeline, running, views);
     let mut found = BTreeMap::new();
     for (name, columns) in TABLES {
         match provider(columns(pipeline, &facts)) {

@@ -17,7 +17,7 @@ use crate::flow::Flow;
 use crate::memory::MemoryTable;
 use crate::plan::{FlowPlan, TablePlan, plan};
 use crate::setup::{Settings, Setup};
-use crate::table::{Body, Step};
+use crate::table::{Body, Moved, Step};
 use crate::{pipe, session};
 
 /// What to compute.
@@ -123,9 +123,12 @@ async fn windows_by_tick(
             tables: &tables,
             time_us: Some(START_US + seconds * 1_000_000),
         };
-        body.step(std::slice::from_ref(batch), &step).await.map_err(failed())?;
+        let moved = Moved { of: 0, rows: batch.clone() };
+        body.step(&[moved], &step).await.map_err(failed())?;
     }
-    body.refresh().await.map_err(failed())?;
+    let step =
+        Step { session: &session, epoch: Epoch(1), now_ms: 0, tables: &tables, time_us: None };
+    body.refresh(&step, &[]).await.map_err(failed())?;
     Ok(clock.elapsed().saturating_sub(began))
 }
 

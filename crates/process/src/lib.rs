@@ -25,6 +25,7 @@ mod handle;
 mod handover;
 mod replay;
 mod stats;
+mod trace;
 
 mod check;
 mod lookup;
@@ -45,8 +46,9 @@ pub mod memory;
 pub use crate::error::Error;
 pub use crate::flow::Flow;
 pub use crate::handle::FlowHandle;
-pub use crate::plan::{FlowPlan, Output, Plan, TableKind, plan};
+pub use crate::plan::{FlowPlan, Made, Output, Plan, TableKind, plan, plan_sound};
 pub use crate::replay::{Replay, Replayed};
 pub use crate::setup::{Observer, Settings, Setup, Storage};
 pub use crate::stats::{LookupStats, Stats, StreamStats, TableStats};
+pub use crate::trace::{Found, Group, Trace, TraceStep};
 pub use crate::view::{TableView, View};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
-    UInt32Array, new_empty_array,
+    UInt32Array, new_null_array,
 };
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
@@ -71,7 +71,7 @@ impl Shape {
         if let Some(column) = window
             && !output.fields().get(column).is_some_and(|it| is_micros(it.data_type()))
         {
-            return plan_err!("`tumble` needs a timestamp in microseconds; cast its argument");
+            return plan_err!("a window needs a timestamp in microseconds; cast its argument");
         }
         let arguments = aggregate_expressions(&functions, &AggregateMode::Partial, 0)?;
         let input = aggregate.input().schema();
@@ -136,6 +136,19 @@ impl Shape {
         computed: &'a Computed,
     ) -> Option<&'a PrimitiveArray<TimestampMicrosecondType>> {
         computed.keys.get(self.window?)?.as_primitive_opt()
+    }
+
+    /// Returns the state as if its window began at `start`.
+    fn moved_to(&self, state: &RecordBatch, start: Start) -> Result<RecordBatch> {
+        let Some(place) = self.window else { return Ok(state.clone()) };
+        let mut columns = state.columns().to_vec();
+        if let Some(column) = columns.get_mut(place) {
+            let kind = column.data_type().clone();
+            let starts =
+                PrimitiveArray::<TimestampMicrosecondType>::from_value(start, column.len());
+            *column = Arc::new(starts.with_data_type(kind));
+        }
+        Ok(RecordBatch::try_new(state.schema(), columns)?)
     }
 
     /// Returns the window of a state batch.
@@ -290,6 +303,26 @@ impl Operator {
         copy.evaluate(&self.shape).map(Some)
     }
 
+    /// Returns the groups of several windows together, as if they were one that begins at `start`;
+    /// they stay as they are.
+    pub(crate) fn combine(
+        &mut self,
+        windows: impl Iterator<Item = Start>,
+        start: Start,
+    ) -> Result<Option<RecordBatch>> {
+        let shape = Arc::clone(&self.shape);
+        let mut whole: Option<Window> = None;
+        for window in windows {
+            let Some(state) = self.state(window)? else { continue };
+            let state = shape.moved_to(&state, start)?;
+            match &mut whole {
+                Some(whole) => whole.merge(&shape, &state)?,
+                None => whole.insert(Window::new(&shape)?).merge(&shape, &state)?,
+            }
+        }
+        whole.map(|mut it| it.evaluate(&shape)).transpose()
+    }
+
     /// Takes a window out of memory and returns its groups.
     pub(crate) fn close(&mut self, start: Start) -> Result<Option<RecordBatch>> {
         match self.windows.remove(&start) {
@@ -429,7 +462,7 @@ impl Window {
         let groups = usize::from(keys.is_none());
         let mut window = Window { keys, accumulators, groups, indices: Vec::new(), state: None };
         if window.keys.is_none() {
-            window.update(&nothing(shape)?)?; // Tells the accumulators of their one group.
+            window.update(&nothing(shape))?; // Tells the accumulators of their one group.
         }
         Ok(window)
     }
@@ -534,13 +567,12 @@ fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAc
     Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
 }
 
-/// Values of no rows.
-fn nothing(shape: &Shape) -> Result<Computed> {
-    let arguments = shape
-        .argument_types
-        .iter()
-        .map(|types| types.iter().map(new_empty_array).collect())
-        .collect();
-    let filters = shape.filters.iter().map(|_| None).collect();
-    Ok(Computed { keys: Vec::new(), arguments, filters, rows: 0 })
+/// One row that every filter leaves out: it makes the group known and leaves it without values. A
+/// batch of no rows would do the first only: some functions take all groups of a batch without NULLs
+/// and filters for groups with a value.
+fn nothing(shape: &Shape) -> Computed {
+    let nulls = |types: &Vec<DataType>| types.iter().map(|it| new_null_array(it, 1)).collect();
+    let arguments = shape.argument_types.iter().map(nulls).collect();
+    let filters = shape.filters.iter().map(|_| Some(BooleanArray::from(vec![false]))).collect();
+    Computed { keys: Vec::new(), arguments, filters, rows: 1 }
 }

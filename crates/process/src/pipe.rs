@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use base::Name;
 use datafusion::catalog::TableProvider;
+use datafusion::common::internal_err;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
@@ -26,7 +27,8 @@ const RUNS_MAX: u32 = 256;
 #[derive(Debug)]
 pub(crate) struct Pipe {
     plan: Arc<dyn ExecutionPlan>,
-    input: Arc<Slot>,
+    /// Where the rows that move come from; one at a time holds some.
+    inputs: Vec<Arc<Slot>>,
     task: Arc<TaskContext>,
     /// Whether a join keeps moving rows from one run to the next unless it is renewed.
     renew_each_run: bool,
@@ -42,14 +44,14 @@ pub(crate) struct Rejected {
 }
 
 impl Pipe {
-    /// Wraps a plan whose moving rows come from `input`.
+    /// Wraps a plan whose moving rows come from `inputs`.
     pub(crate) fn new(
         plan: Arc<dyn ExecutionPlan>,
-        input: Arc<Slot>,
+        inputs: Vec<Arc<Slot>>,
         task: Arc<TaskContext>,
     ) -> Pipe {
         let renew_each_run = builds_on_moving(&plan);
-        Pipe { plan, input, task, renew_each_run, runs: 0 }
+        Pipe { plan, inputs, task, renew_each_run, runs: 0 }
     }
 
     /// Forgets what joins remember: a lookup changed.
@@ -59,15 +61,18 @@ impl Pipe {
         Ok(())
     }
 
-    /// Runs the plan over one batch.
-    pub(crate) async fn run(&mut self, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+    /// Runs the plan over one batch of the input of that number.
+    pub(crate) async fn run(&mut self, of: usize, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
         if self.renew_each_run || self.runs == RUNS_MAX {
             self.renew()?;
         }
         self.runs += 1;
-        self.input.set(Arc::from([batch]));
+        let Some(input) = self.inputs.get(of).map(Arc::clone) else {
+            return internal_err!("a plan of {} inputs has none of number {of}", self.inputs.len());
+        };
+        input.set(Arc::from([batch]));
         let result = collect(Arc::clone(&self.plan), Arc::clone(&self.task)).await;
-        self.input.set(Arc::from([]));
+        input.set(Arc::from([]));
         if result.is_err() {
             self.renew()?; // A failed build side must not fail for ever.
         }
@@ -77,13 +82,14 @@ impl Pipe {
     /// Runs the plan over a batch and finishes each result; see [`Pipe::run_each`].
     pub(crate) async fn run_rows<F>(
         &mut self,
+        of: usize,
         batch: RecordBatch,
         finish: F,
     ) -> Result<(Vec<RecordBatch>, Vec<Rejected>)>
     where
         F: Fn(RecordBatch) -> Result<RecordBatch>,
     {
-        let (mut done, rejected) = self.run_each(batch, finish).await?;
+        let (mut done, rejected) = self.run_each(of, batch, finish).await?;
         done.retain(|it| 0 < it.num_rows());
         Ok((done, rejected))
     }
@@ -92,6 +98,7 @@ impl Pipe {
     /// computed, over the halves, so that only the rows at fault are left out.
     pub(crate) async fn run_each<T, F>(
         &mut self,
+        of: usize,
         batch: RecordBatch,
         finish: F,
     ) -> Result<(Vec<T>, Vec<Rejected>)>
@@ -103,7 +110,7 @@ impl Pipe {
         let mut waiting = vec![batch];
         while let Some(batch) = waiting.pop() {
             let rows = batch.num_rows();
-            let result = match self.run(batch.clone()).await {
+            let result = match self.run(of, batch.clone()).await {
                 Ok(result) => result.into_iter().map(&finish).collect::<Result<Vec<_>>>(),
                 Err(error) => Err(error),
             };

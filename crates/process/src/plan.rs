@@ -8,11 +8,13 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use spec::Faults;
 
 use crate::lookup::{LookupData, LookupFile};
+use crate::plan::slices::{Slices, Windows};
 
 mod planner;
 mod select;
+pub(crate) mod slices;
 
-pub use planner::plan;
+pub use planner::{plan, plan_sound};
 
 /// All flows of a project.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +100,10 @@ pub(crate) struct Source {
     pub(crate) column: String,
 }
 
+/// The columns of streams from which a value comes unchanged; of one row it is one of them. Nothing
+/// if it may be of another origin.
+pub(crate) type Sources = Vec<Source>;
+
 /// A stream of a flow.
 #[derive(Debug)]
 pub(crate) struct StreamPlan {
@@ -127,16 +133,18 @@ pub(crate) struct TablePlan {
     pub(crate) select: LogicalPlan,
     /// The columns of its rows, `_final` included.
     pub(crate) schema: SchemaRef,
-    /// What it follows row by row; none if it is recomputed.
-    pub(crate) input: Option<Name>,
-    /// How long the rows of that are kept.
+    /// What it follows row by row; nothing if it is recomputed, as a whole or slice by slice.
+    pub(crate) inputs: Vec<Name>,
+    /// How long the rows of those are kept, the shortest.
     pub(crate) input_keep: Option<Span>,
     /// Every table it reads, dead letters included.
     pub(crate) reads: Vec<Name>,
     pub(crate) lookups: Vec<Name>,
     pub(crate) window: Option<WindowPlan>,
-    /// Where each of its columns comes from, if from a stream unchanged.
-    pub(crate) sources: Vec<Option<Source>>,
+    /// How it is computed slice by slice, if it is.
+    pub(crate) slices: Option<Slices>,
+    /// Where each of its columns comes from, if from streams unchanged.
+    pub(crate) sources: Vec<Sources>,
     /// Whether it sees the hidden column of what it reads.
     pub(crate) sees_final: bool,
     pub(crate) asks_time: bool,
@@ -153,19 +161,96 @@ pub(crate) struct WindowPlan {
     pub(crate) column: usize,
     /// The moment that decides, over the input of the aggregate.
     pub(crate) time: Expr,
+    /// From the start of a window to its end.
     pub(crate) size_us: i64,
-    /// Whose progress closes windows; none: that of the windows seen.
-    pub(crate) source: Option<Source>,
+    /// From the start of a window to the start of the next.
+    pub(crate) slide_us: i64,
+    /// Whose progress closes windows; nothing: that of the windows seen.
+    pub(crate) sources: Sources,
 }
 
+/// Windows that overlap share *panes*: the pieces of time that no window cuts. Rows are grouped by
+/// pane, each in one; the groups of a window are those of its panes together. Where windows do not
+/// overlap, each is one pane.
 impl WindowPlan {
     /// Returns the end of the window that begins at `start`.
     pub(crate) fn end(&self, start: i64) -> i64 {
         start.saturating_add(self.size_us)
     }
+
+    /// Returns how long a pane is.
+    pub(crate) fn pane_us(&self) -> i64 {
+        let (mut one, mut other) = (self.size_us, self.slide_us);
+        while other != 0 {
+            (one, other) = (other, one % other);
+        }
+        one.max(1)
+    }
+
+    /// Returns whether each window is one pane.
+    pub(crate) fn is_one_pane(&self) -> bool {
+        self.size_us == self.slide_us
+    }
+
+    /// Returns the starts of the windows that the pane lies in.
+    pub(crate) fn windows_of(&self, pane: i64) -> impl Iterator<Item = i64> + use<> {
+        let last = self.last_of(pane);
+        let (slide, first) = (self.slide_us, pane.saturating_sub(self.size_us));
+        let mut next = last;
+        std::iter::from_fn(move || {
+            let start = next;
+            next = next.saturating_sub(slide);
+            (first < start).then_some(start)
+        })
+    }
+
+    /// Returns the starts of the panes of a window.
+    pub(crate) fn panes_of(&self, start: i64) -> impl Iterator<Item = i64> + use<> {
+        let (pane, end) = (self.pane_us(), self.end(start));
+        std::iter::successors(Some(start), move |it| it.checked_add(pane))
+            .take_while(move |it| *it < end)
+    }
+
+    /// Returns when the last window that the pane lies in ends.
+    pub(crate) fn last_end(&self, pane: i64) -> i64 {
+        self.end(self.last_of(pane))
+    }
+
+    fn last_of(&self, pane: i64) -> i64 {
+        pane.saturating_sub(pane.rem_euclid(self.slide_us.max(1)))
+    }
+}
+
+/// What a table is made of, for whoever compares two plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The table.
+    pub name: Name,
+    /// What kind of table it is.
+    pub kind: TableKind,
+    /// Its columns, the hidden one included.
+    pub schema: SchemaRef,
+    /// Every table it reads.
+    pub reads: Vec<Name>,
+    /// What it follows row by row; nothing if it is computed from whole windows or tables.
+    pub inputs: Vec<Name>,
+    /// Differs where the rows would be others.
+    pub fingerprint: String,
 }
 
 impl FlowPlan {
+    /// Returns what each of its tables is made of, in FROM order.
+    pub fn made(&self) -> impl Iterator<Item = Made> {
+        self.tables.iter().map(|it| Made {
+            name: it.name().clone(),
+            kind: it.kind,
+            schema: Arc::clone(&it.schema),
+            reads: it.reads.clone(),
+            inputs: it.inputs.clone(),
+            fingerprint: it.fingerprint.clone(),
+        })
+    }
+
     /// Returns the names of its streams.
     pub fn streams(&self) -> impl Iterator<Item = &Name> {
         self.streams.iter().map(|it| &it.declared.name)
@@ -251,11 +336,15 @@ impl TablePlan {
 pub(crate) struct Known {
     pub(crate) kind: TableKind,
     pub(crate) schema: SchemaRef,
-    pub(crate) sources: Vec<Option<Source>>,
+    pub(crate) sources: Vec<Sources>,
     /// Whether its rows are dropped some day.
     pub(crate) is_bounded: bool,
     /// How long its rows are kept.
     pub(crate) keep: Option<Span>,
+    /// The column with the start of its windows, if it has some of fixed size.
+    pub(crate) window: Option<(usize, Windows)>,
+    /// That of its plan; of a stream none, since its rows are what came in.
+    pub(crate) fingerprint: String,
 }
 
 /// Returns the schema with or without its hidden column.

@@ -11,8 +11,16 @@ use query::ContextSettings;
 
 /// Rules that would take the aggregate apart or change what its groups are: a plan that is run
 /// batch by batch keeps its one aggregate as written.
-const RULES_OFF: &[&str] =
-    &["single_distinct_aggregation_to_group_by", "eliminate_group_by_constant"];
+const RULES_OFF: &[&str] = &[
+    "single_distinct_aggregation_to_group_by",
+    "eliminate_group_by_constant",
+    "eliminate_filter",
+    "propagate_empty_relation",
+];
+
+/// A physical rule that answers `count(*)` from what is known of the stored files: then there would
+/// be no aggregate to keep.
+const PHYSICAL_RULE_OFF: &str = "aggregate_statistics";
 
 /// Rows of one batch inside a plan; larger ones than for queries, since a tick is one batch.
 const BATCH_ROWS: usize = 32_768;
@@ -28,8 +36,12 @@ pub(crate) fn for_ticks() -> Result<SessionContext> {
         .filter(|it| !RULES_OFF.contains(&it.name()))
         .map(Arc::clone)
         .collect();
-    let mut state =
-        SessionStateBuilder::new_from_existing(state).with_optimizer_rules(rules).build();
+    let mut physical = state.physical_optimizers().to_vec();
+    physical.retain(|it| it.name() != PHYSICAL_RULE_OFF);
+    let mut state = SessionStateBuilder::new_from_existing(state)
+        .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(physical)
+        .build();
     *state.config_mut() = state.config().clone().with_batch_size(BATCH_ROWS);
     let options = state.config_mut().options_mut();
 

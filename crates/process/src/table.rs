@@ -21,12 +21,16 @@ use crate::view::{Hides, TableView};
 pub(crate) mod append;
 pub(crate) mod grouping;
 pub(crate) mod running;
+pub(crate) mod sliced;
 pub(crate) mod whole;
+pub(crate) mod window_rows;
 pub(crate) mod windowed;
 
 use append::Append;
 use running::Running;
+use sliced::{Below, Refreshed, Sliced};
 use whole::Whole;
+use window_rows::WindowRows;
 use windowed::Windowed;
 
 /// What a table does with rows, by its kind.
@@ -34,6 +38,7 @@ use windowed::Windowed;
 pub(crate) enum Body {
     Append(Append),
     Windowed(Box<Windowed>),
+    Sliced(Box<Sliced>),
     Running(Box<Running>),
     Whole(Whole),
 }
@@ -47,6 +52,13 @@ pub(crate) struct Step<'a> {
     pub(crate) tables: &'a (dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
     /// How far event time has come in what closes the windows.
     pub(crate) time_us: Option<i64>,
+}
+
+/// Rows of a tick, and which of the tables that are followed they are new in.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    pub(crate) of: usize,
+    pub(crate) rows: RecordBatch,
 }
 
 /// What became of the rows of a tick.
@@ -81,6 +93,9 @@ impl Body {
         groups_max: usize,
     ) -> Result<Body> {
         Ok(match plan.kind {
+            TableKind::Windowed if plan.slices.is_some() => {
+                Body::Sliced(Box::new(Sliced::new(plan)?))
+            }
             TableKind::Windowed => {
                 Body::Windowed(Box::new(Windowed::new(session, plan, groups_max).await?))
             }
@@ -95,21 +110,43 @@ impl Body {
     }
 
     /// Takes the rows of a tick in.
-    pub(crate) async fn step(&mut self, input: &[RecordBatch], step: &Step<'_>) -> Result<Stepped> {
+    pub(crate) async fn step(&mut self, input: &[Moved], step: &Step<'_>) -> Result<Stepped> {
         match self {
             Body::Append(it) => it.step(input, step).await,
             Body::Windowed(it) => it.step(input, step).await,
             Body::Running(it) => it.step(input, step).await,
-            Body::Whole(_) => Ok(Stepped::default()),
+            Body::Sliced(_) | Body::Whole(_) => Ok(Stepped::default()),
         }
     }
 
     /// Brings the rows that are shown up to date.
-    pub(crate) async fn refresh(&mut self) -> Result<()> {
+    pub(crate) async fn refresh(
+        &mut self,
+        step: &Step<'_>,
+        below: &[Below<'_>],
+    ) -> Result<Refreshed> {
         match self {
             Body::Windowed(it) => it.refresh().await,
-            Body::Running(it) => it.refresh().await,
-            Body::Append(_) | Body::Whole(_) => Ok(()),
+            Body::Sliced(it) => it.refresh(step, below).await,
+            Body::Running(it) => it.refresh().await.map(|()| Refreshed::default()),
+            Body::Append(_) | Body::Whole(_) => Ok(Refreshed::default()),
+        }
+    }
+
+    /// Returns how its windows are shown, if it has some.
+    pub(crate) fn window_rows(&self) -> Option<&WindowRows> {
+        match self {
+            Body::Windowed(it) => Some(&it.rows),
+            Body::Sliced(it) => Some(&it.rows),
+            Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
+        }
+    }
+
+    pub(crate) fn window_rows_mut(&mut self) -> Option<&mut WindowRows> {
+        match self {
+            Body::Windowed(it) => Some(&mut it.rows),
+            Body::Sliced(it) => Some(&mut it.rows),
+            Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
         }
     }
 
@@ -118,6 +155,7 @@ impl Body {
         match self {
             Body::Append(it) => Ok(it.hot.change(epoch)),
             Body::Windowed(it) => it.change(epoch),
+            Body::Sliced(it) => Ok(it.rows.change(epoch)),
             Body::Running(it) => Ok(it.change(epoch, now_ms)),
             Body::Whole(it) => Ok(it.change(epoch)),
         }
@@ -127,7 +165,8 @@ impl Body {
     pub(crate) fn stored(&mut self, epoch: Epoch) {
         match self {
             Body::Append(it) => it.hot.stored(epoch),
-            Body::Windowed(it) => it.stored(epoch),
+            Body::Windowed(it) => it.rows.stored(epoch),
+            Body::Sliced(it) => it.rows.stored(epoch),
             Body::Running(_) => {}
             Body::Whole(it) => it.stored(epoch),
         }
@@ -137,7 +176,8 @@ impl Body {
     pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
         match self {
             Body::Append(it) => (it.hot.rows(), it.hot.hides()),
-            Body::Windowed(it) => it.hot(),
+            Body::Windowed(it) => it.rows.hot(),
+            Body::Sliced(it) => it.rows.hot(),
             Body::Running(it) => (it.rows.clone(), Hides::All),
             Body::Whole(it) => it.hot(),
         }
@@ -147,7 +187,8 @@ impl Body {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Body::Append(it) => it.hot.bytes(),
-            Body::Windowed(it) => it.bytes(),
+            Body::Windowed(it) => it.rows.bytes(),
+            Body::Sliced(it) => it.rows.bytes(),
             Body::Running(_) => 0, // Totals do not grow with time.
             Body::Whole(it) => it.bytes(),
         }
@@ -158,7 +199,7 @@ impl Body {
         match self {
             Body::Windowed(it) => it.state().map(Some),
             Body::Running(it) => it.state().map(Some),
-            Body::Append(_) | Body::Whole(_) => Ok(None),
+            Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(None),
         }
     }
 
@@ -167,7 +208,7 @@ impl Body {
         match self {
             Body::Windowed(it) => it.restore(state, watermark),
             Body::Running(it) => it.restore(state),
-            Body::Append(_) | Body::Whole(_) => Ok(()),
+            Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(()),
         }
     }
 
@@ -176,6 +217,7 @@ impl Body {
         match self {
             Body::Append(it) => it.rebuild(step).await,
             Body::Windowed(it) => it.rebuild(step).await,
+            Body::Sliced(it) => it.rebuild(step).await,
             Body::Running(it) => it.rebuild(step).await,
             Body::Whole(_) => Ok(()),
         }
@@ -186,6 +228,10 @@ impl Body {
         match self {
             Body::Append(it) => set_lookup(&it.lookups, name, rows, &mut it.pipe),
             Body::Windowed(it) => it.grouping.set_lookup(name, rows),
+            Body::Sliced(it) => {
+                it.set_lookup();
+                Ok(())
+            }
             Body::Running(it) => it.grouping.set_lookup(name, rows),
             Body::Whole(it) => {
                 it.is_dirty = true;
@@ -211,16 +257,17 @@ pub(crate) fn set_lookup(
 /// The slots of a table's plan, and the plan bound to them.
 pub(crate) struct Bound {
     pub(crate) plan: LogicalPlan,
-    pub(crate) input: Arc<Slot>,
+    /// One for each table that it follows, in the same order.
+    pub(crate) inputs: Vec<Arc<Slot>>,
     pub(crate) lookups: LookupSlots,
 }
 
-/// Binds a plan that follows one table to slots.
+/// Binds a plan that follows tables row by row to slots.
 pub(crate) fn bind(plan: &TablePlan) -> Result<Bound> {
     let mut slots: Vec<(String, Arc<Slot>)> = Vec::new();
     collect_scans(&plan.select, &mut |name, schema| {
         if slots.iter().all(|(it, _)| it != name) {
-            let is_input = plan.input.as_ref().is_some_and(|it| *it == *name);
+            let is_input = plan.inputs.iter().any(|it| *it == *name);
             let slot = if is_input { Slot::moving(schema) } else { Slot::still(schema, 1_000) };
             slots.push((name.to_owned(), slot));
         }
@@ -229,14 +276,16 @@ pub(crate) fn bind(plan: &TablePlan) -> Result<Bound> {
         let (_, slot) = slots.iter().find(|(it, _)| it == name)?;
         Some(Arc::new(SlotTable(Arc::clone(slot))) as _)
     })?;
-    let is_input = |it: &&(String, Arc<Slot>)| plan.input.as_ref().is_some_and(|i| *i == *it.0);
-    let Some((_, input)) = slots.iter().find(is_input) else {
+    let slot = |name: &Name| slots.iter().find(|(it, _)| *name == **it);
+    let inputs = plan.inputs.iter().map(|it| Some(Arc::clone(&slot(it)?.1)));
+    let Some(inputs) = inputs.collect::<Option<Vec<_>>>().filter(|it| !it.is_empty()) else {
         return datafusion::common::internal_err!("the table `{}` follows nothing", plan.name());
     };
-    let lookups = slots.iter().filter(|it| !is_input(it));
+    let lookups = slots.iter().filter(|(name, _)| plan.inputs.iter().all(|it| *it != **name));
     let lookups =
         lookups.filter_map(|(name, slot)| Some((Name::new(name).ok()?, Arc::clone(slot))));
-    Ok(Bound { plan: bound, input: Arc::clone(input), lookups: lookups.collect() })
+    let lookups = lookups.collect();
+    Ok(Bound { plan: bound, inputs, lookups })
 }
 
 fn collect_scans(plan: &LogicalPlan, found: &mut dyn FnMut(&str, SchemaRef)) {
@@ -252,12 +301,10 @@ fn collect_scans(plan: &LogicalPlan, found: &mut dyn FnMut(&str, SchemaRef)) {
 pub(crate) async fn dry_run(session: &SessionContext, plan: &TablePlan) -> Result<()> {
     match plan.kind {
         TableKind::Append => Append::plan(session, plan).await.map(|_| ()),
-        TableKind::Windowed | TableKind::Running => {
+        TableKind::Windowed | TableKind::Running if plan.slices.is_none() => {
             grouping::plan(session, plan, 1).await.map(|_| ())
         }
-        TableKind::Raw | TableKind::Dead | TableKind::Lookup | TableKind::Recomputed => {
-            session::at(session, 0).create_physical_plan(&plan.select).await.map(|_| ())
-        }
+        _ => session::at(session, 0).create_physical_plan(&plan.select).await.map(|_| ()),
     }
 }
 

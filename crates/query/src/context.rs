@@ -14,6 +14,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use base::limits;
 
 use crate::functions;
+use crate::functions::window::ExpandWindows;
+use crate::types::Types;
 
 /// The catalog that holds the tables; PostgreSQL clients see it as the database.
 pub const CATALOG: &str = "mainstem";
@@ -63,6 +65,9 @@ pub(crate) fn state(settings: &ContextSettings) -> Result<SessionState, DataFusi
     options.sql_parser.dialect = Dialect::PostgreSQL;
     // `0.01` is exact, as in PostgreSQL: sums of money stay decimals.
     options.sql_parser.parse_float_as_decimal = true;
+    // The planner is not always of one mind with itself about what may be NULL (`CASE WHEN a > 1 THEN
+    // a END` is not, the expression made of it is); that is no reason not to answer.
+    options.execution.skip_physical_aggregate_schema_check = true;
 
     let spill = match &settings.spill_folder {
         Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
@@ -83,6 +88,8 @@ pub(crate) fn state(settings: &ContextSettings) -> Result<SessionState, DataFusi
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
+        .with_analyzer_rule(Arc::new(ExpandWindows))
+        .with_type_planner(Arc::new(Types))
         .build();
     // What reads files by name has no place here: tables are handed over as providers.
     state.table_factories_mut().clear();

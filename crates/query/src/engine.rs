@@ -23,7 +23,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
 use crate::context::{self, CATALOG, ContextSettings};
 use crate::error::SqlError;
-use crate::position;
 use crate::statement;
 use crate::words;
 
@@ -210,7 +209,7 @@ pub(crate) fn with_nearest_table(error: SqlError, snapshot: &Snapshot) -> SqlErr
         return error;
     }
     let meant = error.message.split('`').nth(1).unwrap_or_default().to_owned();
-    match position::nearest(&meant, snapshot.names()) {
+    match base::nearest(&meant, snapshot.names()) {
         Some(name) => error.with_help(format!("did you mean `{name}`?")),
         None if error.kind == Kind::Missing && snapshot.tables.len() <= TABLES_LISTED_MAX => {
             let names: Vec<String> = snapshot.tables.keys().map(|it| format!("`{it}`")).collect();

@@ -9,11 +9,14 @@ use datafusion::prelude::SessionContext;
 
 mod postgres;
 pub mod to_char;
-pub mod tumble;
+pub mod window;
 
 /// Our functions, in the order of the reference.
 pub fn all() -> Vec<ScalarUDF> {
-    vec![ScalarUDF::from(tumble::Tumble::new()), ScalarUDF::from(to_char::ToChar::new())]
+    let windows = window::Kind::ALL.map(|it| ScalarUDF::from(window::WindowStart::new(it)));
+    let others =
+        [ScalarUDF::from(window::WindowEnd::new()), ScalarUDF::from(to_char::ToChar::new())];
+    windows.into_iter().chain(others).collect()
 }
 
 /// Adds our functions, and those that read JSON text (`->`, `->>`, `json_get` and its family).

@@ -14,6 +14,7 @@
 
 pub mod context;
 pub mod functions;
+mod types;
 
 pub mod catalog;
 mod hidden;

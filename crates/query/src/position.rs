@@ -78,20 +78,5 @@ fn to_closing(text: &str) -> Option<usize> {
     None
 }
 
-/// Returns the name in the list that was most likely meant, if one is close.
-pub(crate) fn nearest<'a>(
-    meant: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let meant = meant.to_lowercase();
-    let distance_max = (meant.chars().count() / 3).max(1);
-    names
-        .into_iter()
-        .map(|name| (strsim::osa_distance(&meant, &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= distance_max)
-        .min()
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests;

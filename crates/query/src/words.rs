@@ -179,7 +179,7 @@ fn column_help(field: &Column, valid: &[Column]) -> Option<String> {
         .collect();
     let mut names: Vec<&str> = of_table.iter().map(|it| it.name.as_str()).collect();
     names.dedup();
-    if let Some(name) = position::nearest(&field.name, names.iter().copied()) {
+    if let Some(name) = base::nearest(&field.name, names.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }
     let listed: Vec<String> =
@@ -198,7 +198,7 @@ fn plan(sql: &str, message: &str) -> SqlError {
     if let Some(name) = between(&text, "invalid function '", "'") {
         let error = SqlError::invalid("42883", format!("function `{name}` not found"));
         return match between(&text, "Did you mean '", "'") {
-            Some(nearest) if position::nearest(name, [nearest]).is_some() => {
+            Some(nearest) if base::nearest(name, [nearest]).is_some() => {
                 error.with_help(format!("did you mean `{nearest}`?"))
             }
             _ => error,

@@ -25,14 +25,19 @@ mod graph;
 mod rates;
 
 mod assets;
+mod change;
 mod dead;
 mod guard;
 mod live;
 mod metrics;
 mod routes;
 mod sql;
+mod trace;
 
 pub use crate::answers::{Answer, Answers, AskError, Batches, Question};
+pub use crate::change::{
+    ApplyState, Applying, Change, ChangeAction, ChangeBuild, ChangeItem, Wanted,
+};
 pub use crate::facts::{
     Alert, AlertInstance, AlertState, Chart, ChartKind, Check, Column, Dashboard, Door, Edge,
     Facts, Flow, Journal, Node, NodeKind, Notice, NoticeState, Problem, Reject, Stream, Table,
@@ -41,6 +46,9 @@ pub use crate::facts::{
 pub use crate::guard::Hosts;
 pub use crate::pipeline::{Pipeline, Replay, Replayed};
 pub use crate::routes::{Settings, Show};
+pub use crate::trace::{
+    Row, Trace, TraceAlert, TraceFound, TraceGroup, TraceRecord, TraceState, TraceTable,
+};
 
 #[cfg(test)]
 extern crate self as show;

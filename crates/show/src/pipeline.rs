@@ -1,10 +1,12 @@
 //! The trait through which the console learns how the pipeline is, and acts on it.
 
-use base::Name;
+use base::{Name, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::answers::AskError;
+use crate::change::{Applying, Change, Wanted};
 use crate::facts::Facts;
+use crate::trace::Trace;
 
 /// The running pipeline. The program implements it over its flows and its journal.
 #[async_trait::async_trait]
@@ -19,6 +21,18 @@ pub trait Pipeline: Send + Sync {
     ///
     /// Returns when the outcome of each is known and durable.
     async fn replay_dead(&self, replay: Replay) -> Result<Replayed, AskError>;
+
+    /// Compares a project with the one that runs; nothing is changed.
+    async fn plan(&self, wanted: Wanted) -> Result<Change, AskError>;
+
+    /// Begins to change the running project into this one, and returns what that does.
+    async fn apply(&self, wanted: Wanted) -> Result<Change, AskError>;
+
+    /// Returns how far the change under way has come, or what became of the last one.
+    fn applying(&self) -> Applying;
+
+    /// Follows a record through everything it touched, as that is now.
+    async fn trace(&self, stream: Name, place: Place) -> Result<Trace, AskError>;
 }
 
 /// Which dead letters to send again: all conditions that are set must hold.

@@ -20,7 +20,7 @@ use crate::graph::{self, Graph};
 use crate::guard::{self, Hosts};
 use crate::live::Hub;
 use crate::pipeline::Pipeline;
-use crate::{assets, dead, metrics, sql};
+use crate::{assets, change, dead, metrics, sql, trace};
 
 /// How it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,9 @@ impl Show {
             .route("/v1/dead/{name}", get(dead::list))
             .route("/v1/dead/{name}/replay", post(dead::replay))
             .route("/v1/alerts", get(alerts))
+            .route("/v1/plan", post(change::plan))
+            .route("/v1/apply", get(change::applying).post(change::apply))
+            .route("/v1/trace/{stream}/{place}", get(trace::show))
             .route("/v1/{*rest}", get(nothing).post(nothing))
             .route("/metrics", get(metrics_now))
             .route("/healthz", get(health))

@@ -137,6 +137,7 @@ pub(crate) fn read(
     let sql = ctx.sql(&options.sql?);
     let reads = sql::parse_select(&sql).unwrap_or_else(|faults| {
         ctx.faults.merge(faults);
+        ctx.distrust(&declared.name);
         Vec::new()
     });
     let links = AlertLinks { reads, notify: ctx.words(options.notify) };

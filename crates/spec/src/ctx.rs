@@ -1,5 +1,6 @@
 //! What every section needs while it is read: the files, the secrets, and where faults go.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -22,6 +23,10 @@ pub(crate) struct LoadCtx<'a> {
     pub(crate) head: &'a dyn Fn(&str) -> Result<String, String>,
     /// Whether all files could be read; if not, what seems to be missing may stand in the rest.
     pub(crate) is_whole: bool,
+    /// The files of which a part could not be read.
+    pub(crate) broken: BTreeSet<String>,
+    /// What is declared with faults that make every word about its columns a guess.
+    pub(crate) unsound: BTreeSet<Name>,
 }
 
 /// The name of what is declared, and where.
@@ -128,6 +133,17 @@ impl LoadCtx<'_> {
             (range, true) => range.start + bytes.start..range.start + bytes.end,
             (range, false) => range,
         }
+    }
+
+    /// Notes that nothing is known of the columns of this one, so that whoever reads it is not
+    /// told a consequence for a fault.
+    pub(crate) fn distrust(&mut self, name: &Name) {
+        self.unsound.insert(name.clone());
+    }
+
+    /// Returns whether a part of the file may be missing in what was read.
+    pub(crate) fn is_broken(&self, declared: &Declared) -> bool {
+        self.broken.contains(&declared.spot.file.path)
     }
 
     /// Reads the settings of a section.

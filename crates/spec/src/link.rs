@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::Name;
+use base::{Name, nearest};
 
 use crate::alert::AlertLinks;
 use crate::ctx::{Declared, LoadCtx};
 use crate::graph;
 use crate::project::Project;
-use crate::said::nearest;
 use crate::source::Spot;
 use crate::sql::Read;
 use crate::test::{Line, TestLinks};
@@ -120,13 +119,13 @@ pub(crate) fn resolve(ctx: &mut LoadCtx<'_>, project: &mut Project, mut links: L
     let alerts = std::mem::take(&mut links.alerts);
     let tests = std::mem::take(&mut links.tests);
     for (name, reads) in tables {
-        let (ours, beside) = find_all(ctx, &links, &reads);
+        let (ours, beside) = find_all(ctx, &links, &name, &reads);
         if let Some(table) = project.tables.get_mut(&name) {
             (table.reads, table.reads_beside) = (ours, beside);
         }
     }
     for (name, of_alert) in alerts {
-        let (ours, beside) = find_all(ctx, &links, &of_alert.reads);
+        let (ours, beside) = find_all(ctx, &links, &name, &of_alert.reads);
         let notify = find_notify(ctx, &links, &of_alert);
         if let Some(alert) = project.alerts.get_mut(&name) {
             (alert.reads, alert.reads_beside, alert.notify) = (ours, beside, notify);
@@ -142,7 +141,13 @@ pub(crate) fn resolve(ctx: &mut LoadCtx<'_>, project: &mut Project, mut links: L
     report_circles(ctx, project);
 }
 
-fn find_all(ctx: &mut LoadCtx<'_>, links: &Links, reads: &[Read]) -> (Vec<Name>, Vec<String>) {
+/// Looks up what `reader` reads.
+fn find_all(
+    ctx: &mut LoadCtx<'_>,
+    links: &Links,
+    reader: &Name,
+    reads: &[Read],
+) -> (Vec<Name>, Vec<String>) {
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for read in reads {
@@ -150,7 +155,7 @@ fn find_all(ctx: &mut LoadCtx<'_>, links: &Links, reads: &[Read]) -> (Vec<Name>,
             Some(_) if !seen.insert(&read.name) => {}
             Some(Target::Ours(name)) => ours.push(name),
             Some(Target::Beside(name)) => beside.push(name),
-            None => {}
+            None => ctx.distrust(reader),
         }
     }
     (ours, beside)
@@ -235,5 +240,6 @@ fn report_circles(ctx: &mut LoadCtx<'_>, project: &Project) {
         };
         let help = "one of them must read something else".to_owned();
         ctx.faults.push(table.sql.spot().fault(message, Some(help)));
+        ctx.unsound.extend(circle);
     }
 }

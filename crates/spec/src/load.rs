@@ -1,9 +1,10 @@
 //! A folder becomes a project, or all that is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use base::{Name, nearest};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -11,10 +12,10 @@ use crate::ctx::{Declared, LoadCtx};
 use crate::document::{self, Value};
 use crate::fault::Faults;
 use crate::files::{self, Role};
+use crate::graph;
 use crate::link::{self, Links};
 use crate::names;
 use crate::project::{Project, ProjectOptions};
-use crate::said::nearest;
 use crate::source::{SourceFile, Sources};
 use crate::sql::{SqlText, extent};
 use crate::{alert, dashboard, lookup, stream, table, test};
@@ -26,6 +27,35 @@ pub fn load(
     env: Option<&str>,
     secrets: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Project, Faults> {
+    load_sound(folder, env, secrets).whole()
+}
+
+/// What of a project can be trusted, and all that is wrong with the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Sound {
+    /// The project without what is faulty and without what reads that.
+    pub project: Project,
+    /// The faults, sorted by file and place; with the warnings, if there are errors.
+    pub faults: Faults,
+}
+
+impl Sound {
+    /// Returns the project if nothing is wrong with it.
+    ///
+    /// # Errors
+    /// All that is.
+    pub fn whole(self) -> Result<Project, Faults> {
+        if self.faults.is_empty() { Ok(self.project) } else { Err(self.faults) }
+    }
+}
+
+/// Reads the project in `folder` as [`load`] does, and returns what is sound of it even if there
+/// are faults, so that whoever looks deeper can tell all faults at once.
+pub fn load_sound(
+    folder: &Path,
+    env: Option<&str>,
+    secrets: &dyn Fn(&str) -> Option<String>,
+) -> Sound {
     let mut faults = Faults::default();
     let files = files::read(folder, &mut faults);
     if files.is_empty() && faults.is_empty() {
@@ -36,12 +66,12 @@ pub fn load(
     }
     let head = |path: &str| files::head(folder, path);
     let given = folder.file_name().and_then(|it| it.to_str()).unwrap_or("project");
-    let mut project = assemble(files, env, faults, (secrets, &head))?;
-    if project.name.is_empty() {
-        given.clone_into(&mut project.name);
+    let mut sound = assemble(files, env, faults, (secrets, &head));
+    if sound.project.name.is_empty() {
+        given.clone_into(&mut sound.project.name);
     }
-    folder.clone_into(&mut project.folder);
-    Ok(project)
+    folder.clone_into(&mut sound.project.folder);
+    sound
 }
 
 /// Reads a project from texts, each with its path: for tests, and for editors that have not saved
@@ -60,7 +90,7 @@ pub fn load_texts(
         ours.push(SourceFile { path: (*path).to_owned(), text: (*text).to_owned() });
     }
     ours.sort_by(|one, other| one.path.cmp(&other.path));
-    let mut project = assemble(ours, env, Faults::default(), (secrets, &head))?;
+    let mut project = assemble(ours, env, Faults::default(), (secrets, &head)).whole()?;
     if project.name.is_empty() {
         "project".clone_into(&mut project.name);
     }
@@ -75,7 +105,7 @@ fn assemble(
     env: Option<&str>,
     faults: Faults,
     (secrets, head): (Secrets<'_>, Head<'_>),
-) -> Result<Project, Faults> {
+) -> Sound {
     let mut sources = Sources::default();
     let mut roles = Vec::new();
     let role = |file: &SourceFile| files::role(&file.path, env);
@@ -91,12 +121,23 @@ fn assemble(
     let sources = Arc::new(sources);
     let warnings = Faults::default();
     let is_whole = faults.is_empty();
-    let mut ctx =
-        LoadCtx { sources: Arc::clone(&sources), faults, warnings, secrets, head, is_whole };
+    let mut ctx = LoadCtx {
+        sources: Arc::clone(&sources),
+        faults,
+        warnings,
+        secrets,
+        head,
+        is_whole,
+        broken: BTreeSet::new(),
+        unsound: BTreeSet::new(),
+    };
     check_env(&mut ctx, env, &roles);
     let trees = read_trees(&mut ctx, &sources, &roles);
     let sql_files = read_sql_files(&mut ctx, &sources, &roles);
     ctx.is_whole = ctx.faults.is_empty();
+    for path in ctx.faults.iter().map(crate::fault::Fault::file) {
+        ctx.broken.extend([path.to_owned()].into_iter().chain(files::below(path)));
+    }
 
     let mut reader = Reader {
         found: Vec::new(),
@@ -119,15 +160,40 @@ fn assemble(
     }
     let Reader { mut project, links, .. } = reader;
     link::resolve(&mut ctx, &mut project, links);
-    let LoadCtx { mut faults, mut warnings, .. } = ctx;
+    let LoadCtx { mut faults, mut warnings, unsound, .. } = ctx;
     warnings.settle();
     if faults.is_empty() {
         project.warnings = warnings;
-        return Ok(project);
+        return Sound { project, faults };
     }
     faults.merge(warnings);
     faults.settle();
-    Err(faults)
+    keep_sound(&mut project, unsound);
+    Sound { project, faults }
+}
+
+/// Takes out what is unsound, and all that reads it.
+fn keep_sound(project: &mut Project, mut unsound: BTreeSet<Name>) {
+    let reads_one = |unsound: &BTreeSet<Name>, reads: &[Name], beside: &[String]| {
+        reads.iter().any(|it| unsound.contains(it))
+            || beside.iter().filter_map(|it| graph::owner(it)).any(|it| unsound.contains(&it))
+    };
+    loop {
+        let before = unsound.len();
+        let tables = project.tables.values();
+        let more = tables.filter(|it| reads_one(&unsound, &it.reads, &it.reads_beside));
+        let more: Vec<Name> = more.map(|it| it.name.clone()).collect();
+        unsound.extend(more);
+        if unsound.len() == before {
+            break;
+        }
+    }
+    project.streams.retain(|name, _| !unsound.contains(name));
+    project.lookups.retain(|name, _| !unsound.contains(name));
+    project.tables.retain(|name, _| !unsound.contains(name));
+    project.alerts.retain(|name, it| {
+        !unsound.contains(name) && !reads_one(&unsound, &it.reads, &it.reads_beside)
+    });
 }
 
 type File = (Role, String, usize);
@@ -376,16 +442,22 @@ impl<'i> Reader<'i> {
                 project.streams.insert(name, stream::read(ctx, declared, value));
             }
             "lookup" => {
+                let before = ctx.faults.len();
+                let is_broken = ctx.is_broken(&declared);
                 let lookup = lookup::read(ctx, declared, value);
+                if lookup.is_none() || is_broken || before < ctx.faults.len() {
+                    ctx.distrust(&name);
+                }
                 project.lookups.extend(lookup.map(|it| (name, it)));
             }
             "table" => self.table(ctx, declared, value, None),
-            "alert" => {
-                if let Some((alert, links)) = alert::read(ctx, declared, value) {
+            "alert" => match alert::read(ctx, declared, value) {
+                Some((alert, links)) => {
                     self.links.alerts.insert(name.clone(), links);
                     project.alerts.insert(name, alert);
                 }
-            }
+                None => ctx.distrust(&name),
+            },
             "notify" => {
                 project.notifies.insert(name, alert::read_notify(ctx, declared, value));
             }
@@ -411,9 +483,12 @@ impl<'i> Reader<'i> {
         if !self.links.declare(ctx, "table", &declared) {
             return;
         }
-        if let Some((table, reads)) = table::read(ctx, declared, value, sql) {
-            self.links.tables.insert(name.clone(), reads);
-            self.project.tables.insert(name, table);
+        match table::read(ctx, declared, value, sql) {
+            Some((table, reads)) => {
+                self.links.tables.insert(name.clone(), reads);
+                self.project.tables.insert(name, table);
+            }
+            None => ctx.distrust(&name),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Lookups: small tables read whole, from files of the project.
 
-use base::{Name, Span};
+use base::{Name, Span, nearest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
-use crate::said::{Entries, Said, Words, listed, nearest};
+use crate::said::{Entries, Said, Words, listed};
 use crate::source::{Spot, Word};
 use crate::stream::{Column, ColumnSpec, read_columns};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use base::{ByteSize, Span};
+use base::{ByteSize, Span, nearest};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -143,21 +143,6 @@ pub(crate) fn listed(names: &[&str]) -> String {
             format!("{} or `{last}`", first.join(", "))
         }
     }
-}
-
-/// Returns the name that `text` was probably meant to be.
-pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let text = text.to_lowercase();
-    // A third of the word wrong is a typing error; more is another word.
-    let distance_max = (text.chars().count() / 3).max(1);
-    let rated = names.map(|name| {
-        let plural =
-            name.strip_suffix('s') == Some(text.as_str()) || text.strip_suffix('s') == Some(name);
-        let distance = strsim::damerau_levenshtein(&text, &name.to_lowercase());
-        (if plural { 0 } else { distance }, name)
-    });
-    let best = rated.min_by_key(|(distance, _)| *distance);
-    best.filter(|(distance, _)| *distance <= distance_max).map(|(_, name)| name)
 }
 
 /// One value or a list of them.

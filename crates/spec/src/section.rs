@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use base::limits;
+use base::{limits, nearest};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::document::Value;
 use crate::fault::{Fault, Faults};
-use crate::said::{listed, nearest};
+use crate::said::listed;
 use crate::source::Sources;
 
 /// Reads `value` as a `T` whose settings may all be missing. A setting that is wrong is faulted,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base::{ByteSize, Name, Span, limits};
+use base::{ByteSize, Name, Span, limits, nearest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use toml::de::DeValue;
@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{self, DoorUse, Doors};
-use crate::said::{Entries, FromWords, ReadApart, Said, Words, choose, listed, nearest};
+use crate::said::{Entries, FromWords, ReadApart, Said, Words, choose, listed};
 use crate::source::Spot;
 use crate::sql::{self, SqlText};
 
@@ -196,9 +196,13 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     };
     let from = door::read(ctx, from, &declared);
     let before = ctx.faults.len();
+    let columns_said = columns_said(&value);
     let options: StreamOptions = ctx.read(value);
     let is_sound = ctx.faults.len() == before;
     let columns = read_columns(ctx, options.columns);
+    if columns.is_empty() || columns.len() < columns_said || ctx.is_broken(&declared) {
+        ctx.distrust(&declared.name);
+    }
     if columns.is_empty() && is_sound {
         let help = format!("add `[stream.{}.columns]` with `NAME = \"TYPE\"`", declared.name);
         ctx.missing(&declared.spot, format!("`{}` has no columns", declared.name), help);
@@ -223,6 +227,15 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         tags: options.tags,
         name: declared.name,
         spot: declared.spot,
+    }
+}
+
+/// Returns how many columns are declared, rightly or not.
+fn columns_said(value: &Value<'_>) -> usize {
+    let DeValue::Table(settings) = value.get_ref() else { return 0 };
+    match settings.get("columns").map(serde_spanned::Spanned::get_ref) {
+        Some(DeValue::Table(columns)) => columns.len(),
+        _ => 0,
     }
 }
 
@@ -300,7 +313,10 @@ fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<Said<String>>) -> Vec<Che
                     ctx.faults.push(read.spot.fault(message, Some(help.to_owned())));
                 }
             }
-            Err(fault) => ctx.faults.push(*fault),
+            Err(fault) => {
+                ctx.faults.push(*fault);
+                continue;
+            }
         }
         checks.push(Check { name: name.value, sql, severity: CheckSeverity::Fail });
     }

@@ -149,6 +149,7 @@ pub(crate) fn read(
     let sql = sql?;
     let reads = sql::parse_select(&sql).unwrap_or_else(|faults| {
         ctx.faults.merge(faults);
+        ctx.distrust(&declared.name);
         Vec::new()
     });
     let table = Table {
@@ -189,6 +190,11 @@ struct TableCheckOptions {
 }
 
 fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<TableCheck>) -> Vec<Check> {
+    if let Some((name, _)) = entries.0.first() {
+        let message = "the checks of a table are read, but this version does not run them";
+        let help = "ask in an alert meanwhile: `SELECT … WHERE NOT (condition)`".to_owned();
+        ctx.warnings.push(ctx.spot(&name.range).warning(message, Some(help)));
+    }
     let mut checks = Vec::new();
     for (name, check) in entries.0 {
         let (said, severity) = match check {

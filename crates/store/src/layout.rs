@@ -1,6 +1,6 @@
 //! How a table is to lie on disk, as its declaration says.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use base::{Name, Span};
 use spec::PartitionUnit;
 
@@ -36,6 +36,26 @@ impl Layout {
     /// Returns the name under which the table's transactions stand in its log.
     pub(crate) fn app_id(&self) -> String {
         format!("{}@{}", self.name, self.incarnation)
+    }
+}
+
+/// What changed columns ask of the rows that are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// A type grew, so all files are written again.
+    pub rewrites: bool,
+    /// Columns that are `not null` from now on: no stored row may be null there.
+    pub values: Vec<String>,
+}
+
+impl Asked {
+    /// Compares the columns as they are stored with those that are declared.
+    ///
+    /// # Errors
+    /// Which column cannot become what is declared, and what to do.
+    pub fn of(stored: &Schema, declared: &Schema) -> Result<Asked, String> {
+        let evolution = crate::schema::evolve(stored, declared)?;
+        Ok(Asked { rewrites: evolution.rewrite, values: evolution.no_longer_null })
     }
 }
 

@@ -35,5 +35,5 @@ mod objects;
 
 pub use crate::error::Error;
 pub use crate::lake::{Lake, Maintained, Settings};
-pub use crate::layout::{Layout, Partition};
+pub use crate::layout::{Asked, Layout, Partition};
 pub use crate::table::{Facts, LakeTable};

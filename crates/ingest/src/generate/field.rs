@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base::Span;
+use base::{Span, nearest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::door::{OptionFault, near};
+use crate::door::OptionFault;
 use crate::share::Share;
 
 /// One field. Exactly one of `counter`, `uuid`, `time`, `one_of`, `among`, `integer`, `decimal`,
@@ -182,7 +182,7 @@ fn check_needs(
         return Ok(());
     };
     let fault = OptionFault::at(format!("fields.{name}"), format!("there is no field `{missing}`"));
-    Err(match near(missing, options.keys().map(String::as_str)) {
+    Err(match nearest(missing, options.keys().map(String::as_str)) {
         Some(near) => fault.with_help(format!("did you mean `{near}`?")),
         None => fault,
     })

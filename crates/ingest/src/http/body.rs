@@ -2,8 +2,9 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use base::{Clock, limits};
 use bytes::Bytes;
@@ -56,6 +57,10 @@ const BLOCK: usize = 1 << 10;
 /// Output grows by this much at a time when a body is inflated.
 const STEP: usize = 64 << 10;
 
+/// Of a body that is refused, so much is read and forgotten before the answer.
+const SWALLOW_BYTES_MAX: usize = 8 * limits::REQUEST_BYTES_MAX;
+const SWALLOW_TIME_MAX: Duration = Duration::from_secs(5);
+
 impl Bodies {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Bodies {
         Bodies { room: Arc::new(Semaphore::new(limits::REQUESTS_BYTES_MAX / BLOCK)), clock }
@@ -83,12 +88,42 @@ impl Bodies {
     async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
         let length = headers.get(header::CONTENT_LENGTH);
         let length: Option<usize> = length.and_then(|it| it.to_str().ok()?.parse().ok());
+        let mut frames = body.into_data_stream();
+        let read = self.read_within(length, &mut frames).await;
+        // A client that asked before it sends gets its answer instead of a go-ahead.
+        let waits = headers.get(header::EXPECT).is_some() && length.is_some();
+        if matches!(read, Err(BodyFault::TooLarge | BodyFault::NoRoom)) && !waits {
+            self.swallow(frames).await;
+        }
+        read
+    }
+
+    /// Reads on and forgets, for a while: most clients look for an answer only when all is sent,
+    /// and would see a broken connection instead of it.
+    async fn swallow(&self, mut frames: BodyDataStream) {
+        let mut late = self.clock.sleep(SWALLOW_TIME_MAX);
+        let mut bytes = 0;
+        while bytes < SWALLOW_BYTES_MAX {
+            let frame = tokio::select! {
+                biased;
+                frame = frames.next() => frame,
+                () = &mut late => return,
+            };
+            let Some(Ok(frame)) = frame else { return };
+            bytes += frame.len();
+        }
+    }
+
+    async fn read_within(
+        &self,
+        length: Option<usize>,
+        frames: &mut BodyDataStream,
+    ) -> Result<Taken, BodyFault> {
         if limits::REQUEST_BYTES_MAX < length.unwrap_or(0) {
             return Err(BodyFault::TooLarge);
         }
         let mut room = vec![self.reserve(length.unwrap_or(STEP))?];
         let mut reserved = length.unwrap_or(STEP);
-        let mut frames = body.into_data_stream();
         // Most bodies come in one piece: then nothing is copied.
         let mut first = Bytes::new();
         let mut rest: Vec<u8> = Vec::new();

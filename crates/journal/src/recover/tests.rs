@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use base::time::ManualClock;
 use base::{Name, SequenceNumber, ShardId};
@@ -243,6 +243,19 @@ fn a_failed_sync_stops_the_journal_for_good() {
     assert!((5..=6).contains(&found));
 }
 
+/// The last frame of a commit may end with zeros.
+const HEADER: usize = crate::format::HEADER_BYTES;
+
+/// Where the first, the second, … of ten commits ends in the first segment.
+static ENDS: LazyLock<Vec<usize>> = LazyLock::new(|| {
+    let end = |commits| {
+        let disk = written(commits);
+        let contents = disk.contents(&segment(&disk, 1)).unwrap();
+        contents.iter().rposition(|it| *it != 0).map_or(0, |last| last + 1)
+    };
+    (1..=10).map(end).collect()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -258,7 +271,10 @@ proptest! {
         }
         disk.set_contents(&path, &contents);
         if let Ok(journal) = open(&disk) {
-            prop_assert!(9 <= count(&journal));
+            // What lies before the damage is there; what it hit may look like a torn tail where it
+            // also hit the commit that says how far was synced.
+            let whole = ENDS.iter().filter(|it| **it + HEADER <= start).count() as u64;
+            prop_assert!(whole <= count(&journal), "{whole} commits lie before byte {start}");
         }
     }
 }

@@ -144,6 +144,7 @@ fn table(figures: &[Figure]) -> String {
 /// Three digits that matter.
 fn short(value: f64) -> String {
     match value {
+        it if 1e9 <= it => format!("{:.1} G", it / 1e9),
         it if 1e6 <= it => format!("{:.2} M", it / 1e6),
         it if 1e4 <= it => format!("{:.0} k", it / 1e3),
         it if 100.0 <= it => format!("{it:.0}"),

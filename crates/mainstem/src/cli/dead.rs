@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use base::Place;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -29,6 +30,9 @@ enum Action {
     Replay {
         #[command(flatten)]
         filter: Filter,
+        /// Only the one at this place.
+        #[arg(long, value_name = "SHARD:SEQUENCE")]
+        place: Option<Place>,
         #[command(flatten)]
         target: Target,
     },
@@ -51,7 +55,7 @@ impl Dead {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::List { filter, target } => list(&filter, &target).await,
-            Action::Replay { filter, target } => replay(&filter, &target).await,
+            Action::Replay { filter, place, target } => replay(&filter, place, &target).await,
         }
     }
 }
@@ -98,9 +102,14 @@ fn word<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-async fn replay(filter: &Filter, target: &Target) -> anyhow::Result<ExitCode> {
+async fn replay(
+    filter: &Filter,
+    place: Option<Place>,
+    target: &Target,
+) -> anyhow::Result<ExitCode> {
     let client = target.require().await?;
-    let body = json!({"check": filter.check, "kind": filter.kind});
+    let place = place.map(|it| it.to_string());
+    let body = json!({"check": filter.check, "kind": filter.kind, "place": place});
     let path = format!("/v1/dead/{}/replay", filter.stream);
     let answer: Value = serde_json::from_slice(&client.post(&path, &body).await?)?;
     let count = |name: &str| answer.get(name).and_then(Value::as_u64);

@@ -106,7 +106,7 @@ async fn serve(
         "postgres",
         query::postgres::serve(postgres, engine, login.users(), stopped),
     );
-    let doors = pipeline.open_doors()?;
+    pipeline.open_doors().await?;
     pipeline.maintain();
     home.announce(&addresses)?;
     println!("ready http={} postgres={}", addresses.http, addresses.postgres);
@@ -121,7 +121,7 @@ async fn serve(
     };
     stop.send_replace(true);
     show.close();
-    pipeline.stop(doors).await;
+    pipeline.stop().await;
     wire.abort();
     outcome
 }
@@ -169,11 +169,12 @@ async fn asked_to_stop() -> anyhow::Result<&'static str> {
 /// Tells a person where to go.
 fn greet(pipeline: &Pipeline, addresses: &Addresses, login: &Login) {
     let http = &addresses.http;
-    println!("\n  {} runs\n", pipeline.project.name);
+    let running = pipeline.now();
+    println!("\n  {} runs\n", running.project.name);
     println!("  console   http://{http}");
     println!("  SQL       {}", login.address(&addresses.postgres));
     println!("            mainstem sql \"SELECT * FROM system.conservation\"");
-    if let Some(stream) = pipeline.project.streams.keys().next() {
+    if let Some(stream) = running.project.streams.keys().next() {
         println!("  records   curl http://{http}/v1/streams/{stream}/records -d '{{…}}'");
         println!(
             "            aws kinesis put-record --endpoint-url http://{http} --stream-name {stream} …"

@@ -88,6 +88,67 @@ fn mistakes_inside_sql_are_told_with_their_line_and_column() {
     }
 }
 
+/// Faults of the TOML, of the SQL of a check, a table, an alert and of a chart, none of which
+/// comes from another.
+const FAULTY_EVERYWHERE: &str = r#"
+[stream.orders]
+tme = "ts"
+columns = { ts = "timestamp", region = "text", total = "int" }
+checks = { is_positive = "totl > 0" }
+
+[stream.visits]
+columns = { page = "txt" }
+
+[table.pages]
+sql = "SELECT page, count(*) AS visits FROM visits GROUP BY page"
+
+[table.totals]
+layr = "reporting"
+sql = "SELECT region, sum(total) AS sales, summ(total) AS worse FROM orders GROUP BY region"
+
+[table.on_totals]
+sql = "SELECT regin FROM totals"
+
+[table.clean]
+sql = "SELECT region, total FROM orders"
+
+[alert.high]
+sql = "SELECT region, totall FROM clean"
+notify = ["nobody"]
+
+[dashboard.sales]
+titel = "Sales"
+
+[[dashboard.sales.chart]]
+type = "bar"
+from = "clean"
+x = "regionn"
+y = "total"
+"#;
+
+#[test]
+fn mistakes_of_toml_and_sql_are_told_in_one_go_and_no_consequence_of_them() {
+    let folder = project(&[("mainstem.toml", FAULTY_EVERYWHERE)]);
+    let (code, said) = run(&["check", word(folder.path())]);
+    assert_eq!(code, 2, "{said}");
+    for part in [
+        "unknown key `tme`",
+        "column `totl` not found",
+        "`txt` is not a type",
+        "unknown key `layr`",
+        "function `summ` not found",
+        "column `totall` not found",
+        "there is no notify `nobody`",
+        "`clean` has no column `regionn`",
+        "unknown key `titel`",
+    ] {
+        assert_eq!(said.matches(part).count(), 1, "check does not say {part} once:\n{said}");
+    }
+    for consequence in ["`visits`", "`regin`", "`page`"] {
+        assert!(!said.contains(consequence), "{consequence} is a consequence:\n{said}");
+    }
+}
+
 const COUNTED: &str = r#"
 [stream.visits]
 columns = { page = "text not null", ms = "int" }

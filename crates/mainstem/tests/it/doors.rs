@@ -57,6 +57,9 @@ async fn what_is_squeezed_is_inflated_and_what_is_too_large_refused_whole() {
         let (status, answer) = post(&program, &[("content-encoding", encoding)], body).await;
         assert_eq!((status, &answer["accepted"]), (200, &Value::from(100)), "{answer}");
     }
+    // A client that writes all before it reads still gets the answer.
+    let (status, answer) = post(&program, &[], vec![b'\n'; 60 << 20]).await;
+    assert_eq!(status, 413, "{answer}");
     // 65 MiB inflated from little; one record of over 1 MiB; too many records.
     let bomb = gzip(&vec![b'\n'; 65 << 20]);
     let record = format!("{{\"id\":\"{}\"}}", "x".repeat(1 << 20)).into_bytes();
@@ -73,7 +76,7 @@ async fn what_is_squeezed_is_inflated_and_what_is_too_large_refused_whole() {
     }
     // A body of 17 MiB is refused by what its header says, before any of it is sent.
     let mut raw = std::net::TcpStream::connect(&program.http).unwrap();
-    let head = "POST /v1/streams/orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 17825792\r\n\r\n";
+    let head = "POST /v1/streams/orders/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: 17825792\r\nexpect: 100-continue\r\n\r\n";
     raw.write_all(head.as_bytes()).unwrap();
     let mut status = [0; 12];
     raw.read_exact(&mut status).unwrap();

@@ -10,9 +10,11 @@
 
 mod alerts;
 mod browser;
+mod change;
 mod cli;
 mod doors;
 mod examples;
+mod follow;
 mod full;
 mod guide;
 mod kill;

@@ -177,9 +177,9 @@ impl TableRun {
             fingerprint: self.plan.fingerprint.clone(),
             ..TablePoint::default()
         };
-        if let crate::table::Body::Windowed(windowed) = &self.body {
-            point.watermark_us = windowed.watermark;
-            point.corrections = windowed.corrections;
+        if let Some(rows) = self.body.window_rows() {
+            point.watermark_us = rows.watermark;
+            point.corrections = rows.corrections;
         }
         if self.detached.is_none() {
             let stored = match self.body.state() {

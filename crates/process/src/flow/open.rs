@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::checkpoint::{Checkpoint, Files, StreamPoint, TablePoint, read_rows};
 use crate::error::Error;
 use crate::flow::stream::StreamRun;
-use crate::flow::{Flow, Stored, TableRun, find_view};
+use crate::flow::{Flow, Stored, TableRun, find_view, stream};
 use crate::handle::Shown;
 use crate::hot::HotRows;
 use crate::lookup::Lookup;
@@ -185,9 +185,9 @@ impl Flow {
                 continue;
             };
             if let Some(run) = self.tables.get_mut(place)
-                && let Body::Windowed(windowed) = &mut run.body
+                && let Some(rows) = run.body.window_rows_mut()
             {
-                windowed.corrections = point.corrections;
+                rows.corrections = point.corrections;
             }
             let is_same = point.fingerprint == plan.fingerprint && point.detached.is_none();
             if !is_same {
@@ -229,11 +229,8 @@ impl Flow {
         let (below, rest) = self.tables.split_at_mut(place);
         let Some(run) = rest.first_mut() else { return };
         let plan = Arc::clone(&run.plan);
-        let source = plan.window.as_ref().and_then(|it| it.source.as_ref());
-        let time_us = source.and_then(|source| {
-            let stream = self.streams.iter().find(|it| it.plan.declared.name == source.stream)?;
-            stream.least(&source.column)
-        });
+        let sources = plan.window.as_ref().map(|it| it.sources.as_slice()).unwrap_or_default();
+        let time_us = stream::least_all(&self.streams, sources);
         let (streams, lookups) = (&self.streams, &self.lookups);
         let tables = |name: &str| {
             let view = find_view(streams, below, lookups, name)?;
@@ -248,6 +245,10 @@ impl Flow {
         };
         let rebuilt = match (&mut run.body, of) {
             (Body::Windowed(it), Some(point)) => it.reopen(&step, point.watermark_us).await,
+            (Body::Sliced(it), Some(point)) => {
+                it.reopen(point.watermark_us);
+                Ok(())
+            }
             (body, _) => body.rebuild(&step).await,
         };
         if let Err(error) = rebuilt {

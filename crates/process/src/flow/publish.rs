@@ -1,5 +1,6 @@
 //! Shows a tick: all tables of the flow change for everybody at the same moment.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -7,11 +8,15 @@ use base::Name;
 use datafusion::catalog::{MemTable, TableProvider};
 
 use crate::error::Error;
-use crate::flow::{Flow, Job, Views};
+use crate::flow::stream::{self, StreamRun};
+use crate::flow::{Flow, Job, TableRun, Views, find_view};
 use crate::lookup::Lookup;
+use crate::operator::Start;
 use crate::plan::TableKind;
+use crate::plan::slices::Link;
 use crate::stats::LookupStats;
-use crate::table::{self, Body, whole};
+use crate::table::sliced::Below;
+use crate::table::{self, Body, Step, whole};
 use crate::view::{Hides, TableView, View};
 
 impl Flow {
@@ -24,11 +29,55 @@ impl Flow {
         Ok(())
     }
 
+    /// Brings the rows of every table up to date, in FROM order: those that are computed by windows
+    /// are told which windows changed below.
     pub(crate) async fn refresh_tables(&mut self, now_ms: u64) {
-        for run in self.tables.iter_mut().filter(|it| it.detached.is_none()) {
-            if let Err(error) = run.body.refresh().await {
-                run.detach(now_ms, error.strip_backtrace());
-                self.changed.insert(run.plan.name().clone());
+        let mut told: BTreeMap<Name, BTreeSet<Start>> = BTreeMap::new();
+        for place in 0..self.tables.len() {
+            let (lower, rest) = self.tables.split_at_mut(place);
+            let Some(run) = rest.first_mut().filter(|it| it.detached.is_none()) else { continue };
+            let plan = Arc::clone(&run.plan);
+            let links = plan.slices.as_ref().map(|it| it.links.as_slice()).unwrap_or_default();
+            let stale = lower.iter().find(|it| {
+                it.detached.is_some() && links.iter().any(|link| link.table == *it.name())
+            });
+            if let Some(stale) = stale {
+                let error = format!("it reads `{}`, which is stale", stale.name());
+                run.detach(now_ms, error);
+                self.changed.insert(plan.name().clone());
+                continue;
+            }
+            let (streams, lookups) = (&self.streams, &self.lookups);
+            let nothing = BTreeSet::new();
+            let below = links.iter().map(|link| Below {
+                table: &link.table,
+                changed: told.get(&link.table).unwrap_or(&nothing),
+                watermark: watermark(link, streams, lower, now_ms),
+            });
+            let below: Vec<Below<'_>> = below.collect();
+            let tables = |name: &str| {
+                let view = find_view(streams, lower, lookups, name)?;
+                Some(table::provider(&view, plan.sees_final))
+            };
+            let step = Step {
+                session: &self.session,
+                epoch: self.epoch,
+                now_ms,
+                tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
+                time_us: None,
+            };
+            match run.body.refresh(&step, &below).await {
+                Ok(refreshed) => {
+                    if !links.is_empty() && !refreshed.changed.is_empty() {
+                        self.changed.insert(plan.name().clone());
+                    }
+                    run.bury(&refreshed.dead, self.epoch, &mut self.changed);
+                    told.insert(plan.name().clone(), refreshed.changed);
+                }
+                Err(error) => {
+                    run.detach(now_ms, error.strip_backtrace());
+                    self.changed.insert(plan.name().clone());
+                }
             }
         }
     }
@@ -160,15 +209,17 @@ impl Flow {
         for run in &mut self.tables {
             match &run.body {
                 Body::Windowed(it) => {
-                    run.stats.windows = it.windows() as u64;
                     run.stats.groups = it.grouping.operator.groups() as u64;
-                    run.stats.corrections = it.corrections;
-                    run.stats.watermark_us = it.watermark;
                 }
                 Body::Running(it) => {
                     run.stats.groups = it.grouping.operator.groups() as u64;
                 }
-                Body::Append(_) | Body::Whole(_) => {}
+                Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => {}
+            }
+            if let Some(rows) = run.body.window_rows() {
+                run.stats.windows = rows.windows() as u64;
+                run.stats.corrections = rows.corrections;
+                run.stats.watermark_us = rows.watermark;
             }
             if let Some(detached) = &run.detached {
                 run.stats.stale_since_ms = Some(detached.since_ms);
@@ -188,6 +239,15 @@ impl Flow {
         let tables = self.tables.iter().map(|it| it.body.bytes() + it.dead.bytes());
         streams.chain(tables).sum()
     }
+}
+
+/// Returns how far the time of a table below has come.
+fn watermark(link: &Link, streams: &[StreamRun], tables: &[TableRun], now_ms: u64) -> Option<i64> {
+    if link.windows.is_none() {
+        return stream::reached_all(streams, &link.sources, now_ms);
+    }
+    let table = tables.iter().find(|it| *it.name() == link.table)?;
+    table.body.window_rows()?.watermark
 }
 
 /// Shows a lookup as a table.

@@ -16,7 +16,7 @@ use crate::checkpoint::StreamPoint;
 use crate::error::Error;
 use crate::flow::{Stored, dead_view};
 use crate::hot::HotRows;
-use crate::plan::{StreamPlan, TableKind};
+use crate::plan::{Source, StreamPlan, TableKind};
 use crate::stats::StreamStats;
 use crate::view::TableView;
 
@@ -51,6 +51,39 @@ pub(crate) struct Read {
 
 /// Records with their places, to be found again by their rows.
 pub(crate) type Found<'a> = HashMap<(i64, i64), Record<'a>>;
+
+/// How far event time has come in a stream.
+enum Progress {
+    /// No shard is active.
+    Idle,
+    /// An active shard has shown no time yet.
+    Holds,
+    /// In microseconds.
+    Reached(i64),
+}
+
+/// Returns how far event time has come in all of these: the least of the shards that are active.
+pub(crate) fn reached_all(streams: &[StreamRun], sources: &[Source], now_ms: u64) -> Option<i64> {
+    let mut reached: Option<i64> = None;
+    for source in sources {
+        let stream = streams.iter().find(|it| it.plan.declared.name == source.stream)?;
+        match stream.progress(&source.column, now_ms) {
+            Progress::Idle => {}
+            Progress::Holds => return None,
+            Progress::Reached(time) => reached = Some(reached.map_or(time, |it| it.min(time))),
+        }
+    }
+    reached
+}
+
+/// Returns how far event time has come in the slowest shard of all of these, active or not.
+pub(crate) fn least_all(streams: &[StreamRun], sources: &[Source]) -> Option<i64> {
+    let least = sources.iter().filter_map(|source| {
+        let stream = streams.iter().find(|it| it.plan.declared.name == source.stream)?;
+        stream.least(&source.column)
+    });
+    least.min()
+}
 
 impl StreamRun {
     pub(crate) fn new(
@@ -230,9 +263,9 @@ impl StreamRun {
         }
     }
 
-    /// Returns how far event time has come: the least of the shards that are active.
-    pub(crate) fn reached(&self, column: &str, now_ms: u64) -> Option<i64> {
-        let times = self.point.times_us.get(column)?;
+    /// Tells how far event time has come: the least of the shards that are active.
+    fn progress(&self, column: &str, now_ms: u64) -> Progress {
+        let times = self.point.times_us.get(column);
         let idle_ms = self.plan.declared.idle.as_millis();
         let mut reached: Option<i64> = None;
         for shard in self.info.iter().flat_map(|it| &it.shards) {
@@ -242,10 +275,10 @@ impl StreamRun {
                 continue;
             }
             // A shard that is active and has shown no time yet holds all others.
-            let time = *times.get(&shard.id)?;
-            reached = Some(reached.map_or(time, |it| it.min(time)));
+            let Some(time) = times.and_then(|it| it.get(&shard.id)) else { return Progress::Holds };
+            reached = Some(reached.map_or(*time, |it| it.min(*time)));
         }
-        reached
+        reached.map_or(Progress::Idle, Progress::Reached)
     }
 
     pub(crate) fn stats(&self) -> StreamStats {
@@ -265,7 +298,7 @@ impl StreamRun {
     }
 
     /// Returns how far event time has come in the slowest shard, active or not.
-    pub(crate) fn least(&self, column: &str) -> Option<i64> {
+    fn least(&self, column: &str) -> Option<i64> {
         self.point.times_us.get(column)?.values().copied().min()
     }
 

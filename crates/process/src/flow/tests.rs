@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::time::ManualClock;
-use base::{Clock, Name};
+use base::{Clock, Name, ShardId};
+use datafusion::prelude::SessionContext;
 use journal::simulate::SimulatedDisk;
 use journal::{Append, Journal, Key, Records, StreamSettings, Threads};
 
@@ -17,11 +18,14 @@ use crate::plan::{FlowPlan, Plan, plan};
 use crate::setup::{Settings, Setup, Storage};
 use crate::view::View;
 
+mod case;
 mod cases;
 mod crash;
 mod live;
+mod random;
 mod recovery;
 mod shop;
+mod trace;
 mod windows;
 
 /// A project, its journal and its tables; the program may end and begin again over them.
@@ -125,6 +129,19 @@ impl World {
         Ok(())
     }
 
+    /// Writes records down, each in the shard that is said.
+    pub(super) async fn send_to(&self, stream: &str, lines: &[(u32, &str)]) {
+        let id = self.journal.stream(stream).expect("the stream was made");
+        let mut parts: BTreeMap<ShardId, Records> = BTreeMap::new();
+        for (shard, line) in lines {
+            let records = parts.entry(ShardId(*shard)).or_default();
+            records.push("", line.as_bytes()).expect("the record is small");
+        }
+        let parts = parts.into_iter().collect();
+        let append = Append { stream: id, parts, idempotency: None };
+        self.journal.append(append).await.expect("the disk is well");
+    }
+
     pub(super) fn pass(&self, span: Duration) {
         self.clock.advance(span);
     }
@@ -148,25 +165,42 @@ pub(super) async fn plan_of(files: &[(&str, &str)]) -> Result<Plan, spec::Faults
     plan(&project, &BTreeMap::new()).await
 }
 
-/// Says whether the long way through every test is wanted: `SLOW=1`.
+/// Says whether the long way through every test is wanted: `cargo xtask soak` sets `SEEDS`. It takes
+/// far longer than a check of every change may.
 pub(super) fn slow() -> bool {
-    std::env::var_os("SLOW").is_some()
+    std::env::var_os("SEEDS").is_some()
 }
 
 /// Answers a question over a view, each row as a line of JSON, sorted.
 pub(super) async fn ask(view: &View, sql: &str) -> String {
+    try_ask(view, sql).await.unwrap()
+}
+
+/// As [`ask`], for a question that may be wrong.
+pub(super) async fn try_ask(view: &View, sql: &str) -> Result<String, String> {
+    ask_in(&session_over(view), sql).await
+}
+
+/// Returns a session that knows the tables of a view.
+pub(super) fn session_over(view: &View) -> SessionContext {
     let session = crate::session::for_wholes(1 << 30).unwrap();
     for (name, table) in view.providers() {
         session.register_table(name.as_str(), table).unwrap();
     }
-    let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+    session
+}
+
+/// Answers a question in a session.
+pub(super) async fn ask_in(session: &SessionContext, sql: &str) -> Result<String, String> {
+    let answer = session.sql(sql).await.map_err(|it| it.strip_backtrace())?;
+    let batches = answer.collect().await.map_err(|it| it.strip_backtrace())?;
     let mut lines: Vec<String> = batches.iter().flat_map(rows::json::lines).collect();
     lines.sort();
     let mut text = String::new();
     for line in lines {
         writeln!(text, "{line}").unwrap();
     }
-    text
+    Ok(text)
 }
 
 /// Fails unless every record of every stream is accounted for, and every table follows.

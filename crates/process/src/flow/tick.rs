@@ -10,8 +10,8 @@ use rows::dead::{Builder, Record};
 
 use crate::checkpoint::Detached;
 use crate::error::Error;
-use crate::flow::{Flow, TableRun, find_view};
-use crate::table::{self, Body, DeadRow, Step, Stepped};
+use crate::flow::{Flow, TableRun, find_view, stream};
+use crate::table::{self, Body, DeadRow, Moved, Step, Stepped};
 
 /// The new rows of each table.
 pub(crate) type Fresh = BTreeMap<Name, Vec<RecordBatch>>;
@@ -80,24 +80,24 @@ impl Flow {
             let (below, rest) = self.tables.split_at_mut(place);
             let Some(run) = rest.first_mut() else { continue };
             let plan = Arc::clone(&run.plan);
-            let Some(input) = &plan.input else {
-                continue; // Whole tables are computed when a tick is shown.
-            };
             if run.detached.is_some() {
                 continue;
             }
-            if let Some(stale) = below.iter().find(|it| it.name() == input && it.detached.is_some())
-            {
+            if plan.inputs.is_empty() {
+                // Tables without one are computed when a tick is shown.
+                run.note(self.epoch, &mut self.changed, &fresh)?;
+                continue;
+            }
+            let is_stale =
+                |it: &&TableRun| plan.inputs.contains(it.name()) && it.detached.is_some();
+            if let Some(stale) = below.iter().find(is_stale) {
                 let error = format!("it reads `{}`, which is stale", stale.name());
                 run.detach(now_ms, error);
                 self.changed.insert(plan.name().clone());
                 continue;
             }
-            let source = plan.window.as_ref().and_then(|it| it.source.as_ref());
-            let time_us = source.and_then(|source| {
-                let stream = self.streams.iter().find(|it| it.plan.declared.name == source.stream);
-                stream?.reached(&source.column, now_ms)
-            });
+            let sources = plan.window.as_ref().map(|it| it.sources.as_slice()).unwrap_or_default();
+            let time_us = stream::reached_all(&self.streams, sources, now_ms);
             let (streams, lookups) = (&self.streams, &self.lookups);
             let tables = |name: &str| {
                 let view = find_view(streams, below, lookups, name)?;
@@ -110,10 +110,10 @@ impl Flow {
                 tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
                 time_us,
             };
-            let rows = fresh.get(input).map(Vec::as_slice).unwrap_or_default();
+            let rows = moved(&plan.inputs, &fresh);
             let began = self.clock.elapsed();
-            let stepped = run.body.step(rows, &step).await;
-            run.stats.rows_in += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+            let stepped = run.body.step(&rows, &step).await;
+            run.stats.rows_in += rows.iter().map(|it| it.rows.num_rows() as u64).sum::<u64>();
             let took = self.clock.elapsed().saturating_sub(began);
             run.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             match stepped {
@@ -128,7 +128,50 @@ impl Flow {
     }
 }
 
+/// Returns the new rows of the tables that a table follows.
+fn moved(inputs: &[Name], fresh: &Fresh) -> Vec<Moved> {
+    let of_input = |(of, name): (usize, &Name)| {
+        let batches = fresh.get(name).into_iter().flatten();
+        batches.map(move |rows| Moved { of, rows: rows.clone() })
+    };
+    inputs.iter().enumerate().flat_map(of_input).collect()
+}
+
 impl TableRun {
+    /// Notes new rows below, for when the table is computed.
+    fn note(
+        &mut self,
+        epoch: base::Epoch,
+        changed: &mut std::collections::BTreeSet<Name>,
+        fresh: &Fresh,
+    ) -> Result<(), Error> {
+        let Body::Sliced(sliced) = &mut self.body else { return Ok(()) };
+        let mut dead_all = Vec::new();
+        let followed: Vec<Name> = sliced.followed().map(|it| it.table.clone()).collect();
+        for below in followed {
+            let Some(rows) = fresh.get(&below) else { continue };
+            let failed = |error| Error::table(&below, error);
+            let dead = sliced.note(&below, rows).map_err(failed)?;
+            dead_all.extend(dead);
+        }
+        self.bury(&dead_all, epoch, changed);
+        Ok(())
+    }
+
+    /// Adds dead letters of the table.
+    pub(crate) fn bury(
+        &mut self,
+        dead: &[DeadRow],
+        epoch: base::Epoch,
+        changed: &mut std::collections::BTreeSet<Name>,
+    ) {
+        if !dead.is_empty() {
+            changed.insert(self.plan.dead.clone());
+            self.stats.dead += dead.len() as u64;
+            self.dead.push(epoch, dead_letters(dead));
+        }
+    }
+
     fn take_in(
         &mut self,
         stepped: Stepped,
@@ -139,11 +182,7 @@ impl TableRun {
         if stepped.is_changed {
             changed.insert(self.name().clone());
         }
-        if !stepped.dead.is_empty() {
-            changed.insert(self.plan.dead.clone());
-            self.stats.dead += stepped.dead.len() as u64;
-            self.dead.push(epoch, dead_letters(&stepped.dead));
-        }
+        self.bury(&stepped.dead, epoch, changed);
         self.stats.rows_out += stepped.out.iter().map(|it| it.num_rows() as u64).sum::<u64>();
         if !stepped.out.is_empty() {
             fresh.insert(self.name().clone(), stepped.out);

@@ -11,8 +11,9 @@ use spec::{Fault, Faults, Project};
 
 use crate::lookup::LookupFile;
 use crate::plan::select::{self, Class};
+use crate::plan::slices::Windows;
 use crate::plan::{
-    FlowPlan, Known, LookupPlan, Plan, Source, StreamPlan, TableKind, TablePlan, seen,
+    FlowPlan, Known, LookupPlan, Plan, Source, Sources, StreamPlan, TableKind, TablePlan, seen,
 };
 use crate::session;
 use crate::slot::{Slot, SlotTable};
@@ -23,16 +24,24 @@ use crate::slot::{Slot, SlotTable};
 /// # Errors
 /// Every fault of the SQL and of the lookups, with its place.
 pub async fn plan(project: &Project, given: &BTreeMap<Name, Vec<String>>) -> Result<Plan, Faults> {
-    let mut planner = Planner::new(project)?;
+    let (plan, faults) = plan_sound(project, given).await;
+    if faults.has_errors() { Err(faults) } else { Ok(Plan { warnings: faults, ..plan }) }
+}
+
+/// Plans what of a project can be planned, and returns every fault of the rest; for who wants to
+/// check what reads those tables too.
+pub async fn plan_sound(project: &Project, given: &BTreeMap<Name, Vec<String>>) -> (Plan, Faults) {
+    let mut planner = match Planner::new(project) {
+        Ok(planner) => planner,
+        Err(faults) => return (Plan::default(), faults),
+    };
     planner.streams();
     planner.lookups(given);
     for name in from_order(project) {
         planner.table(&name).await;
     }
-    if planner.faults.has_errors() {
-        return Err(planner.faults);
-    }
-    Ok(planner.into_flows())
+    let faults = std::mem::take(&mut planner.faults);
+    (planner.into_flows(), faults)
 }
 
 /// Plans tables one after the other, each on top of those it reads.
@@ -72,12 +81,20 @@ impl<'a> Planner<'a> {
             let schema = rows::schema::of_stream(declared);
             let dead = dead_name(name);
             let source =
-                |it: &Arc<Field>| Some(Source { stream: name.clone(), column: it.name().clone() });
+                |it: &Arc<Field>| vec![Source { stream: name.clone(), column: it.name().clone() }];
             let sources = schema.fields().iter().map(source).collect();
             let (kind, keep) = (TableKind::Raw, declared.keep);
             let schema_known = Arc::clone(&schema);
             let is_bounded = keep.is_some();
-            let raw = Known { kind, schema: schema_known, sources, is_bounded, keep };
+            let raw = Known {
+                kind,
+                schema: schema_known,
+                sources,
+                is_bounded,
+                keep,
+                window: None,
+                fingerprint: String::new(),
+            };
             self.know(name, raw);
             self.know(&dead, known_dead());
             let times = Vec::new();
@@ -110,9 +127,11 @@ impl<'a> Planner<'a> {
                     let known = Known {
                         kind: TableKind::Lookup,
                         schema: first.schema(),
-                        sources: vec![None; first.schema().fields().len()],
+                        sources: vec![Sources::new(); first.schema().fields().len()],
                         is_bounded: true,
                         keep: None,
+                        fingerprint: String::new(),
+                        window: None,
                     };
                     self.know(name, known);
                     let every = declared.every;
@@ -138,6 +157,11 @@ impl<'a> Planner<'a> {
                     sources: table.sources.clone(),
                     is_bounded: declared.keep.is_some() || !table.kind.is_append(),
                     keep: declared.keep,
+                    fingerprint: table.fingerprint.clone(),
+                    window: table.window.as_ref().map(|it| {
+                        let (slide_us, size_us) = (it.slide_us, it.size_us);
+                        (it.column, Windows { slide_us, size_us })
+                    }),
                 };
                 self.know(name, known);
                 self.know(&table.dead, known_dead());
@@ -149,7 +173,6 @@ impl<'a> Planner<'a> {
 
     async fn plan_table(&mut self, declared: &spec::Table) -> Result<TablePlan, Faults> {
         let one = |fault: Fault| Faults::from_iter([fault]);
-        select::refuse_words(&declared.sql).map_err(one)?;
         if let Some(other) =
             declared.reads_beside.iter().find(|it| !self.known.contains_key(it.as_str()))
         {
@@ -166,7 +189,8 @@ impl<'a> Planner<'a> {
         let plan = self.session.state().create_logical_plan(&declared.sql.text).await;
         let plan =
             plan.map_err(|error| self.sql_faults(&declared.sql, &reads, sees_final, &error))?;
-        let plan = select::without_order(plan);
+        let plan = query::functions::window::with_ends(select::without_order(plan))
+            .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         let class = select::classify(&plan, &self.known);
         let made = self.make_table(declared, reads, plan, class);
         let mut table = made.map_err(one)?;
@@ -229,45 +253,81 @@ impl<'a> Planner<'a> {
             schema.fields().iter().map(|it| it.as_ref().clone().with_nullable(true)).collect();
         select::refuse_names(sql, &fields)?;
         let fields_read = fields.len();
-        let (kind, input, window, sources) = match class {
-            Class::Rows { input, sources } => (TableKind::Append, Some(input), None, sources),
-            Class::Windowed { input, window } => {
+        let mut slices = None;
+        let other = || vec![Sources::new(); fields_read];
+        let (kind, inputs, window, sources) = match class {
+            Class::Rows { inputs, sources } => (TableKind::Append, inputs, None, sources),
+            Class::Windowed { inputs, window } => {
                 select::refuse_time(sql, asks_time)?;
                 fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
-                if let Some(source) = &window.source {
+                for source in &window.sources {
                     self.watch_time(source);
                 }
-                (TableKind::Windowed, Some(input), Some(window), vec![None; fields_read])
+                (TableKind::Windowed, inputs, Some(window), other())
             }
             Class::WindowHidden { name } => return Err(select::window_hidden(sql, &name)),
             Class::WindowsSeveral => return Err(select::windows_several(sql)),
-            Class::Running { input } => {
+            Class::Running { inputs } => {
                 select::refuse_time(sql, asks_time)?;
-                (TableKind::Running, Some(input), None, vec![None; fields_read])
+                (TableKind::Running, inputs, None, other())
+            }
+            Class::Sliced { slices: found, window } => {
+                select::refuse_time(sql, asks_time)?;
+                if declared.late == spec::Late::Dead {
+                    return Err(select::late_of_slices(sql, &found));
+                }
+                fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
+                for source in found.links.iter().flat_map(|it| &it.sources) {
+                    self.watch_time(source);
+                }
+                slices = Some(found);
+                (TableKind::Windowed, Vec::new(), Some(window), other())
             }
             Class::Whole { reason } => {
                 self.warn_whole(declared, &reads, &reason);
-                (TableKind::Recomputed, None, None, vec![None; fields_read])
+                (TableKind::Recomputed, Vec::new(), None, other())
             }
         };
         let lookups = reads.iter().filter(|it| self.lookups.contains_key(*it)).cloned().collect();
-        let fingerprint = select::fingerprint(&select, kind);
+        let fingerprint = self.fingerprint(sql, &select, kind, &reads)?;
+        let select = match &window {
+            Some(window) if slices.is_none() => {
+                select::by_panes(select, window).map_err(|error| select::fault_of(sql, &error))?
+            }
+            _ => select,
+        };
         Ok(TablePlan {
             declared: declared.clone(),
             dead: dead_name(&declared.name),
             kind,
             select,
             schema: Arc::new(Schema::new(fields)),
-            input_keep: input.as_ref().and_then(|it| self.known.get(it)?.keep),
-            input,
+            input_keep: inputs.iter().filter_map(|it| self.known.get(it)?.keep).min(),
+            inputs,
             reads,
             lookups,
             window,
+            slices,
             sources,
             sees_final: false,
             asks_time,
             fingerprint,
         })
+    }
+
+    /// Tells the rows of this table from others; those of the tables below count in.
+    fn fingerprint(
+        &self,
+        sql: &spec::SqlText,
+        select: &LogicalPlan,
+        kind: TableKind,
+        reads: &[Name],
+    ) -> Result<String, Fault> {
+        let below = reads.iter().filter_map(|it| Some(self.known.get(it)?.fingerprint.as_str()));
+        let below = below.collect::<Vec<&str>>().concat();
+        let pruned = self.session.state().optimize(select);
+        let pruned = pruned.map_err(|error| select::fault_of(sql, &error))?;
+        Ok(select::fingerprint(select, &pruned, kind, &below))
     }
 
     /// Notes that windows wait for this column of a stream.
@@ -346,14 +406,21 @@ impl<'a> Planner<'a> {
             let (streams, tables) = (Vec::new(), Vec::new());
             flows.push(FlowPlan { name, streams, lookups: vec![lookup], tables });
         }
-        Plan { flows, warnings: self.faults }
+        Plan { flows, warnings: Faults::default() }
     }
 }
 
 fn known_dead() -> Known {
     let schema = rows::schema::of_dead();
-    let sources = vec![None; schema.fields().len()];
-    Known { kind: TableKind::Dead, schema, sources, is_bounded: false, keep: None }
+    Known {
+        kind: TableKind::Dead,
+        sources: vec![Sources::new(); schema.fields().len()],
+        schema,
+        is_bounded: false,
+        keep: None,
+        window: None,
+        fingerprint: String::new(),
+    }
 }
 
 fn dead_name(name: &Name) -> Name {

@@ -5,29 +5,34 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, IntervalMonthDayNano};
 use base::Name;
-use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Column, JoinType};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, TableScan};
-use query::functions::tumble;
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, ScalarUDF, TableScan};
+use query::functions::window::{self, Kind, Shape, WindowStart};
 use spec::{Fault, SqlText};
 
-use crate::plan::{Known, Source, TableKind, WindowPlan};
+use crate::plan::slices::{self, Slices, refuse_subqueries};
+use crate::plan::{Known, Sources, TableKind, WindowPlan};
 
 /// What a SELECT is, read from its plan.
 pub(crate) enum Class {
     Rows {
-        input: Name,
-        sources: Vec<Option<Source>>,
+        inputs: Vec<Name>,
+        sources: Vec<Sources>,
     },
     Windowed {
-        input: Name,
+        inputs: Vec<Name>,
         window: WindowPlan,
     },
     Running {
-        input: Name,
+        inputs: Vec<Name>,
+    },
+    Sliced {
+        slices: Slices,
+        window: WindowPlan,
     },
     Whole {
         reason: String,
@@ -53,18 +58,40 @@ pub(crate) fn without_order(plan: LogicalPlan) -> LogicalPlan {
 
 /// Tells what kind of table the plan makes.
 pub(crate) fn classify(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Class {
+    let class = followed(plan, known);
+    let Class::Whole { reason } = &class else { return class };
+    match slices::slices(plan, known) {
+        Ok(slices) => Class::Sliced { window: window_of(plan, &slices), slices },
+        Err(more) if *reason == more => class,
+        Err(more) => Class::Whole { reason: format!("{reason}; by windows: {more}") },
+    }
+}
+
+fn window_of(plan: &LogicalPlan, slices: &Slices) -> WindowPlan {
+    WindowPlan {
+        group: 0,
+        column: slices.column,
+        time: Expr::Column(Column::from(plan.schema().qualified_field(slices.column))),
+        size_us: slices.size_us,
+        slide_us: slices.slide_us,
+        sources: Sources::new(),
+    }
+}
+
+/// Tells what the plan makes if it follows one table row by row.
+fn followed(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Class {
     match rows_until_aggregate(plan) {
         Err(reason) => Class::Whole { reason },
         Ok(Some(aggregate)) => match follow(&aggregate.input, known) {
             Err(reason) => Class::Whole { reason },
-            Ok(input) => grouped(plan, aggregate, input, known),
+            Ok(inputs) => grouped(plan, aggregate, inputs, known),
         },
         Ok(None) => match follow(plan, known) {
             Err(reason) => Class::Whole { reason },
-            Ok(input) => {
+            Ok(inputs) => {
                 let columns = 0..plan.schema().fields().len();
-                let sources = columns.map(|it| source_of(plan, it, known)).collect();
-                Class::Rows { input, sources }
+                let sources = columns.map(|it| sources_of(plan, it, known)).collect();
+                Class::Rows { inputs, sources }
             }
         },
     }
@@ -73,7 +100,7 @@ pub(crate) fn classify(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Cla
 fn grouped(
     plan: &LogicalPlan,
     aggregate: &Aggregate,
-    input: Name,
+    inputs: Vec<Name>,
     known: &BTreeMap<Name, Known>,
 ) -> Class {
     if aggregate.group_expr.iter().any(|it| matches!(it, Expr::GroupingSet(_))) {
@@ -81,11 +108,14 @@ fn grouped(
     }
     let windows = aggregate.group_expr.iter().enumerate();
     let windows: Vec<_> =
-        windows.filter_map(|(place, it)| Some((place, tumble::window(it)?))).collect();
+        windows.filter_map(|(place, it)| Some((place, window::window(it)?))).collect();
     let (group, window) = match windows.as_slice() {
-        [] => return Class::Running { input },
+        [] => return Class::Running { inputs },
         [one] => one,
         _ => return Class::WindowsSeveral,
+    };
+    let Shape::Fixed { slide_ns, size_ns } = window.shape else {
+        return Class::Whole { reason: "session windows".to_owned() };
     };
     let columns = 0..plan.schema().fields().len();
     let selected = columns.into_iter().find(|it| group_of(plan, *it) == Some(*group));
@@ -93,17 +123,18 @@ fn grouped(
         let name = aggregate.group_expr.get(*group).map(Expr::schema_name);
         return Class::WindowHidden { name: name.map(|it| it.to_string()).unwrap_or_default() };
     };
-    let source = column_of(&window.time)
+    let sources = column_of(&window.time)
         .and_then(|it| aggregate.input.schema().maybe_index_of_column(it))
-        .and_then(|it| source_of(&aggregate.input, it, known));
+        .map(|it| sources_of(&aggregate.input, it, known));
     let window = WindowPlan {
         group: *group,
         column,
         time: window.time.clone(),
-        size_us: window.size_ns / 1_000,
-        source,
+        size_us: size_ns / 1_000,
+        slide_us: slide_ns / 1_000,
+        sources: sources.unwrap_or_default(),
     };
-    Class::Windowed { input, window }
+    Class::Windowed { inputs, window }
 }
 
 /// Walks down through what works row by row, to the one aggregate, if there is one.
@@ -119,16 +150,16 @@ fn rows_until_aggregate(plan: &LogicalPlan) -> Result<Option<&Aggregate>, String
     }
 }
 
-/// Returns the one table whose rows the plan follows row by row, or why it cannot.
-fn follow(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Name, String> {
-    match moving(plan, known)? {
-        Some(name) => Ok(name),
-        None => Err("it reads nothing that moves".to_owned()),
-    }
+/// Returns the tables whose rows the plan follows row by row, or why it cannot.
+fn follow(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Vec<Name>, String> {
+    let mut names = moving(plan, known)?;
+    names.sort();
+    names.dedup();
+    if names.is_empty() { Err("it reads nothing that moves".to_owned()) } else { Ok(names) }
 }
 
-/// Returns the moving table below, or none if there are lookups only.
-fn moving(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Option<Name>, String> {
+/// Returns the moving tables below; nothing if there are lookups only.
+fn moving(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Vec<Name>, String> {
     refuse_subqueries(plan)?;
     match plan {
         LogicalPlan::Projection(it) => moving(&it.input, known),
@@ -138,24 +169,34 @@ fn moving(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Option<Na
         LogicalPlan::Sort(it) if it.fetch.is_none() => moving(&it.input, known),
         LogicalPlan::Join(join) => moving_join(join, known),
         LogicalPlan::TableScan(scan) => moving_scan(scan, known),
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(None),
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(Vec::new()),
         LogicalPlan::Window(_) => Err("window functions".to_owned()),
         LogicalPlan::Aggregate(_) => Err("an aggregate below another step".to_owned()),
         LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => Err("LIMIT".to_owned()),
         LogicalPlan::Distinct(_) => Err("DISTINCT".to_owned()),
-        LogicalPlan::Union(_) => Err("UNION".to_owned()),
+        LogicalPlan::Union(union) => {
+            let mut names = Vec::new();
+            for input in &union.inputs {
+                let more = moving(input, known)?;
+                if more.is_empty() {
+                    return Err("UNION with rows that do not move".to_owned());
+                }
+                names.extend(more);
+            }
+            Ok(names)
+        }
         other => Err(other.display().to_string()),
     }
 }
 
-fn moving_scan(scan: &TableScan, known: &BTreeMap<Name, Known>) -> Result<Option<Name>, String> {
+fn moving_scan(scan: &TableScan, known: &BTreeMap<Name, Known>) -> Result<Vec<Name>, String> {
     let name = scan.table_name.table();
     let Some((name, known)) = known.get_key_value(name) else {
         return Err(format!("`{name}` is not known"));
     };
     match known.kind {
-        TableKind::Lookup => Ok(None),
-        TableKind::Raw | TableKind::Append => Ok(Some(name.clone())),
+        TableKind::Lookup => Ok(Vec::new()),
+        TableKind::Raw | TableKind::Append => Ok(vec![name.clone()]),
         TableKind::Dead => Err(format!("it reads `{name}`, whose rows change")),
         kind @ (TableKind::Windowed | TableKind::Running | TableKind::Recomputed) => {
             Err(format!("it reads `{name}`, which is {}", kind.as_str()))
@@ -163,7 +204,7 @@ fn moving_scan(scan: &TableScan, known: &BTreeMap<Name, Known>) -> Result<Option
     }
 }
 
-fn moving_join(join: &Join, known: &BTreeMap<Name, Known>) -> Result<Option<Name>, String> {
+fn moving_join(join: &Join, known: &BTreeMap<Name, Known>) -> Result<Vec<Name>, String> {
     let (left, right) = (moving(&join.left, known)?, moving(&join.right, known)?);
     let keeps_left = matches!(
         join.join_type,
@@ -181,27 +222,13 @@ fn moving_join(join: &Join, known: &BTreeMap<Name, Known>) -> Result<Option<Name
             | JoinType::RightAnti
             | JoinType::RightMark
     );
-    match (left, right) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err("a join of two tables that move".to_owned()),
-        (Some(name), None) if keeps_left => Ok(Some(name)),
-        (None, Some(name)) if keeps_right => Ok(Some(name)),
+    match (left.is_empty(), right.is_empty()) {
+        (true, true) => Ok(Vec::new()),
+        (false, false) => Err("a join of two tables that move".to_owned()),
+        (false, true) if keeps_left => Ok(left),
+        (true, false) if keeps_right => Ok(right),
         _ => Err("an outer join that keeps all rows of a lookup".to_owned()),
     }
-}
-
-fn refuse_subqueries(plan: &LogicalPlan) -> Result<(), String> {
-    let is_subquery = |it: &Expr| {
-        Ok(matches!(
-            it,
-            Expr::ScalarSubquery(_)
-                | Expr::Exists(_)
-                | Expr::InSubquery(_)
-                | Expr::SetComparison(_)
-        ))
-    };
-    let has = plan.expressions().iter().any(|it| it.exists(is_subquery).unwrap_or(true));
-    if has { Err("a subquery".to_owned()) } else { Ok(()) }
 }
 
 /// Returns the column that the expression is, looking through aliases.
@@ -228,37 +255,67 @@ fn group_of(plan: &LogicalPlan, column: usize) -> Option<usize> {
     }
 }
 
-/// Returns the column of a stream that a column of the plan's result is, unchanged.
-fn source_of(plan: &LogicalPlan, column: usize, known: &BTreeMap<Name, Known>) -> Option<Source> {
+/// Returns the columns of streams that a column of the plan's result is, unchanged.
+fn sources_of(plan: &LogicalPlan, column: usize, known: &BTreeMap<Name, Known>) -> Sources {
     match plan {
         LogicalPlan::Projection(it) => {
-            let below = column_of(it.expr.get(column)?)?;
-            source_of(&it.input, it.input.schema().maybe_index_of_column(below)?, known)
+            let below = it.expr.get(column).and_then(column_of);
+            let below = below.and_then(|below| it.input.schema().maybe_index_of_column(below));
+            below.map(|below| sources_of(&it.input, below, known)).unwrap_or_default()
         }
-        LogicalPlan::Filter(it) => source_of(&it.input, column, known),
-        LogicalPlan::SubqueryAlias(it) => source_of(&it.input, column, known),
-        LogicalPlan::Sort(it) => source_of(&it.input, column, known),
+        LogicalPlan::Filter(it) => sources_of(&it.input, column, known),
+        LogicalPlan::SubqueryAlias(it) => sources_of(&it.input, column, known),
+        LogicalPlan::Sort(it) => sources_of(&it.input, column, known),
         LogicalPlan::Join(join) => {
             let left = join.left.schema().fields().len();
             match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti => source_of(&join.right, column, known),
-                _ if column < left => source_of(&join.left, column, known),
-                _ => source_of(&join.right, column - left, known),
+                JoinType::RightSemi | JoinType::RightAnti => sources_of(&join.right, column, known),
+                _ if column < left => sources_of(&join.left, column, known),
+                _ => sources_of(&join.right, column - left, known),
             }
         }
-        LogicalPlan::TableScan(scan) => {
-            known.get(scan.table_name.table())?.sources.get(column)?.clone()
+        LogicalPlan::Union(union) => {
+            let all = union.inputs.iter().map(|it| sources_of(it, column, known));
+            let all: Vec<Sources> = all.collect();
+            if all.iter().any(Vec::is_empty) { Sources::new() } else { all.concat() }
         }
-        _ => None,
+        LogicalPlan::TableScan(scan) => {
+            let known = known.get(scan.table_name.table());
+            known.and_then(|it| it.sources.get(column).cloned()).unwrap_or_default()
+        }
+        _ => Sources::new(),
     }
 }
 
-/// Returns a text that differs when the plan would make other rows.
-pub(crate) fn fingerprint(plan: &LogicalPlan, kind: TableKind) -> String {
+/// Returns a text that differs when the plan would make other rows. `pruned` is the same plan with
+/// only the columns it needs: others may come and go. `below` are the texts of the tables
+/// it reads.
+pub(crate) fn fingerprint(
+    plan: &LogicalPlan,
+    pruned: &LogicalPlan,
+    kind: TableKind,
+    below: &str,
+) -> String {
     let mut hasher = DefaultHasher::new();
-    plan.display_indent_schema().to_string().hash(&mut hasher);
+    plan.display_indent().to_string().hash(&mut hasher);
+    for field in plan.schema().fields() {
+        (field.name(), field.data_type()).hash(&mut hasher);
+    }
+    hash_scans(pruned, &mut hasher);
     kind.as_str().hash(&mut hasher);
+    below.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+fn hash_scans(plan: &LogicalPlan, hasher: &mut DefaultHasher) {
+    if let LogicalPlan::TableScan(scan) = plan {
+        scan.table_name.table().hash(hasher);
+        let fields = scan.projected_schema.fields().iter();
+        let mut columns: Vec<_> = fields.map(|it| (it.name(), it.data_type())).collect();
+        columns.sort_by_key(|(name, _)| *name);
+        columns.hash(hasher);
+    }
+    plan.inputs().into_iter().for_each(|it| hash_scans(it, hasher));
 }
 
 /// Returns where `word` stands in the SQL; all of it if it does not.
@@ -276,18 +333,31 @@ pub(crate) fn find(sql: &str, word: &str) -> Range<usize> {
     0..sql.len()
 }
 
-/// Refuses windows that do not exist yet.
-pub(crate) fn refuse_words(sql: &SqlText) -> Result<(), Fault> {
-    for function in ["hop", "session"] {
-        let range = find(&sql.text, function);
-        let after = sql.text.get(range.end..).unwrap_or_default().trim_start();
-        if range.len() == function.len() && after.starts_with('(') {
-            let message = format!("`{function}` windows are not supported");
-            let help = "use `tumble(ts, '1 minute')`, and sum its windows in a second table";
-            return Err(sql.fault(range, message, Some(help.to_owned())));
-        }
+/// Groups by panes where windows overlap; the plan is else the same.
+pub(crate) fn by_panes(
+    plan: LogicalPlan,
+    window: &WindowPlan,
+) -> Result<LogicalPlan, DataFusionError> {
+    if window.is_one_pane() {
+        return Ok(plan);
     }
-    Ok(())
+    let pane = IntervalMonthDayNano::new(0, 0, window.pane_us().saturating_mul(1_000));
+    let pane = Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(pane)), None);
+    let start =
+        ScalarUDF::from(WindowStart::new(Kind::Tumble)).call(vec![window.time.clone(), pane]);
+    let grouped = plan.transform_down(|node| match node {
+        LogicalPlan::Aggregate(Aggregate { input, mut group_expr, aggr_expr, .. }) => {
+            if let Some(group) = group_expr.get_mut(window.group) {
+                let (qualifier, name) = group.qualified_name();
+                *group = start.clone().alias_qualified(qualifier, name);
+            }
+            let aggregate = Aggregate::try_new(input, group_expr, aggr_expr)?;
+            let node = LogicalPlan::Aggregate(aggregate);
+            Ok(Transformed::new(node, true, TreeNodeRecursion::Stop))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(grouped.data)
 }
 
 pub(crate) fn refuse_time(sql: &SqlText, asks_time: bool) -> Result<(), Fault> {
@@ -320,13 +390,25 @@ pub(crate) fn refuse_names(sql: &SqlText, fields: &[Field]) -> Result<(), Fault>
 pub(crate) fn window_hidden(sql: &SqlText, name: &str) -> Fault {
     let message = format!("the table groups by the window `{name}`, but does not select it");
     let help = "add `tumble(..) AS window_start` to the SELECT, so that its rows can be told apart";
-    sql.fault(find(&sql.text, "tumble"), message, Some(help.to_owned()))
+    sql.fault(find_window(sql), message, Some(help.to_owned()))
+}
+
+pub(crate) fn late_of_slices(sql: &SqlText, slices: &Slices) -> Fault {
+    let below: Vec<String> = slices.links.iter().map(|it| format!("`{}`", it.table)).collect();
+    let message = "a table over windows sees no late rows of its own".to_owned();
+    let help = format!("set `late` where the rows are grouped first: {}", below.join(", "));
+    sql.fault(0..sql.text.len(), message, Some(help))
 }
 
 pub(crate) fn windows_several(sql: &SqlText) -> Fault {
     let message = "a table has one window; this one groups by several";
     let help = "write one table for each".to_owned();
-    sql.fault(find(&sql.text, "tumble"), message, Some(help))
+    sql.fault(find_window(sql), message, Some(help))
+}
+
+fn find_window(sql: &SqlText) -> Range<usize> {
+    let found = Kind::ALL.map(|it| find(&sql.text, it.name()));
+    found.into_iter().min_by_key(ExactSizeIterator::len).unwrap_or(0..sql.text.len())
 }
 
 /// Turns an error of the planner into a fault at the place it names.

@@ -14,7 +14,7 @@ use crate::hot::HotRows;
 use crate::pipe::{self, LookupSlots, Pipe};
 use crate::plan::TablePlan;
 use crate::session;
-use crate::table::{Bound, DeadRow, Step, Stepped, bind};
+use crate::table::{Bound, DeadRow, Moved, Step, Stepped, bind};
 
 /// See the module.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Append {
     async fn pipe(session: &SessionContext, bound: &Bound, now_ms: u64) -> Result<Pipe> {
         let state = session::at(session, now_ms);
         let physical = state.create_physical_plan(&bound.plan).await?;
-        Ok(Pipe::new(physical, Arc::clone(&bound.input), state.task_ctx()))
+        Ok(Pipe::new(physical, bound.inputs.clone(), state.task_ctx()))
     }
 
     /// Plans anew for a moment, where the plan asks what time it is.
@@ -59,15 +59,15 @@ impl Append {
         Ok(())
     }
 
-    pub(crate) async fn step(&mut self, input: &[RecordBatch], step: &Step<'_>) -> Result<Stepped> {
+    pub(crate) async fn step(&mut self, input: &[Moved], step: &Step<'_>) -> Result<Stepped> {
         let mut stepped = Stepped::default();
         if self.plan.asks_time && !input.is_empty() {
             self.at(step).await?;
         }
         let schema = Arc::clone(&self.plan.schema);
-        for batch in input {
+        for Moved { of, rows } in input {
             let finish = |it: RecordBatch| fit(&it, &schema);
-            let (done, rejected) = self.pipe.run_rows(batch.clone(), finish).await?;
+            let (done, rejected) = self.pipe.run_rows(*of, rows.clone(), finish).await?;
             stepped.is_changed |= !done.is_empty();
             stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
             for rows in done {

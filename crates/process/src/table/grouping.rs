@@ -22,7 +22,7 @@ use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::TablePlan;
 use crate::session;
 use crate::slot::{Slot, SlotExec};
-use crate::table::{bind, set_lookup};
+use crate::table::{Moved, bind, set_lookup};
 
 /// See the module.
 #[derive(Debug)]
@@ -53,9 +53,9 @@ pub(crate) async fn plan(
     let leaf = SlotExec::leaf(Arc::clone(&groups), None)?;
     let above = pipe::graft::<AggregateExec>(cut.whole, &leaf)?;
     Ok(Grouping {
-        below: Pipe::new(cut.below, bound.input, state.task_ctx()),
+        below: Pipe::new(cut.below, bound.inputs, state.task_ctx()),
         operator: Operator::new(cut.shape, groups_max),
-        above: Pipe::new(above, groups, state.task_ctx()),
+        above: Pipe::new(above, vec![groups], state.task_ctx()),
         lookups: bound.lookups,
     })
 }
@@ -106,14 +106,14 @@ fn in_one_step(last: &AggregateExec) -> Result<Option<AggregateExec>> {
 pub(crate) enum Again<'a> {
     /// All of them.
     All,
-    /// Those of these windows.
-    Windows(&'a [Start]),
-    /// Those of windows that begin at this moment or later.
+    /// Those of these panes.
+    Panes(&'a [Start]),
+    /// Those of panes that begin at this moment or later.
     From(Start),
 }
 
-/// Ranges of one filter; more windows than that are read as one range with all between them.
-const RANGES_MAX: usize = 32;
+/// Ranges of one filter; more panes than that are read as one range with all between them.
+pub(crate) const RANGES_MAX: usize = 32;
 
 impl Grouping {
     pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
@@ -124,22 +124,23 @@ impl Grouping {
     /// Computes what the groups need of rows; those that cannot be computed are left out.
     pub(crate) async fn compute(
         &mut self,
-        batch: RecordBatch,
+        moved: &Moved,
     ) -> Result<(Vec<Computed>, Vec<Rejected>)> {
         let shape = Arc::clone(self.operator.shape());
-        self.below.run_each(batch, |it| shape.compute(&it)).await
+        self.below.run_each(moved.of, moved.rows.clone(), |it| shape.compute(&it)).await
     }
 
     /// Returns the rows of the input, one by one, for whose window `is_wanted` holds.
     pub(crate) async fn locate(
         &mut self,
-        batch: RecordBatch,
+        moved: &Moved,
         is_wanted: &(dyn Fn(Option<Start>) -> bool + Sync),
     ) -> Result<Vec<(RecordBatch, Option<Start>)>> {
         let mut found = Vec::new();
-        let mut waiting = vec![batch];
+        let of = moved.of;
+        let mut waiting = vec![moved.rows.clone()];
         while let Some(batch) = waiting.pop() {
-            let (computed, _) = self.compute(batch.clone()).await?;
+            let (computed, _) = self.compute(&Moved { of, rows: batch.clone() }).await?;
             let shape = self.operator.shape();
             let starts = computed.iter().filter_map(|it| shape.starts(it));
             let mut starts = starts.flat_map(PrimitiveArray::iter);
@@ -164,7 +165,7 @@ impl Grouping {
         is_final: Option<bool>,
     ) -> Result<(Vec<RecordBatch>, Vec<Rejected>)> {
         let finish = |it: RecordBatch| finish_rows(&it, plan, is_final);
-        self.above.run_rows(groups, finish).await
+        self.above.run_rows(0, groups, finish).await
     }
 
     /// Groups rows of the tables as they are now, as state batches by window.
@@ -183,7 +184,7 @@ impl Grouping {
         let mut operator = Operator::new(Arc::clone(&cut.shape), groups_max);
         let is_wanted = |_: &Operator, start: Start| match &which {
             Again::All => true,
-            Again::Windows(starts) => starts.contains(&start),
+            Again::Panes(starts) => starts.contains(&start),
             Again::From(from) => *from <= start,
         };
         let mut rows = execute_stream(cut.below, state.task_ctx())?;
@@ -260,13 +261,14 @@ fn filtered(plan: LogicalPlan, table: &TablePlan, which: &Again<'_>) -> Result<L
     match which {
         Again::All => return Ok(plan),
         Again::From(from) => ranges.push((*from, None)),
-        Again::Windows(starts) => {
+        Again::Panes(starts) => {
             let mut starts = starts.to_vec();
             starts.sort_unstable();
             for start in starts {
+                let pane_end = start.saturating_add(window.pane_us());
                 match ranges.last_mut() {
-                    Some((_, Some(end))) if start <= *end => *end = window.end(start),
-                    _ => ranges.push((start, Some(window.end(start)))),
+                    Some((_, Some(end))) if start <= *end => *end = pane_end,
+                    _ => ranges.push((start, Some(pane_end))),
                 }
             }
         }

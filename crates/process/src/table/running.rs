@@ -11,7 +11,7 @@ use rows::sink::{Change, Replace};
 
 use crate::plan::TablePlan;
 use crate::table::grouping::{self, Again, Grouping};
-use crate::table::{DeadRow, Step, Stepped};
+use crate::table::{DeadRow, Moved, Step, Stepped};
 
 /// The one window of a running table.
 const ONLY: i64 = 0;
@@ -49,10 +49,10 @@ impl Running {
         })
     }
 
-    pub(crate) async fn step(&mut self, input: &[RecordBatch], _: &Step<'_>) -> Result<Stepped> {
+    pub(crate) async fn step(&mut self, input: &[Moved], _: &Step<'_>) -> Result<Stepped> {
         let mut stepped = Stepped::default();
-        for batch in input {
-            let (computed, rejected) = self.grouping.compute(batch.clone()).await?;
+        for moved in input {
+            let (computed, rejected) = self.grouping.compute(moved).await?;
             stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
             for computed in computed {
                 let taken = self.grouping.operator.take(&computed, &|_, _| true);

@@ -300,7 +300,7 @@ fn windows_are_checked() {
     check(
         "SELECT tumble(ts, '1 month') AS m FROM orders",
         expect![[r#"
-            '1 month': months and years have no fixed length; use days, or `date_trunc('month', ts)` instead of `tumble`
+            '1 month': months and years have no fixed length; use days, or `date_trunc('month', ts)` instead
         "#]],
     );
     check(
@@ -318,13 +318,13 @@ fn windows_are_checked() {
     check(
         "SELECT tumble(ts) AS m FROM orders",
         expect![[r#"
-            tumble(ts): `tumble` takes a timestamp and a size; write it as `tumble(ts, '1 minute')`
+            tumble(ts): `tumble` has too few or too many arguments; write it as `tumble(ts, '1 minute')`
         "#]],
     );
     check(
         "SELECT tumble(ts, INTERVAL '1 month') AS m FROM orders",
         expect![[r#"
-            '1 month': months and years have no fixed length; use days, or `date_trunc('month', ts)` instead of `tumble`
+            '1 month': months and years have no fixed length; use days, or `date_trunc('month', ts)` instead
         "#]],
     );
 }

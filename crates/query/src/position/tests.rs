@@ -1,4 +1,4 @@
-use super::{byte_at, closed, nearest};
+use super::{byte_at, closed};
 
 #[test]
 fn columns_are_characters() {
@@ -21,12 +21,4 @@ fn a_call_ends_with_its_parenthesis() {
     ] {
         assert_eq!(sql.get(start..closed(sql, start, end)), Some(expected), "{sql}");
     }
-}
-
-#[test]
-fn a_near_name_is_found_and_a_far_one_is_not() {
-    assert_eq!(nearest("regin", ["region", "orders"]), Some("region"));
-    assert_eq!(nearest("REGION", ["region"]), Some("region"));
-    assert_eq!(nearest("something", ["region", "orders"]), None);
-    assert_eq!(nearest("", ["region"]), None);
 }

@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
                 *refusal = Some(format!("column `{}`: the field occurs twice", column.name));
                 return Err(A::Error::custom(""));
             }
-            if column.kind == ColumnType::Text {
+            if is_written_as_string(column.kind) {
                 fields.next_value_seed(TextSeed { column, refusal })?;
                 continue;
             }
@@ -109,6 +109,11 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         self.refuse(Found::Number(&value.to_string()))
     }
+}
+
+/// Whether values of a type come as strings: those are taken without reading them twice.
+fn is_written_as_string(kind: ColumnType) -> bool {
+    matches!(kind, ColumnType::Text | ColumnType::Timestamp | ColumnType::Date | ColumnType::Bytes)
 }
 
 /// Adds a value as it is written; `raw` is valid JSON.
@@ -169,7 +174,7 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// Adds a string to a column of text without another copy of it.
+/// Adds a string to a column without another copy of it.
 struct TextSeed<'a> {
     column: &'a mut Column,
     refusal: &'a mut Option<String>,

@@ -184,7 +184,7 @@ fn what_is_no_object_is_refused_with_the_reason() {
             expected JSON: key must be a string at line 1 column 2
             expected JSON: control character (\u0000-\u001F) found while parsing a string at line 1 column 8
             expected JSON: invalid number at line 1 column 14
-            column `ts`: the string has a broken escape
+            expected JSON: unexpected end of hex escape at line 1 column 14
             expected JSON: expected value at line 1 column 1"#]],
     );
     let message = shown(Format::Json, b"{\"id\":\"\xff\"}");

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::{Clock, Kind};
+use base::{Clock, Kind, Name, Place};
 use serde_json::json;
 use show::{
-    Alert, AlertInstance, AlertState, Answer, Answers, AskError, Chart, ChartKind, Check, Column,
-    Dashboard, Door, Edge, Facts, Flow, Journal, Notice, NoticeState, Pipeline, Question, Reject,
-    Replay, Replayed, Stream, Table, TableKind,
+    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Change, Chart,
+    ChartKind, Check, Column, Dashboard, Door, Edge, Facts, Flow, Journal, Notice, NoticeState,
+    Pipeline, Question, Reject, Replay, Replayed, Stream, Table, TableKind, Trace, Wanted,
 };
 
 use super::tables;
@@ -112,6 +112,23 @@ impl Pipeline for Shop {
         let sent = if replay.place.is_some() { 1 } else { 1_200 };
         self.replayed.fetch_add(sent / 2, Ordering::Relaxed);
         Ok(Replayed { sent, stored: sent / 2, dead: sent - sent / 2 })
+    }
+
+    async fn plan(&self, _: Wanted) -> Result<Change, AskError> {
+        Ok(Change { project: "shop".to_owned(), ..Change::default() })
+    }
+
+    async fn apply(&self, wanted: Wanted) -> Result<Change, AskError> {
+        self.plan(wanted).await
+    }
+
+    fn applying(&self) -> Applying {
+        Applying::default()
+    }
+
+    async fn trace(&self, stream: Name, place: Place) -> Result<Trace, AskError> {
+        let message = format!("`{stream}` has no record {place}: this shop keeps none");
+        Err(AskError::new(Kind::Missing, message))
     }
 }
 

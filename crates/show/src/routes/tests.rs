@@ -116,6 +116,22 @@ impl Pipeline for Broken {
     ) -> Result<crate::Replayed, crate::AskError> {
         Ok(crate::Replayed::default())
     }
+
+    async fn plan(&self, _: crate::Wanted) -> Result<crate::Change, crate::AskError> {
+        Ok(crate::Change::default())
+    }
+
+    async fn apply(&self, _: crate::Wanted) -> Result<crate::Change, crate::AskError> {
+        Err(crate::AskError::new(Kind::Unavailable, "the journal's disk is full"))
+    }
+
+    fn applying(&self) -> crate::Applying {
+        crate::Applying::default()
+    }
+
+    async fn trace(&self, _: base::Name, _: base::Place) -> Result<crate::Trace, crate::AskError> {
+        Err(crate::AskError::new(Kind::Missing, "nothing is known of it"))
+    }
 }
 
 #[tokio::test]

@@ -596,6 +596,7 @@ checks.e = '1 IN (SELECT x FROM a)'
             c.sql:4:11: `publish` must be a duration such as "10 minutes", not the integer `5`
             c.sql:5:3: there is no SELECT; write one `SELECT … FROM …`
             d.sql:1:18: unexpected key or value; expected newline, `#`
+            e.sql:2:8: the checks of a table are read, but this version does not run them; ask in an alert meanwhile: `SELECT … WHERE NOT (condition)`
             e.sql:2:16: the SQL ends where an expression should follow
             e.sql:3:47: `fatal` is not known here; write one of `warn` or `fail`
             e.sql:4:8: the check `c` has no `sql`; add `sql = "CONDITION"`

@@ -48,7 +48,23 @@ async fn a_body_in_pieces_is_put_together() {
 async fn a_body_that_says_it_is_too_large_is_not_read() {
     let unread = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let length = (limits::REQUEST_BYTES_MAX + 1).to_string();
-    assert_eq!(take(&[("content-length", &length)], unread).await, Err(BodyFault::TooLarge));
+    let asks = [("content-length", length.as_str()), ("expect", "100-continue")];
+    assert_eq!(take(&asks, unread).await, Err(BodyFault::TooLarge));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_swallowed_for_a_while() {
+    let length = (limits::REQUEST_BYTES_MAX + 1).to_string();
+    let (bodies, clock) = bodies();
+    let body = chunks(3, 1 << 10);
+    let fault = bodies.take(&headers(&[("content-length", &length)]), body).await.unwrap_err();
+    assert_eq!(fault, BodyFault::TooLarge);
+    let stuck = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let said = headers(&[("content-length", &length)]);
+    let mut taken = std::pin::pin!(bodies.take(&said, stuck));
+    assert!(futures::poll!(taken.as_mut()).is_pending(), "the rest may still come");
+    clock.advance(SWALLOW_TIME_MAX);
+    assert_eq!(taken.await.unwrap_err(), BodyFault::TooLarge);
 }
 
 #[tokio::test]

@@ -1,157 +1,155 @@
-//! SQL in motion: each case gives one answer, straight through, killed between any two batches
-//! and resumed, and in several shards.
+//! SQL in motion: each case gives one answer, straight through, killed between any two epochs and
+//! resumed, and when its records are spread over other shards after a restart than before.
 //!
 //! A case is a folder of `cases/`: the project's files, `in.jsonl` with one `{"STREAM": RECORD}` a
-//! line and an empty line between batches, `out.jsonl` with one `{"TABLE": ROW}` a line. Rows are
-//! compared in any order, by the columns that `out.jsonl` names.
+//! line and an empty line between batches, `out.jsonl` with one `{"TABLE": ROW}` a line, or
+//! `{"TABLE": null}` for a table without rows. Rows are compared in any order, by the columns that
+//! `out.jsonl` names. `cases/expect.py` writes it: DuckDB says what `expected.sql` gives over the
+//! same records.
+//!
+//! `CASE=name` runs the cases whose names begin like that.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use super::case::{Case, STRAIGHT, Shards, Ticks, Way, go};
+use super::slow;
 
-use super::{World, ask, assert_conserved};
-use crate::flow::Flow;
+/// Cases of what does not work yet, with the reason. One that passes must leave the list.
+const PENDING: &[(&str, &str)] = &[];
 
-struct Case {
-    name: String,
-    files: Vec<(String, String)>,
-    batches: Vec<Vec<(String, String)>>,
-    expected: BTreeMap<String, Vec<Value>>,
+/// Where records go before and after a restart: the shards of a stream are fixed, so a stream that is
+/// written in N shards and goes on in M gets nothing in the others from then on.
+const RESHARDED: &[Shards] =
+    &[(&[0, 1, 2], &[1]), (&[0], &[0, 1, 2]), (&[0, 1], &[1, 2, 3]), (&[2, 1, 0], &[3, 0])];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is told its case from outside")]
+fn wanted() -> String {
+    std::env::var("CASE").unwrap_or_default()
+}
+
+fn pending(name: &str) -> Option<&'static str> {
+    PENDING.iter().find(|(it, _)| *it == name).map(|(_, reason)| *reason)
+}
+
+/// Reads the cases, in the order of their names.
 fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let mut cases = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        cases.push(read_case(&entry.unwrap().path()));
-    }
-    assert!(!cases.is_empty());
-    cases
+    let entries = std::fs::read_dir(folder()).unwrap().map(|it| it.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|it| it.join("in.jsonl").is_file()).collect();
+    folders.sort();
+    let cases = folders.iter().map(|it| Case::read(it));
+    cases.filter(|it| it.name.starts_with(&wanted())).collect()
 }
 
-fn read_case(folder: &Path) -> Case {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if !name.ends_with(".jsonl") {
-            files.push((name, std::fs::read_to_string(path).unwrap()));
-        }
+/// Each way through a case that needs no kill: in epochs and in none, the same records in one tick
+/// and each in its own.
+fn straight(case: &Case) -> Vec<Way> {
+    let mut ways = vec![Way { is_flushed: true, ..STRAIGHT }];
+    if !case.depends_on_ticks() {
+        ways.push(Way { ticks: Ticks::One, ..STRAIGHT });
     }
-    let one = |line: &str| -> (String, Value) {
-        let object: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
-        object.into_iter().next().unwrap()
-    };
-    let mut batches = vec![Vec::new()];
-    for line in std::fs::read_to_string(folder.join("in.jsonl")).unwrap().lines() {
-        if line.is_empty() {
-            batches.push(Vec::new());
-        } else {
-            let (stream, record) = one(line);
-            batches.last_mut().unwrap().push((stream, record.to_string()));
-        }
+    if slow() && !case.depends_on_ticks() {
+        ways.push(Way { ticks: Ticks::Each, ..STRAIGHT });
     }
-    let mut expected: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for line in std::fs::read_to_string(folder.join("out.jsonl")).unwrap().lines() {
-        let (table, row) = one(line);
-        expected.entry(table).or_default().push(row);
-    }
-    let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
-    Case { name, files, batches, expected }
+    ways
 }
 
-async fn world(case: &Case, shards: u32) -> World {
-    let files: Vec<(&str, &str)> =
-        case.files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    World::with_shards(&files, shards, 1).await
+/// Killed after each epoch.
+fn killed(case: &Case) -> Vec<Way> {
+    let kills = 0..case.batches.len();
+    kills.map(|it| Way { killed_after: Some(it), is_flushed: true, ..STRAIGHT }).collect()
 }
 
-async fn send(world: &World, batch: &[(String, String)]) {
-    for (stream, record) in batch {
-        world.send(stream, &[record]).await;
+/// Killed after a batch with nothing durable but the journal: it all comes again, in one tick.
+fn replayed(case: &Case) -> Vec<Way> {
+    if case.depends_on_ticks() {
+        return Vec::new();
     }
+    let last = case.batches.len() - 1;
+    let kills = if slow() { (0..last).collect() } else { vec![last / 2] };
+    kills.into_iter().map(|it| Way { killed_after: Some(it), ..STRAIGHT }).collect()
 }
 
-async fn check(case: &Case, flow: &Flow, way: &str) {
-    assert_conserved(flow);
-    for (table, rows) in &case.expected {
-        let columns: BTreeSet<&String> =
-            rows.iter().filter_map(Value::as_object).flat_map(|it| it.keys()).collect();
-        let list: Vec<String> = columns.iter().map(|it| format!("\"{it}\"")).collect();
-        let sql = format!("SELECT {} FROM \"{table}\"", list.join(", "));
-        let line = |row: &Value| {
-            let values = columns.iter().map(|it| {
-                let value = row.get(it.as_str()).cloned().unwrap_or(Value::Null);
-                format!("\"{it}\":{value}")
-            });
-            format!("{{{}}}", values.collect::<Vec<_>>().join(","))
-        };
-        let mut should: Vec<String> = rows.iter().map(line).collect();
-        should.sort();
-        let is = ask(&flow.view(), &sql).await;
-        let parsed = |it: &str| serde_json::from_str::<Value>(it).unwrap();
-        let mut is: Vec<String> = is.lines().map(|it| line(&parsed(it))).collect();
-        is.sort();
-        assert_eq!(is, should, "{}: {table}, {way}", case.name);
+/// Killed after an epoch, to go on in other shards. One of the ways for each case finds most; all of
+/// them, at all epochs, take their time.
+fn resharded(case: &Case) -> Vec<Way> {
+    let way = |shards, kill| Way { killed_after: Some(kill), is_flushed: true, shards, ..STRAIGHT };
+    let last = case.batches.len() - 1;
+    if slow() {
+        let all = |shards: &Shards| (0..=last).map(|it| way(*shards, it)).collect::<Vec<_>>();
+        return RESHARDED.iter().flat_map(all).collect();
     }
+    let number = case.name.len() % RESHARDED.len();
+    vec![way(RESHARDED[number], last / 2)]
+}
+
+async fn go_all(case: &Case, ways: Vec<Way>) -> Result<(), String> {
+    let plan = case.plan().await.map_err(|it| format!("{}: {it}", case.name))?;
+    for way in ways {
+        go(case, &plan, way).await?;
+    }
+    Ok(())
+}
+
+/// Runs all cases, and tells every one that differs.
+async fn run(ways: impl Fn(&Case) -> Vec<Way>) {
+    let mut faults = Vec::new();
+    for case in cases().iter().filter(|it| pending(&it.name).is_none()) {
+        faults.extend(go_all(case, ways(case)).await.err());
+    }
+    assert!(faults.is_empty(), "{} cases fail\n\n{}", faults.len(), faults.join("\n\n"));
 }
 
 #[tokio::test]
 async fn every_case_gives_one_answer_straight_through() {
-    for case in cases() {
-        let world = world(&case, 1).await;
-        let mut flow = world.open().await;
-        for batch in &case.batches {
-            send(&world, batch).await;
-            flow.tick_all().await.unwrap();
-        }
-        check(&case, &flow, "straight through").await;
-        flow.flush().await.unwrap();
-        check(&case, &flow, "straight through, stored").await;
-    }
+    run(straight).await;
 }
 
 #[tokio::test]
-async fn every_case_gives_one_answer_killed_between_any_two_batches() {
-    for case in cases() {
-        for killed_after in 0..case.batches.len() {
-            for is_flushed in [false, true] {
-                run_killed(&case, killed_after, is_flushed).await;
-            }
-        }
-    }
-}
-
-async fn run_killed(case: &Case, killed_after: usize, is_flushed: bool) {
-    let mut world = world(case, 1).await;
-    let mut flow = world.open().await;
-    for (at, batch) in case.batches.iter().enumerate() {
-        send(&world, batch).await;
-        flow.tick_all().await.unwrap();
-        if is_flushed && at == killed_after {
-            flow.flush().await.unwrap();
-        }
-        if at == killed_after {
-            drop(flow);
-            world.crash();
-            flow = world.open().await;
-            flow.tick_all().await.unwrap();
-        }
-    }
-    check(case, &flow, &format!("killed after batch {killed_after}, flushed: {is_flushed}")).await;
+async fn every_case_gives_one_answer_killed_between_any_two_epochs() {
+    run(killed).await;
 }
 
 #[tokio::test]
-async fn every_case_gives_one_answer_in_several_shards() {
-    for case in cases() {
-        let world = world(&case, 3).await;
-        let mut flow = world.open().await;
-        for batch in &case.batches {
-            send(&world, batch).await;
-            flow.tick_all().await.unwrap();
-            flow.flush().await.unwrap();
+async fn every_case_gives_one_answer_killed_before_its_first_epoch() {
+    run(replayed).await;
+}
+
+#[tokio::test]
+async fn every_case_gives_one_answer_written_in_some_shards_and_resumed_in_others() {
+    run(resharded).await;
+}
+
+#[tokio::test]
+async fn what_is_pending_does_not_work_yet() {
+    let cases = cases();
+    let mut faults = Vec::new();
+    for (name, reason) in PENDING.iter().filter(|(it, _)| it.starts_with(&wanted())) {
+        let Some(case) = cases.iter().find(|it| it.name == *name) else {
+            faults.push(format!("there is no case `{name}`: take it off PENDING"));
+            continue;
+        };
+        let ways = [straight, killed, replayed, resharded].map(|it| it(case)).concat();
+        match go_all(case, ways).await {
+            Ok(()) => faults.push(format!("`{name}` works now: take it off PENDING")),
+            Err(fault) => println!("pending: {name}: {reason}\n  {fault}"),
         }
-        check(&case, &flow, "in three shards").await;
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_rows_expected_are_those_that_duckdb_gives() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
+    if !python.is_file() {
+        println!("skipped: no target/peers; `cargo xtask peers` makes it");
+        return;
+    }
+    let script = folder().join("expect.py");
+    let ran = std::process::Command::new(python).arg(script).arg("--check").output().unwrap();
+    let told = [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+    assert!(ran.status.success(), "{}\nrun cases/expect.py and look at the changes", told.concat());
 }

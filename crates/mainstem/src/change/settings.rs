@@ -1,0 +1,227 @@
+//! What is said about each thing of a project, as names and values that can be compared and read.
+
+use base::Span;
+use spec::{
+    Alert, AlertOn, CheckSeverity, Dashboard, DoorUse, Format, Late, Lookup, Notify, NotifyFormat,
+    Project, Stream, Table, Word,
+};
+
+/// Names and values, in the order of the reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings(Vec<Setting>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    name: String,
+    value: String,
+    /// Longer than anybody wants to read twice, or secret: only that it differs is said.
+    is_hidden: bool,
+}
+
+const DOORS: &str = "doors";
+
+/// What a flow need not know.
+const BESIDE: &[&str] = &[DOORS, "description", "owner", "tags", "layer"];
+
+impl Settings {
+    /// Says what differs from what was said before, a sentence each.
+    pub(super) fn since(&self, before: &Settings) -> Vec<String> {
+        let mut told = Vec::new();
+        for setting in &self.0 {
+            let was = before.0.iter().find(|it| it.name == setting.name);
+            let name = &setting.name;
+            match was {
+                Some(was) if was.value == setting.value => {}
+                _ if setting.is_hidden => told.push(format!("its {name}")),
+                Some(was) => told.push(format!("{name}: {} → {}", was.value, setting.value)),
+                None => told.push(format!("+ {name}: {}", setting.value)),
+            }
+        }
+        let gone = before.0.iter().filter(|it| !self.0.iter().any(|new| new.name == it.name));
+        told.extend(gone.map(|it| format!("- {}", it.name)));
+        told
+    }
+
+    /// Returns as one text what a flow must know; doors and words for people are not of it.
+    pub(super) fn of_flow(&self) -> String {
+        let known = self.0.iter().filter(|it| !BESIDE.contains(&it.name.as_str()));
+        let texts = known.map(|it| format!("{}={:?}", it.name, it.value));
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    fn new() -> Settings {
+        Settings(Vec::new())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "what is said is mostly made at the call")]
+    fn with(mut self, name: &str, value: impl ToString) -> Settings {
+        let (name, value) = (name.to_owned(), value.to_string());
+        self.0.push(Setting { name, value, is_hidden: false });
+        self
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "what is said is mostly made at the call")]
+    fn hidden(mut self, name: &str, value: impl ToString) -> Settings {
+        let (name, value) = (name.to_owned(), value.to_string());
+        self.0.push(Setting { name, value, is_hidden: true });
+        self
+    }
+
+    fn person(
+        self,
+        description: Option<&String>,
+        owner: Option<&String>,
+        tags: &[String],
+    ) -> Settings {
+        let text = |it: Option<&String>| it.cloned().unwrap_or_default();
+        self.hidden("description", text(description))
+            .with("owner", or_none(owner.map(String::as_str)))
+            .with("tags", tags.join(", "))
+    }
+
+    pub(super) fn of_project(it: &Project) -> Settings {
+        Settings::new()
+            .with("name", &it.name)
+            .with("flush", it.flush.map_or_else(|| "5 seconds".to_owned(), |it| it.to_string()))
+            .hidden("description", it.description.clone().unwrap_or_default())
+    }
+
+    pub(super) fn of_doors(it: &Stream) -> Settings {
+        let doors: Vec<String> =
+            it.from.iter().map(|it| format!("{} {}", it.door, options(it))).collect();
+        Settings::new().hidden(DOORS, doors.join(" "))
+    }
+
+    pub(super) fn of_stream(it: &Stream) -> Settings {
+        let mut settings = Settings::of_doors(it)
+            .with(
+                "format",
+                match it.format {
+                    Format::Json => "json",
+                    Format::Csv => "csv",
+                },
+            )
+            .with("time", or_none(it.time.as_deref()))
+            .with("key", or_none(it.key.as_deref()))
+            .with("replay", it.replay)
+            .with("replay_size", it.replay_size)
+            .with("keep", kept(it.keep))
+            .with("idle", it.idle);
+        for check in &it.checks {
+            let name = format!("check `{}`", check.name);
+            settings = settings.with(&name, check.sql.text.trim());
+        }
+        settings.person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
+    }
+
+    pub(super) fn of_lookup(it: &Lookup) -> Settings {
+        let columns: Vec<String> =
+            it.columns.iter().map(|column| format!("{} {}", column.name, column.kind)).collect();
+        Settings::new()
+            .with("from", &it.from)
+            .with("key", &it.key)
+            .with("every", kept(it.every))
+            .with("columns", columns.join(", "))
+            .person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
+    }
+
+    pub(super) fn of_table(it: &Table) -> Settings {
+        let mut settings = Settings::new()
+            .with("layer", or_none(it.layer.as_deref()))
+            .with(
+                "late",
+                match it.late {
+                    Late::Hold(span) => span.to_string(),
+                    Late::Dead => "dead".to_owned(),
+                },
+            )
+            .with("keep", kept(it.keep))
+            .with("every", kept(it.every))
+            .with("publish", it.publish);
+        for check in &it.checks {
+            let name = format!("check `{}`", check.name);
+            let severity = match check.severity {
+                CheckSeverity::Warn => "warn",
+                CheckSeverity::Fail => "fail",
+            };
+            settings = settings.with(&name, format!("{} ({severity})", check.sql.text.trim()));
+        }
+        settings.person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
+    }
+
+    pub(super) fn of_alert(it: &Alert) -> Settings {
+        let notify: Vec<&str> = it.notify.iter().map(base::Name::as_str).collect();
+        Settings::new()
+            .hidden("SELECT", it.sql.text.trim())
+            .with("key", words(&it.key))
+            .with("for", it.hold)
+            .with(
+                "on",
+                match it.on {
+                    AlertOn::Final => "final",
+                    AlertOn::Open => "open",
+                },
+            )
+            .with("notify", notify.join(", "))
+            .with("remind", kept(it.remind))
+            .with("title", or_none(it.title.as_ref().map(Word::as_str)))
+            .person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
+    }
+
+    pub(super) fn of_notify(it: &Notify) -> Settings {
+        let webhook = it.webhook.as_ref().map(|it| it.reveal().to_owned());
+        Settings::new()
+            .hidden("webhook", webhook.unwrap_or_default())
+            .with(
+                "format",
+                match it.format {
+                    NotifyFormat::Json => "json",
+                    NotifyFormat::Slack => "slack",
+                },
+            )
+            .with("log", it.log)
+            .hidden("description", it.description.clone().unwrap_or_default())
+    }
+
+    pub(super) fn of_dashboard(it: &Dashboard) -> Settings {
+        let mut settings = Settings::new().with("title", or_none(it.title.as_deref()));
+        for (place, chart) in it.charts.iter().enumerate() {
+            let title = chart.title.clone().unwrap_or_else(|| chart.from.to_string());
+            let word = |it: &Option<Word>| or_none(it.as_ref().map(Word::as_str));
+            let told = [
+                format!("{:?}", chart.kind),
+                chart.from.to_string(),
+                word(&chart.x),
+                words(&chart.y),
+                word(&chart.by),
+                kept(chart.last),
+                format!("{:?}", chart.limit),
+            ];
+            let name = format!("chart {} ({title})", place + 1);
+            settings = settings.hidden(&name, told.join(" "));
+        }
+        settings.person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
+    }
+}
+
+/// Returns how a table's files are laid out, in words.
+pub(super) fn partition(table: &Table) -> Option<String> {
+    table.partition.as_ref().map(|it| it.word.to_string())
+}
+
+/// Returns a door's options with their values, secrets too: to be compared, not to be told.
+fn options(door: &DoorUse) -> String {
+    door.options.parse::<toml::Table>().map(|it| it.to_string()).unwrap_or_default()
+}
+
+fn or_none(text: Option<&str>) -> String {
+    text.map_or_else(|| "none".to_owned(), str::to_owned)
+}
+
+fn kept(span: Option<Span>) -> String {
+    span.map_or_else(|| "none".to_owned(), |it| it.to_string())
+}
+
+fn words(words: &[Word]) -> String {
+    words.iter().map(Word::as_str).collect::<Vec<_>>().join(", ")
+}

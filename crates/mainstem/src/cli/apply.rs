@@ -1,0 +1,127 @@
+//! `mainstem apply`: changes the program that runs into another project.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base::time::SystemClock;
+use clap::Args;
+use show::{ApplyState, Applying, Change};
+
+use crate::cli::plan::{self, Source, told};
+use crate::client::Client;
+
+/// Change the program that runs into the project as it is written in the folder now.
+///
+/// Says what `mainstem plan` says, does it, and waits until it is done. Tables that are new or
+/// changed are built beside the running ones, which answer meanwhile; then all of it is shown in
+/// one step. What fails changes nothing: the project before runs on.
+///
+/// Interrupting this command does not stop the change; `mainstem apply --status` shows it.
+///
+/// Exit codes: 0 applied, 1 failed, 2 the project has faults, 3 refused.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    source: Source,
+
+    /// Even if readers outside find a table or column gone or of another type.
+    #[arg(long)]
+    breaking: bool,
+
+    /// Only say how far the change under way has come, or what became of the last one.
+    #[arg(long)]
+    status: bool,
+
+    /// Print everything as JSON: what changes, then what became of it.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often the program is asked how far it is.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+impl Apply {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        if self.status {
+            let applying = state(&self.source.client().await?).await?;
+            return self.say(&applying);
+        }
+        if !self.source.check().await {
+            return Ok(ExitCode::from(2));
+        }
+        let client = self.source.client().await?;
+        let change = self.source.plan(&client).await?;
+        self.say_change(&change)?;
+        if change.is_nothing() && change.refused.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !change.refused.is_empty() || (!change.breaking.is_empty() && !self.breaking) {
+            return Ok(ExitCode::from(plan::REFUSED));
+        }
+        let body = serde_json::to_value(self.source.wanted(self.breaking)?)?;
+        client.post("/v1/apply", &body).await?;
+        self.say(&finished(&client).await?)
+    }
+
+    fn say_change(&self, change: &Change) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(change)?)?;
+        } else {
+            write!(out, "{}", told(change, &self.source.dir))?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, applying: &Applying) -> anyhow::Result<ExitCode> {
+        if self.json {
+            println!("{}", serde_json::to_string(applying)?);
+        } else {
+            println!("{}", sentence(applying));
+        }
+        if applying.state == ApplyState::Failed {
+            Ok(ExitCode::FAILURE)
+        } else {
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn state(client: &Client) -> anyhow::Result<Applying> {
+    let answer = client.get("/v1/apply").await?;
+    serde_json::from_slice(&answer).context("the answer cannot be read")
+}
+
+/// Waits until the change is done.
+async fn finished(client: &Client) -> anyhow::Result<Applying> {
+    let clock = SystemClock::start();
+    loop {
+        let applying = state(client).await?;
+        match applying.state {
+            ApplyState::Building | ApplyState::Switching => clock.sleep(LOOK_EVERY).await,
+            ApplyState::Applied | ApplyState::Failed => return Ok(applying),
+            ApplyState::None => bail!("the program was started anew before the change was done"),
+        }
+    }
+}
+
+fn sentence(applying: &Applying) -> String {
+    match applying.state {
+        ApplyState::None => "nothing was changed since the program started".to_owned(),
+        ApplyState::Building => {
+            let table = applying.table.as_deref().unwrap_or_default();
+            format!("building {table}: {} rows read so far", applying.rows)
+        }
+        ApplyState::Switching => "switching".to_owned(),
+        ApplyState::Applied => {
+            let pause = applying.pause_ms.unwrap_or(0);
+            format!("applied; what differs stood still for {pause} ms")
+        }
+        ApplyState::Failed => {
+            let error = applying.error.as_deref().unwrap_or_default();
+            format!("failed, and the project before runs on: {error}")
+        }
+    }
+}

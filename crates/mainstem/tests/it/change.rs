@@ -1,0 +1,211 @@
+//! The project of a running program is changed under it: what is asked and sent meanwhile goes on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::program::{Program, mainstem, printed};
+
+const PROJECT: &str = r#"
+[project]
+name  = "till"
+flush = "300 ms"
+
+[stream.orders]
+time = "ts"
+
+[stream.orders.columns]
+ts     = "timestamp not null"
+region = "text not null"
+total  = "int not null"
+
+[stream.orders.checks]
+is_small = "total < 1000"
+
+[table.orders_clean]
+sql = "SELECT ts, upper(region) AS region, total FROM orders"
+
+[table.by_minute]
+sql = "SELECT tumble(ts, '1 minute') AS minute, region, sum(total) AS revenue FROM orders_clean GROUP BY minute, region"
+
+[alert.spike]
+sql   = "SELECT region, minute, revenue FROM by_minute WHERE revenue > 100"
+key   = ["region"]
+title = "Spike in {region}: {revenue}"
+
+[dashboard.sales]
+
+[[dashboard.sales.chart]]
+type = "line"
+from = "by_minute"
+x    = "minute"
+y    = "revenue"
+"#;
+
+/// A project in a folder, and the program that runs it.
+struct Shop {
+    folder: tempfile::TempDir,
+    program: Program,
+}
+
+impl Shop {
+    fn start() -> Shop {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), PROJECT);
+        let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+        Shop { folder, program }
+    }
+
+    fn dir(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+
+    /// Writes the project with some texts replaced, and applies it.
+    fn apply(&self, replaced: &[(&str, &str)]) -> String {
+        write(self.folder.path(), &with(replaced));
+        printed(&["apply", self.dir(), "--breaking"])
+    }
+
+    async fn order(&self, ts: &str, region: &str, total: i64) {
+        let line = json!({"ts": ts, "region": region, "total": total}).to_string();
+        let (status, answer) = self.program.send("orders", line, None).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+fn write(folder: &Path, text: &str) {
+    std::fs::write(folder.join("mainstem.toml"), text).unwrap();
+}
+
+fn with(replaced: &[(&str, &str)]) -> String {
+    replaced.iter().fold(PROJECT.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_no_data_is_changed_at_once() {
+    let shop = Shop::start();
+    for (minute, total) in [(0, 150), (1, 50), (2, 150), (3, 5)] {
+        shop.order(&format!("2026-01-05T10:0{minute}:00Z"), "fr", total).await;
+    }
+    shop.program.settle("orders").await;
+    let told = shop.apply(&[
+        ("revenue > 100", "revenue > 40"),
+        ("Spike in", "Surge in"),
+        ("total < 1000", "total < 10000"),
+        ("[dashboard.sales]", "[dashboard.sales]\ntitle = \"Sales now\""),
+    ]);
+    for part in ["3 changed", "alert spike", "no data moves", "applied; what differs stood still"] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    // The window after the next makes the one of 10:03 final, which is calm.
+    shop.order("2026-01-05T10:04:00Z", "fr", 5_000).await;
+    shop.order("2026-01-05T10:05:00Z", "fr", 50).await;
+    let counts = shop.program.settle("orders").await;
+    assert_eq!((counts.stored, counts.dead), (6, 0), "the check of today");
+    let title = "SELECT title FROM system.alerts WHERE state = 'firing'";
+    for _ in 0..50 {
+        if shop.program.value(title).await == "Surge in FR: 5000" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(shop.program.value(title).await, "Surge in FR: 5000");
+    let dashboards: Value =
+        reqwest::get(shop.program.url("/v1/dashboards")).await.unwrap().json().await.unwrap();
+    assert_eq!(dashboards[0]["title"], "Sales now");
+    let told = printed(&["apply", shop.dir()]);
+    assert!(told.contains("nothing differs from what runs"), "{told}");
+    shop.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_streams_come_change_and_go() {
+    let shop = Shop::start();
+    for (minute, region) in [(0, "fr"), (1, "de"), (2, "fr")] {
+        shop.order(&format!("2026-01-05T10:0{minute}:00Z"), region, 10).await;
+    }
+    shop.program.settle("orders").await;
+    // A changed table takes those above along; a new one has all rows there are.
+    let by_region = "\n[table.by_region]\nsql = \"SELECT region, count(*) AS orders FROM orders GROUP BY region\"\n";
+    let visits = "\n[stream.visits]\ncolumns = { page = \"text not null\" }\n";
+    let changed = [
+        ("upper(region)", "lower(region)"),
+        ("\n[alert.spike]", &format!("{by_region}{visits}\n[alert.spike]")),
+    ];
+    let told = shop.apply(&changed);
+    for part in
+        ["+ stream visits", "+ table by_region", "~ table orders_clean", "> table by_minute"]
+    {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    let minutes = "SELECT region, sum(revenue) FROM by_minute GROUP BY region ORDER BY region";
+    let expected = [vec![json!("de"), json!(10)], vec![json!("fr"), json!(20)]];
+    assert_eq!(shop.program.sql(minutes).await, expected);
+    let regions = "SELECT region, orders FROM by_region ORDER BY region";
+    let expected = [vec![json!("de"), json!(1)], vec![json!("fr"), json!(2)]];
+    assert_eq!(shop.program.sql(regions).await, expected);
+    let (status, _) =
+        shop.program.send("visits", "{\"page\":\"/\"}".to_owned(), None).await.unwrap();
+    assert_eq!(status, 200);
+    shop.program.settle("visits").await;
+    // All of it follows what comes in.
+    shop.order("2026-01-05T10:03:00Z", "it", 7).await;
+    shop.program.settle("orders").await;
+    assert_eq!(shop.program.value("SELECT sum(revenue) FROM by_minute").await, 37);
+    assert_eq!(shop.program.value("SELECT sum(orders) FROM by_region").await, 4);
+    // A restart finds it so.
+    let Shop { folder, program } = shop;
+    program.kill();
+    let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+    let shop = Shop { folder, program };
+    assert_eq!(shop.program.value("SELECT sum(revenue) FROM by_minute").await, 37);
+    // What is dropped is gone, and its door is closed.
+    let told = shop.apply(&[]);
+    assert!(told.contains("table `by_region` is gone"), "{told}");
+    let (status, _) =
+        shop.program.send("visits", "{\"page\":\"/\"}".to_owned(), None).await.unwrap();
+    assert_eq!(status, 404);
+    let said = mainstem(&["sql", "--dir", shop.dir(), "SELECT * FROM by_region"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("`by_region` not found"));
+    let minutes = "SELECT region, sum(revenue) FROM by_minute GROUP BY region ORDER BY region";
+    assert_eq!(shop.program.sql(minutes).await[0], [json!("DE"), json!(10)]);
+    shop.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_break_wants_to_be_said_and_what_cannot_be_is_refused() {
+    let shop = Shop::start();
+    shop.order("2026-01-05T10:00:00Z", "fr", 10).await;
+    shop.program.settle("orders").await;
+    let cases = [
+        (
+            vec![("sum(total) AS revenue", "sum(total) AS money"), ("revenue", "money")],
+            3,
+            "no column `revenue` any more",
+        ),
+        (
+            vec![
+                ("total  = \"int not null\"", "total  = \"date\""),
+                ("total < 1000", "true"),
+                ("sum(total)", "count(total)"),
+            ],
+            3,
+            "cannot become",
+        ),
+        (vec![("upper(region)", "upper(regin)")], 2, "did you mean `region`?"),
+    ];
+    for (replaced, code, part) in cases {
+        write(shop.folder.path(), &with(&replaced));
+        let output = mainstem(&["apply", shop.dir()]);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(part), "no {part} in {said}");
+    }
+    assert_eq!(shop.program.value("SELECT sum(revenue) FROM by_minute").await, 10);
+    shop.program.stop();
+}

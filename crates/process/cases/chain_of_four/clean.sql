@@ -1,0 +1,1 @@
+SELECT ts, upper(place) AS place, amount FROM events WHERE amount IS NOT NULL

@@ -1,0 +1,1 @@
+SELECT sum(most) AS mosts, count(*) AS people FROM records

@@ -1,0 +1,1 @@
+SELECT tumble(ts, '1 hour') AS hour, who, sum(value) AS total FROM events GROUP BY hour, who

@@ -1,0 +1,2 @@
+SELECT id, who FROM (SELECT id, who, ts, lag(ts) OVER (PARTITION BY who ORDER BY ts, id) AS before FROM events) x
+WHERE before IS NULL OR ts > before + INTERVAL '10 minutes'

@@ -1,0 +1,1 @@
+SELECT tumble(ts, '1 minute') AS minute, count(*) AS n, sum(value) AS total FROM once GROUP BY minute

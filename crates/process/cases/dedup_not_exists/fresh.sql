@@ -1,0 +1,2 @@
+SELECT e.id, e.who FROM events e WHERE NOT EXISTS (
+    SELECT 1 FROM events b WHERE b.who = e.who AND b.ts < e.ts AND b.ts >= e.ts - INTERVAL '5 minutes')

@@ -1,0 +1,1 @@
+SELECT tumble(ts, '1 minute') AS minute, kind, count(*) AS n FROM events GROUP BY minute, kind

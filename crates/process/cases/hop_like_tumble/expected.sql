@@ -1,0 +1,5 @@
+-- A slide as long as the window is tumble; expressions stand below and above the groups.
+
+CREATE VIEW hopped AS
+SELECT tumble(ts, '2 minutes') AS start, lower(who) AS name, sum(value) + 1 AS more, coalesce(max(place), '-') AS place
+FROM events WHERE value <> 3 GROUP BY start, name;

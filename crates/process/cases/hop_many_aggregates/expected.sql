@@ -1,0 +1,6 @@
+-- Aggregates whose state must be merged from panes: DISTINCT, averages, deviations, medians, FILTER, text, HAVING.
+
+CREATE VIEW by_two AS
+SELECT start, who, count(DISTINCT place) AS places, avg(ratio) AS mean, stddev(ratio) AS deviation,
+       median(ratio) AS middle, min(place) AS least, max(ts) AS newest, count(*) FILTER (WHERE flag) AS flagged, bool_and(flag) AS every_flag
+FROM (SELECT *, unnest(hops(ts, '1 minute', '2 minutes')) AS start FROM events) GROUP BY start, who HAVING count(*) > 1;

@@ -1,0 +1,1 @@
+SELECT region, max(n) AS most FROM by_region GROUP BY region

@@ -1,0 +1,1 @@
+SELECT item, count(*) AS pairs FROM pairs GROUP BY item

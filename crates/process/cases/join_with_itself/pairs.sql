@@ -1,0 +1,2 @@
+SELECT a.id AS id, b.id AS after_id, b.value - a.value AS change FROM events a JOIN events b
+ON a.host = b.host AND b.ts > a.ts AND b.ts <= a.ts + INTERVAL '30 seconds'

@@ -1,0 +1,1 @@
+SELECT kind, count(*) AS n FROM strict__dead GROUP BY kind

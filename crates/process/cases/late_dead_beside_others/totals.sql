@@ -1,0 +1,1 @@
+SELECT who, count(*) AS n FROM events GROUP BY who

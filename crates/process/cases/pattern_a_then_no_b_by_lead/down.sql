@@ -1,0 +1,3 @@
+SELECT host, ts AS since FROM (
+    SELECT host, ts, state, lead(ts) OVER (PARTITION BY host ORDER BY ts, id) AS next_ts, max(ts) OVER () AS now FROM events
+) x WHERE state = 'down' AND coalesce(next_ts, now) > ts + INTERVAL '10 minutes'

@@ -1,0 +1,4 @@
+SELECT id, who FROM (
+    SELECT id, who, ts, state, lag(state) OVER w AS one, lag(state, 2) OVER w AS two, lag(ts, 2) OVER w AS began
+    FROM events WINDOW w AS (PARTITION BY who ORDER BY ts, id)
+) x WHERE state = 'fail' AND one = 'fail' AND two = 'fail' AND ts - began <= INTERVAL '5 minutes'

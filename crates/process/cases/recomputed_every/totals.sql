@@ -1,0 +1,1 @@
+SELECT who, sum(value) AS total FROM events GROUP BY who

@@ -1,0 +1,1 @@
+SELECT who, flag, count(*) AS n FROM events GROUP BY CUBE (who, flag)

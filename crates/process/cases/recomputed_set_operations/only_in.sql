@@ -1,0 +1,1 @@
+SELECT who, place FROM events WHERE kind = 'in' EXCEPT SELECT who, place FROM events WHERE kind = 'out'

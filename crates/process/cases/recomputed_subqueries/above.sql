@@ -1,0 +1,1 @@
+SELECT id, value FROM events WHERE value > (SELECT avg(value) FROM events)

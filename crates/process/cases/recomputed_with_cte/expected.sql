@@ -1,0 +1,6 @@
+-- WITH steps that read each other, a join of a group with itself, and a limit with an offset.
+
+CREATE VIEW middle AS
+WITH minutes AS (SELECT tumble(ts, '1 minute') AS minute, sum(value) AS total FROM events GROUP BY minute),
+     pairs AS (SELECT a.minute, a.total, b.total AS before FROM minutes a LEFT JOIN minutes b ON b.minute = a.minute - INTERVAL '1 minute')
+SELECT minute, total, before FROM pairs ORDER BY minute LIMIT 3 OFFSET 1;

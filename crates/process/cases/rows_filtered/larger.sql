@@ -1,0 +1,1 @@
+SELECT id, v * 2 AS v FROM large WHERE v BETWEEN 6 AND 8 OR v IS NULL

@@ -1,0 +1,1 @@
+SELECT id FROM events WHERE value > 5 AND value < 5

@@ -1,0 +1,1 @@
+SELECT id, 100 / value AS share FROM events

@@ -1,0 +1,1 @@
+SELECT count(*) AS n, sum(total) AS total FROM rich

@@ -1,0 +1,1 @@
+SELECT sum(value) AS total FROM events HAVING sum(value) > 10

@@ -1,0 +1,1 @@
+SELECT count(*) AS n, min(value) AS least FROM events WHERE who = 'nobody'

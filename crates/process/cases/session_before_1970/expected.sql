@@ -1,0 +1,8 @@
+-- Visits across 1970 and long before.
+
+CREATE VIEW visits AS
+WITH steps AS (
+    SELECT *, CASE WHEN ts - lag(ts) OVER (PARTITION BY who ORDER BY ts) <= INTERVAL '1 hour' THEN 0 ELSE 1 END AS is_first
+    FROM events),
+numbered AS (SELECT *, sum(is_first) OVER (PARTITION BY who ORDER BY ts RANGE UNBOUNDED PRECEDING) AS number FROM steps)
+SELECT min(ts) AS start, who, count(*) AS n, sum(value) AS total, max(ts) AS last FROM numbered GROUP BY who, number;

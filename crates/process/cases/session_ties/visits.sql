@@ -1,0 +1,1 @@
+SELECT session(ts, '30 seconds') AS start, who, count(*) AS n, sum(value) AS total, max(ts) AS last FROM events GROUP BY start, who

@@ -1,0 +1,1 @@
+SELECT who, sum(value) AS total, count(*) AS n FROM events GROUP BY who

@@ -1,0 +1,2 @@
+SELECT tumble(ts, '1 minute') AS minute, who, count(*) AS n, count(DISTINCT id) AS ids, sum(value) AS total, sum(DISTINCT value) AS distinct_total
+FROM events GROUP BY minute, who

@@ -1,0 +1,2 @@
+SELECT tumble(ts, '1 minute') AS minute, who, count(*) AS n, sum(value) AS total
+FROM events GROUP BY minute, who HAVING sum(value) >= 10 AND count(*) > 1

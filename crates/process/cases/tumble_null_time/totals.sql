@@ -1,0 +1,1 @@
+SELECT count(*) AS n, count(seen) AS timed FROM events

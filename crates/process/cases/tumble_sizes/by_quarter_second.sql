@@ -1,0 +1,1 @@
+SELECT tumble(ts, '250 ms') AS start, count(*) AS n FROM events GROUP BY start

@@ -1,0 +1,1 @@
+SELECT tumble(ts, '1 minute') AS minute, who, count(*) AS n, sum(value) AS total FROM every GROUP BY minute, who

@@ -1,0 +1,1 @@
+SELECT who FROM lefts UNION SELECT who FROM rights

@@ -1,0 +1,450 @@
+//! A table computed slice by slice: where something below changed, the windows that it lies in are
+//! computed again from the rows of those windows, and no others.
+//!
+//! It takes what a table that groups rows as they come cannot: windows over windows, joins of
+//! windowed tables, ranks within a window. `plan/slices.rs` says when the rows of a window depend
+//! on that window alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
+use base::{Name, limits};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{collect, execute_stream};
+use futures::TryStreamExt;
+use rows::DeadKind;
+use spec::Late;
+
+use crate::operator::Start;
+use crate::pipe;
+use crate::plan::slices::{Link, Slices};
+use crate::plan::{TablePlan, WindowPlan};
+use crate::session;
+use crate::table::append::fit;
+use crate::table::grouping::RANGES_MAX;
+use crate::table::window_rows::{WindowRows, marked, rfc3339};
+use crate::table::{DeadRow, Step};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Sliced {
+    plan: Arc<TablePlan>,
+    slices: Slices,
+    window: WindowPlan,
+    pub(crate) rows: WindowRows,
+    dirty: Dirty,
+    /// Slices that could not be computed, and why, as it was told.
+    failed: BTreeMap<Start, String>,
+}
+
+/// What must be computed again.
+#[derive(Debug)]
+enum Dirty {
+    Slices(BTreeSet<Start>),
+    /// Every slice that is open at this watermark; all without one.
+    Open(Option<i64>),
+}
+
+/// Slices remembered that could not be computed.
+const FAILED_MAX: usize = 10_000;
+
+/// What came of bringing a table up to date.
+#[derive(Debug, Default)]
+pub(crate) struct Refreshed {
+    /// Windows that changed since the last time, for the tables above.
+    pub(crate) changed: BTreeSet<Start>,
+    pub(crate) dead: Vec<DeadRow>,
+}
+
+/// What a table below tells.
+pub(crate) struct Below<'a> {
+    pub(crate) table: &'a Name,
+    /// Windows that changed since the last time.
+    pub(crate) changed: &'a BTreeSet<Start>,
+    /// How far its time has come: windows that end at or before it are final.
+    pub(crate) watermark: Option<i64>,
+}
+
+impl Sliced {
+    pub(crate) fn new(plan: &Arc<TablePlan>) -> Result<Sliced> {
+        let (Some(slices), Some(window)) = (plan.slices.clone(), plan.window.clone()) else {
+            return internal_err!("the table `{}` has no slices", plan.name());
+        };
+        let rows = WindowRows::new(plan, window.column, window.size_us);
+        let dirty = Dirty::Slices(BTreeSet::new());
+        let (plan, failed) = (Arc::clone(plan), BTreeMap::new());
+        Ok(Sliced { plan, slices, window, rows, dirty, failed })
+    }
+
+    /// Returns the tables below that tell times row by row.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = &Link> {
+        self.slices.links.iter().filter(|it| it.windows.is_none())
+    }
+
+    /// Notes rows that were added to a table below; those without a time belong nowhere.
+    pub(crate) fn note(&mut self, table: &Name, batches: &[RecordBatch]) -> Result<Vec<DeadRow>> {
+        let mut dead = Vec::new();
+        let Some(link) = self.slices.links.iter().find(|it| it.table == *table).cloned() else {
+            return Ok(dead);
+        };
+        let mut changed = BTreeSet::new();
+        for batch in batches {
+            let Some(times) = batch.column_by_name(&link.column) else {
+                return internal_err!("`{table}` has no column `{}`", link.column);
+            };
+            let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>() else {
+                return internal_err!("`{}` of `{table}` is no time", link.column);
+            };
+            for row in 0..times.len() {
+                if times.is_null(row) {
+                    let message =
+                        format!("`{}` is NULL, so the row belongs to no window", link.column);
+                    let (row, kind) = (batch.slice(row, 1), DeadKind::Compute);
+                    dead.push(DeadRow { row, kind, message });
+                } else {
+                    changed.insert(self.last_slice(times.value(row)));
+                }
+            }
+        }
+        // The last slice of a moment stands for all that it lies in.
+        self.mark(&changed);
+        Ok(dead)
+    }
+
+    fn last_slice(&self, moment: i64) -> Start {
+        if self.window.is_one_pane() {
+            moment.saturating_sub(moment.rem_euclid(self.window.slide_us.max(1)))
+        } else {
+            moment
+        }
+    }
+
+    /// Marks the slices that these moments lie in.
+    fn mark(&mut self, moments: &BTreeSet<i64>) {
+        let slices = self.slices_at(moments);
+        if let Dirty::Slices(dirty) = &mut self.dirty {
+            dirty.extend(slices);
+        }
+    }
+
+    fn slices_at(&self, moments: &BTreeSet<i64>) -> BTreeSet<Start> {
+        if self.slices.is_same_window {
+            return moments.clone();
+        }
+        moments.iter().flat_map(|it| self.window.windows_of(*it)).collect()
+    }
+
+    /// Computes what changed, closes what is over.
+    pub(crate) async fn refresh(
+        &mut self,
+        step: &Step<'_>,
+        below: &[Below<'_>],
+    ) -> Result<Refreshed> {
+        for it in below {
+            if self.slices.links.iter().any(|link| link.table == *it.table) {
+                self.mark(it.changed);
+            }
+        }
+        let mut dead = Vec::new();
+        let dirty = std::mem::replace(&mut self.dirty, Dirty::Slices(BTreeSet::new()));
+        let computed = match &dirty {
+            Dirty::Slices(slices) if slices.is_empty() => Ok(()),
+            dirty => self.compute(dirty, step, &mut dead).await,
+        };
+        if let Err(error) = computed {
+            self.dirty = dirty;
+            return Err(error);
+        }
+        self.advance(below, step);
+        Ok(Refreshed { changed: self.rows.take_untold(), dead })
+    }
+
+    /// Computes slices; one that cannot be computed has no rows and is told, and costs no other.
+    async fn compute(
+        &mut self,
+        dirty: &Dirty,
+        step: &Step<'_>,
+        dead: &mut Vec<DeadRow>,
+    ) -> Result<()> {
+        let together = self.run(dirty, step).await;
+        let rows = match together {
+            Err(error) if pipe::is_of_rows(&error) => {
+                let slices = match dirty {
+                    Dirty::Slices(slices) => slices.clone(),
+                    Dirty::Open(_) => self.slices_of(dirty, step).await?,
+                };
+                return self.compute_each(&slices, step, dead).await;
+            }
+            together => together?,
+        };
+        let mut of_slices = self.split(&rows)?;
+        let slices: Vec<Start> = match dirty {
+            Dirty::Slices(slices) => slices.iter().copied().collect(),
+            Dirty::Open(_) => of_slices.keys().copied().collect(),
+        };
+        for start in slices {
+            let rows = of_slices.remove(&start).unwrap_or_default();
+            self.set(start, &rows, matches!(dirty, Dirty::Open(_)), step);
+        }
+        Ok(())
+    }
+
+    async fn compute_each(
+        &mut self,
+        slices: &BTreeSet<Start>,
+        step: &Step<'_>,
+        dead: &mut Vec<DeadRow>,
+    ) -> Result<()> {
+        for start in slices {
+            let rows = match self.run(&Dirty::Slices(BTreeSet::from([*start])), step).await {
+                Err(error) if pipe::is_of_rows(&error) => {
+                    let error = error.strip_backtrace();
+                    if self.failed.get(start) != Some(&error) {
+                        dead.push(self.dead_row(*start, &error)?);
+                    }
+                    if FAILED_MAX <= self.failed.len() {
+                        self.failed.pop_first();
+                    }
+                    self.failed.insert(*start, error);
+                    Vec::new()
+                }
+                rows => {
+                    let rows = rows?;
+                    self.failed.remove(start);
+                    rows
+                }
+            };
+            let rows = self.split(&rows)?.remove(start).unwrap_or_default();
+            self.set(*start, &rows, false, step);
+        }
+        Ok(())
+    }
+
+    /// Says of a slice that it cannot be computed; the row is its start.
+    fn dead_row(&self, start: Start, error: &str) -> Result<DeadRow> {
+        let field = self.plan.schema.field(self.window.column).clone();
+        let starts = PrimitiveArray::<TimestampMicrosecondType>::from_value(start, 1);
+        let starts: ArrayRef = Arc::new(starts.with_data_type(rows::schema::timestamp()));
+        let row = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![starts])?;
+        let message = format!("the window that begins at {}: {error}", rfc3339(start));
+        Ok(DeadRow { row, kind: DeadKind::Compute, message })
+    }
+
+    /// Replaces the rows of a slice.
+    fn set(&mut self, start: Start, rows: &[RecordBatch], is_opening: bool, step: &Step<'_>) {
+        let is_over = self.rows.is_over(start);
+        // What of its rows is no longer kept cannot be computed again.
+        let is_kept = self.kept_from(step.now_ms).is_none_or(|from| from <= start);
+        if is_over && (is_opening || !is_kept) {
+            return;
+        }
+        self.rows.touch(start, step.epoch);
+        self.rows.set(start, rows.iter().map(|it| marked(it, is_over)).collect());
+    }
+
+    /// Returns the slices that the rows below lie in, where their rows cannot be computed at once.
+    async fn slices_of(&self, dirty: &Dirty, step: &Step<'_>) -> Result<BTreeSet<Start>> {
+        let mut slices = BTreeSet::new();
+        for link in &self.slices.links {
+            let Some(provider) = (step.tables)(link.table.as_str()) else { continue };
+            let table = TableReference::bare(link.table.as_str());
+            let scan = LogicalPlanBuilder::scan(table, provider_as_source(provider), None)?;
+            let plan = self.filtered(scan.build()?, &self.ranges(dirty))?;
+            let time = Expr::Column(Column::from_name(&link.column));
+            let plan = LogicalPlanBuilder::from(plan).project([time])?.distinct()?.build()?;
+            let state = session::at(step.session, step.now_ms);
+            let physical = state.create_physical_plan(&plan).await?;
+            for batch in collect(physical, state.task_ctx()).await? {
+                slices.extend(self.slices_at(&moments(batch.column(0))?));
+            }
+        }
+        Ok(slices)
+    }
+
+    /// Returns since when all rows below are kept, in microseconds; none if for ever.
+    fn kept_from(&self, now_ms: u64) -> Option<i64> {
+        let keeps = self.slices.links.iter().filter_map(|it| it.keep);
+        let from_ms = now_ms.saturating_sub(keeps.map(base::Span::as_millis).min()?);
+        Some(i64::try_from(from_ms).unwrap_or(i64::MAX).saturating_mul(1_000))
+    }
+
+    async fn run(&self, dirty: &Dirty, step: &Step<'_>) -> Result<Vec<RecordBatch>> {
+        let bound = pipe::bind(&self.plan.select, step.tables)?;
+        let bound = self.filtered(bound, &self.ranges(dirty))?;
+        let state = session::at(step.session, step.now_ms);
+        let physical = state.create_physical_plan(&bound).await?;
+        let mut rows = execute_stream(physical, state.task_ctx())?;
+        let shown = crate::plan::seen(&self.plan.schema, false);
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        while let Some(batch) = rows.try_next().await? {
+            let batch = fit(&batch, &shown)?;
+            bytes += batch.get_array_memory_size();
+            if limits::HOT_BYTES_MAX < bytes {
+                return Err(DataFusionError::ResourcesExhausted(format!(
+                    "the windows that changed have more than {} of rows; make them shorter",
+                    base::ByteSize(limits::HOT_BYTES_MAX as u64)
+                )));
+            }
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::new(arrow::array::BooleanArray::from(vec![false; batch.num_rows()])));
+            all.push(RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?);
+        }
+        Ok(all)
+    }
+
+    /// Returns the times of the rows that the slices are made of: from, and up to if there is an
+    /// end; none for all rows.
+    fn ranges(&self, dirty: &Dirty) -> Vec<(i64, Option<i64>)> {
+        let span_us = if self.slices.is_same_window { 1 } else { self.window.size_us };
+        let mut ranges: Vec<(i64, Option<i64>)> = Vec::new();
+        match dirty {
+            Dirty::Open(None) => {}
+            // A slice is open if it ends after the watermark.
+            Dirty::Open(Some(it)) => {
+                ranges.push((it.saturating_sub(self.window.size_us).saturating_add(1), None));
+            }
+            Dirty::Slices(slices) => {
+                for start in slices {
+                    let end = start.saturating_add(span_us);
+                    match ranges.last_mut() {
+                        Some((_, Some(last))) if start <= last => *last = end.max(*last),
+                        _ => ranges.push((*start, Some(end))),
+                    }
+                }
+            }
+        }
+        if RANGES_MAX < ranges.len()
+            && let (Some((first, _)), Some((_, last))) = (ranges.first(), ranges.last())
+        {
+            ranges = vec![(*first, *last)];
+        }
+        ranges
+    }
+
+    /// Lets through only rows within the ranges, right above the tables.
+    fn filtered(&self, plan: LogicalPlan, ranges: &[(i64, Option<i64>)]) -> Result<LogicalPlan> {
+        if ranges.is_empty() {
+            return Ok(plan);
+        }
+        let filtered = plan.transform_down(|node| {
+            let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+            let name = scan.table_name.table();
+            let Some(link) = self.slices.links.iter().find(|it| it.table == *name) else {
+                return Ok(Transformed::no(node));
+            };
+            let time = Column::new(Some(scan.table_name.clone()), &link.column);
+            let within = ranges.iter().map(|(from, to)| within(&time, *from, *to));
+            let Some(within) = within.reduce(Expr::or) else { return Ok(Transformed::no(node)) };
+            let filter = LogicalPlan::Filter(Filter::try_new(within, Arc::new(node))?);
+            Ok(Transformed::new(filter, true, TreeNodeRecursion::Jump))
+        })?;
+        Ok(filtered.data)
+    }
+
+    /// Sorts rows by the slices they are of.
+    fn split(&self, rows: &[RecordBatch]) -> Result<BTreeMap<Start, Vec<RecordBatch>>> {
+        let mut of_slices: BTreeMap<Start, Vec<RecordBatch>> = BTreeMap::new();
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        for batch in rows {
+            let starts = cast(batch.column(self.window.column), &micros)?;
+            let starts = starts.as_primitive::<TimestampMicrosecondType>();
+            let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
+            for row in (0..starts.len()).filter(|it| starts.is_valid(*it)) {
+                let place = u32::try_from(row).unwrap_or(u32::MAX);
+                places.entry(starts.value(row)).or_default().push(place);
+            }
+            for (start, places) in places {
+                let part = take_record_batch(batch, &UInt32Array::from(places))?;
+                of_slices.entry(start).or_default().push(part);
+            }
+        }
+        Ok(of_slices)
+    }
+
+    /// Moves the watermark and closes the slices it passes.
+    fn advance(&mut self, below: &[Below<'_>], step: &Step<'_>) {
+        let reached = self.slices.links.iter().map(|link| {
+            let found = below.iter().find(|it| *it.table == link.table);
+            Some(self.reached(link, found?.watermark?))
+        });
+        let hold_us = match self.plan.declared.late {
+            Late::Dead => 0,
+            Late::Hold(span) => i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX),
+        };
+        let reached: Option<i64> = reached
+            .collect::<Option<Vec<i64>>>()
+            .and_then(|all| Some(all.into_iter().min()?.saturating_sub(hold_us)));
+        self.rows.watermark = self.rows.watermark.max(reached);
+        for (_, rows) in self.rows.take_over() {
+            for batch in rows {
+                self.rows.push_final(step.epoch, marked(&batch, true));
+            }
+        }
+    }
+
+    /// Returns up to where slices are final if a table below has come to this watermark.
+    fn reached(&self, link: &Link, watermark: i64) -> i64 {
+        match link.windows {
+            None => watermark,
+            // The slice is final when the window of the same start is.
+            Some(windows) if self.slices.is_same_window => {
+                watermark.saturating_add(self.window.size_us).saturating_sub(windows.size_us)
+            }
+            // The last window that begins within the slice must be final.
+            Some(windows) => {
+                let fits = |it: i64| it % windows.slide_us.max(1) == 0;
+                let is_even = fits(self.window.size_us) && fits(self.window.slide_us);
+                let least = if is_even { windows.slide_us } else { 0 };
+                watermark.saturating_sub(windows.size_us.saturating_sub(least))
+            }
+        }
+    }
+
+    /// Takes the table over as it was at this watermark: what was open is computed again.
+    pub(crate) fn reopen(&mut self, watermark: Option<i64>) {
+        self.rows.watermark = watermark;
+        self.dirty = Dirty::Open(watermark);
+    }
+
+    /// Computes everything again, and replaces what is stored.
+    pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
+        let watermark = self.rows.watermark.take();
+        self.rows.replace_all(step.epoch);
+        let mut told_at_once = Vec::new();
+        let computed = self.compute(&Dirty::Open(None), step, &mut told_at_once).await;
+        self.rows.watermark = watermark;
+        self.dirty = Dirty::Slices(BTreeSet::new());
+        self.failed.clear(); // The next change of such a window tells of it.
+        computed
+    }
+
+    /// Says that a lookup has other rows: what is open is computed with them.
+    pub(crate) fn set_lookup(&mut self) {
+        self.dirty = Dirty::Open(self.rows.watermark);
+    }
+}
+
+/// Returns the moments of a column that are not null.
+fn moments(column: &ArrayRef) -> Result<BTreeSet<i64>> {
+    let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+    Ok(micros.as_primitive::<TimestampMicrosecondType>().iter().flatten().collect())
+}
+
+fn within(time: &Column, from: i64, to: Option<i64>) -> Expr {
+    let moment = |it: i64| {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(it), Some("UTC".into())), None)
+    };
+    let time = Expr::Column(time.clone());
+    let after = time.clone().gt_eq(moment(from));
+    match to {
+        None => after,
+        Some(to) => after.and(time.lt(moment(to))),
+    }
+}

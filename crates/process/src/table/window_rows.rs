@@ -1,0 +1,231 @@
+//! The rows of a table's windows: shown while they fill, handed over when they are final, replaced
+//! when they are corrected.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use base::Epoch;
+use rows::sink::{Change, Replace};
+
+use crate::hot::HotRows;
+use crate::operator::Start;
+use crate::plan::TablePlan;
+use crate::view::Hides;
+
+/// See the module.
+///
+/// A window is *open* until the watermark passes its end. Then it is *final*: its rows wait here
+/// until the epoch that stores them is durable. A final window whose rows change is *corrected*: it
+/// is replaced in the epoch that ends next.
+#[derive(Debug)]
+pub(crate) struct WindowRows {
+    /// Which column is the start of the window, and what it is called.
+    column: usize,
+    name: String,
+    size_us: i64,
+    /// Windows that end at or before it are final.
+    pub(crate) watermark: Option<i64>,
+    /// Final windows that were corrected, ever; once per window and epoch.
+    pub(crate) corrections: u64,
+    /// Open and corrected windows.
+    hot: BTreeMap<Start, Hot>,
+    /// Windows that became final and are not stored yet.
+    finals: HotRows,
+    /// The epoch that replaces the whole stored table.
+    replaces_all: Option<Epoch>,
+    /// Windows that changed since those who read the table were told.
+    untold: BTreeSet<Start>,
+}
+
+/// The rows of a window that are not stored, or not stored like this.
+#[derive(Debug)]
+struct Hot {
+    rows: Vec<RecordBatch>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Corrected in this epoch.
+    Corrected(Epoch),
+}
+
+impl WindowRows {
+    pub(crate) fn new(plan: &TablePlan, column: usize, size_us: i64) -> WindowRows {
+        WindowRows {
+            column,
+            name: plan.schema.field(column).name().clone(),
+            size_us,
+            watermark: None,
+            corrections: 0,
+            hot: BTreeMap::new(),
+            finals: HotRows::default(),
+            replaces_all: None,
+            untold: BTreeSet::new(),
+        }
+    }
+
+    /// Returns whether the watermark has passed the end of a window.
+    pub(crate) fn is_over(&self, start: Start) -> bool {
+        self.watermark.is_some_and(|it| start.saturating_add(self.size_us) <= it)
+    }
+
+    /// Notes that a window changes in this epoch.
+    pub(crate) fn touch(&mut self, start: Start, epoch: Epoch) {
+        self.untold.insert(start);
+        let is_over = self.is_over(start);
+        let stage = if is_over { Stage::Corrected(epoch) } else { Stage::Open };
+        let before = self.hot.get_mut(&start);
+        let is_counted = before.as_ref().is_some_and(|it| it.stage == stage);
+        if is_over && !is_counted {
+            self.corrections += 1;
+            // What it was when it became final may not be stored yet.
+            let column = self.column;
+            self.finals.remove(|rows| without_window(rows, column, start));
+        }
+        match before {
+            Some(hot) => hot.stage = stage,
+            None => {
+                self.hot.insert(start, Hot { rows: Vec::new(), stage });
+            }
+        }
+    }
+
+    /// Returns whether a window in memory is final; none if it is not in memory.
+    pub(crate) fn is_final(&self, start: Start) -> Option<bool> {
+        self.hot.get(&start).map(|it| it.stage != Stage::Open)
+    }
+
+    /// Returns whether the window was corrected in this epoch.
+    pub(crate) fn is_corrected(&self, start: Start, epoch: Epoch) -> bool {
+        self.hot.get(&start).is_some_and(|it| it.stage == Stage::Corrected(epoch))
+    }
+
+    /// Replaces the rows of a window in memory.
+    pub(crate) fn set(&mut self, start: Start, rows: Vec<RecordBatch>) {
+        if let Some(hot) = self.hot.get_mut(&start) {
+            hot.rows = rows;
+        }
+    }
+
+    /// Takes the open windows out that the watermark has passed, the earliest first, with the rows
+    /// they had last.
+    pub(crate) fn take_over(&mut self) -> Vec<(Start, Vec<RecordBatch>)> {
+        let over: Vec<Start> = self
+            .hot
+            .iter()
+            .take_while(|(start, _)| self.is_over(**start))
+            .filter(|(_, hot)| hot.stage == Stage::Open)
+            .map(|(start, _)| *start)
+            .collect();
+        self.untold.extend(over.iter().copied());
+        over.into_iter().filter_map(|it| Some((it, self.hot.remove(&it)?.rows))).collect()
+    }
+
+    /// Adds rows of a window that is final.
+    pub(crate) fn push_final(&mut self, epoch: Epoch, rows: RecordBatch) {
+        self.finals.push(epoch, rows);
+    }
+
+    /// Forgets all windows; the epoch replaces the whole stored table.
+    pub(crate) fn replace_all(&mut self, epoch: Epoch) {
+        self.hot.clear();
+        self.finals = HotRows::default();
+        self.replaces_all = Some(epoch);
+    }
+
+    /// Returns the windows that changed since this was asked last.
+    pub(crate) fn take_untold(&mut self) -> BTreeSet<Start> {
+        std::mem::take(&mut self.untold)
+    }
+
+    pub(crate) fn change(&self, epoch: Epoch) -> Option<Change> {
+        let change = self.finals.change(epoch);
+        let mut rows = change.map(|it| it.rows).unwrap_or_default();
+        let mut starts = Vec::new();
+        for (start, hot) in &self.hot {
+            if hot.stage == Stage::Corrected(epoch) {
+                rows.extend(hot.rows.iter().cloned());
+                starts.push(*start);
+            }
+        }
+        let replace = if self.replaces_all == Some(epoch) {
+            Replace::All
+        } else if starts.is_empty() {
+            Replace::Nothing
+        } else {
+            Replace::Windows { column: self.name.clone(), starts }
+        };
+        let is_any = !rows.is_empty() || replace != Replace::Nothing;
+        is_any.then_some(Change { rows, replace })
+    }
+
+    pub(crate) fn stored(&mut self, epoch: Epoch) {
+        self.hot.retain(|_, it| match it.stage {
+            Stage::Open => true,
+            Stage::Corrected(of) => epoch < of,
+        });
+        self.finals.stored(epoch);
+        if self.replaces_all.is_some_and(|it| it <= epoch) {
+            self.replaces_all = None;
+        }
+    }
+
+    /// Returns the rows that are shown on top of stored ones, and which of those they replace.
+    pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
+        let mut rows = self.finals.rows();
+        rows.extend(self.hot.values().flat_map(|it| it.rows.iter().cloned()));
+        if self.replaces_all.is_some() {
+            return (rows, Hides::All);
+        }
+        let is_correction = |it: &Hot| it.stage != Stage::Open;
+        let starts: HashSet<i64> =
+            self.hot.iter().filter(|(_, it)| is_correction(it)).map(|(start, _)| *start).collect();
+        if starts.is_empty() {
+            return (rows, Hides::Nothing);
+        }
+        (rows, Hides::Windows { column: self.column, starts: Arc::new(starts) })
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.finals.bytes()
+    }
+
+    /// Returns the number of windows in memory.
+    pub(crate) fn windows(&self) -> usize {
+        self.hot.len()
+    }
+}
+
+/// Returns the rows with `_final`, their last column, as said.
+pub(crate) fn marked(rows: &RecordBatch, is_final: bool) -> RecordBatch {
+    let mut columns = rows.columns().to_vec();
+    if let Some(last) = columns.last_mut() {
+        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![is_final; rows.num_rows()]));
+        *last = flags;
+    }
+    RecordBatch::try_new(rows.schema(), columns).unwrap_or_else(|_same_types| rows.clone())
+}
+
+/// Returns the rows that are not of a window, or nothing if none is.
+fn without_window(rows: &RecordBatch, column: usize, start: Start) -> Option<RecordBatch> {
+    let starts = rows.columns().get(column)?;
+    let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
+    if !starts.iter().any(|it| it == Some(start)) {
+        return None;
+    }
+    let keep: BooleanArray = starts.iter().map(|it| Some(it != Some(start))).collect();
+    filter_record_batch(rows, &keep).ok()
+}
+
+/// Writes a moment as people read it.
+pub(crate) fn rfc3339(micros: i64) -> String {
+    match arrow::temporal_conversions::timestamp_us_to_datetime(micros) {
+        Some(it) => format!("{}", it.and_utc().format("%Y-%m-%dT%H:%M:%S%.fZ")),
+        None => format!("{micros} us"),
+    }
+}
