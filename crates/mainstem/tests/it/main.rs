@@ -18,6 +18,7 @@ mod follow;
 mod full;
 mod guide;
 mod kill;
+mod nexmark;
 mod postgres;
 mod program;
 mod retail;
