@@ -11,12 +11,14 @@ use anyhow::{Context as _, bail};
 use base::Name;
 use parking_lot::Mutex;
 use process::FlowPlan;
-use show::{ApplyState, Applying, Change};
-use spec::Project;
+use show::{ApplyState, Applying, Change, Waiting};
+use spec::{Project, Texts};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::change::{self, Side, Size, Sizes};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, compile_texts};
 use crate::pipeline::{Pipeline, intake};
+use crate::projects::Source;
 use crate::running::{self, Opened, Part, Running, streams_of};
 
 /// Work of a table, in microseconds, from which its speed is told.
@@ -28,12 +30,31 @@ pub(crate) struct Changes {
     /// Held while a change is made: one at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
     told: Mutex<Applying>,
+    /// What the folder has that does not run.
+    waiting: Mutex<Option<Waiting>>,
+}
+
+/// Where a change leads.
+struct Aim {
+    wanted: Compiled,
+    /// What stands in the folder and is not meant by it.
+    left: Option<Source>,
 }
 
 impl Changes {
     /// Returns how far the change has come.
     pub(crate) fn told(&self) -> Applying {
         self.told.lock().clone()
+    }
+
+    /// Returns what the folder has that does not run.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        self.waiting.lock().clone()
+    }
+
+    /// Says what the folder has that does not run.
+    pub(crate) fn wait(&self, waiting: Option<Waiting>) {
+        *self.waiting.lock() = waiting;
     }
 
     fn tell(&self, change: impl FnOnce(&mut Applying)) {
@@ -71,6 +92,26 @@ impl Pipeline {
         sizes
     }
 
+    /// Says what going back to the project before the last change would do.
+    pub(crate) async fn compare_before(&self) -> anyhow::Result<Change> {
+        Ok(self.compare(&self.before().await?))
+    }
+
+    /// Returns the project that ran before the last change.
+    async fn before(&self) -> anyhow::Result<Compiled> {
+        let before = self.projects.current().and_then(|it| it.before);
+        let Some(number) = before else {
+            bail!("there is no project to go back to: nothing was applied yet")
+        };
+        let source = self.projects.source(number)?;
+        let folder = self.now().project.folder.clone();
+        let (texts, env) = (Texts::from(source.files), source.env);
+        compile_texts(&folder, texts, env.as_deref(), true).await.map_err(|faults| {
+            let faults = faults.render(false);
+            anyhow::anyhow!("the project before cannot run any more:\n{faults}")
+        })
+    }
+
     /// Begins to change the running project into this one, and returns what that does. Fails at
     /// once if it cannot be, or if a change is under way.
     pub(crate) fn apply(
@@ -78,16 +119,71 @@ impl Pipeline {
         wanted: Compiled,
         may_break: bool,
     ) -> anyhow::Result<Change> {
-        let Ok(turn) = Arc::clone(&self.changes.turn).try_lock_owned() else {
-            bail!("another change is under way; `mainstem apply --status` says how far it is")
-        };
+        let turn = self.turn()?;
         let change = self.compare(&wanted);
+        self.begin(turn, Aim { wanted, left: None }, &change, may_break)?;
+        Ok(change)
+    }
+
+    /// Begins to go back to the project before the last change, and returns what that does.
+    pub(crate) async fn rollback(self: &Arc<Self>, may_break: bool) -> anyhow::Result<Change> {
+        let turn = self.turn()?;
+        let wanted = self.before().await?;
+        let folder = self.now().project.folder.clone();
+        let files = Texts::read(&folder).files().clone();
+        let env = self.projects.running()?.and_then(|it| it.env);
+        let change = self.compare(&wanted);
+        let left = Some(Source { env, files }).filter(|it| *it != wanted.source);
+        self.begin(turn, Aim { wanted, left }, &change, may_break)?;
+        Ok(change)
+    }
+
+    /// Changes the running project into this one, and waits until that is done.
+    pub(crate) async fn apply_now(self: &Arc<Self>, wanted: Compiled) -> anyhow::Result<()> {
+        let _turn = self.turn()?;
+        let change = self.compare(&wanted);
+        if let Some(reason) = change.refused.first() {
+            bail!("{reason}");
+        }
+        if change.is_nothing() {
+            return Ok(());
+        }
+        self.tell_begin(&change);
+        let done = self.switch(Aim { wanted, left: None }).await;
+        self.tell_end(&done);
+        done.map(|_pause| ())
+    }
+
+    fn turn(&self) -> anyhow::Result<OwnedMutexGuard<()>> {
+        let turn = Arc::clone(&self.changes.turn).try_lock_owned();
+        turn.ok()
+            .context("another change is under way; `mainstem apply --status` says how far it is")
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        aim: Aim,
+        change: &Change,
+        may_break: bool,
+    ) -> anyhow::Result<()> {
         if let Some(reason) = change.refused.first() {
             bail!("{reason}");
         }
         if !may_break && let Some(what) = change.breaking.first() {
             bail!("readers outside could trip over it: {what}; say `--breaking` if they may");
         }
+        self.tell_begin(change);
+        let pipeline = Arc::clone(self);
+        base::task::spawn("apply", async move {
+            let done = pipeline.switch(aim).await;
+            pipeline.tell_end(&done);
+            drop(turn);
+        });
+        Ok(())
+    }
+
+    fn tell_begin(&self, change: &Change) {
         let at_ms = self.clock.now_ms();
         let told = Applying {
             state: ApplyState::Switching,
@@ -96,39 +192,41 @@ impl Pipeline {
             ..Applying::default()
         };
         self.changes.tell(|it| *it = told);
-        let pipeline = Arc::clone(self);
-        base::task::spawn("apply", async move {
-            let done = pipeline.switch(wanted).await;
-            let at_ms = pipeline.clock.now_ms();
-            pipeline.changes.tell(|it| {
-                it.at_ms = at_ms;
-                match done {
-                    Ok(pause) => {
-                        tracing::info!(pause_ms = pause.as_millis(), "the project was changed");
-                        it.state = ApplyState::Applied;
-                        it.pause_ms = u64::try_from(pause.as_millis()).ok();
-                    }
-                    Err(error) => {
-                        let error = format!("{error:#}");
-                        tracing::error!(
-                            error,
-                            "the project could not be changed; the one before runs on"
-                        );
-                        it.state = ApplyState::Failed;
-                        it.error = Some(error);
-                    }
+    }
+
+    fn tell_end(&self, done: &anyhow::Result<Duration>) {
+        let at_ms = self.clock.now_ms();
+        self.changes.tell(|it| {
+            it.at_ms = at_ms;
+            match done {
+                Ok(pause) => {
+                    tracing::info!(pause_ms = pause.as_millis(), "the project was changed");
+                    it.state = ApplyState::Applied;
+                    it.pause_ms = u64::try_from(pause.as_millis()).ok();
                 }
-            });
-            drop(turn);
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(
+                        error,
+                        "the project could not be changed; the one before runs on"
+                    );
+                    it.state = ApplyState::Failed;
+                    it.error = Some(error);
+                }
+            }
         });
-        Ok(change)
+        if done.is_ok() {
+            self.changes.wait(None);
+        }
     }
 
     /// Puts the new project in the place of the running one; returns how long the flows that
     /// differ stood still.
-    async fn switch(self: &Arc<Self>, wanted: Compiled) -> anyhow::Result<Duration> {
+    async fn switch(self: &Arc<Self>, aim: Aim) -> anyhow::Result<Duration> {
         let before = self.now();
-        let Compiled { project, plan } = wanted;
+        let Aim { wanted: Compiled { project, plan, source }, left } = aim;
+        let was = self.projects.current();
+        let next = self.projects.prepare(&source, left)?;
         for stream in project.streams.values() {
             self.inlet.declare(intake(stream))?;
         }
@@ -148,18 +246,22 @@ impl Pipeline {
         let over: Vec<Arc<Part>> =
             before.parts.iter().filter(|it| !is_kept(it)).map(Arc::clone).collect();
         let began = self.clock.elapsed();
-        let opened = match self.stop_all(&over).await {
+        let opened = match self.stop_all(&over).await.and_then(|()| self.projects.commit(next)) {
             Ok(()) => self.open_all(&project, &plan.flows, &kept, &notifier).await,
             Err(error) => Err(error),
         };
         match opened {
             Ok(parts) => self.now.store(Arc::new(Running { project, parts, notifier })),
             Err(error) => {
+                if let Some(was) = was {
+                    self.projects.commit(was)?;
+                }
                 self.go_back(&before, &over).await.context("neither can the one before")?;
                 return Err(error);
             }
         }
         let pause = self.clock.elapsed().saturating_sub(began);
+        self.projects.sweep();
         self.renew_doors(&before).await?;
         Ok(pause)
     }

@@ -8,6 +8,7 @@ mod dead;
 mod new;
 pub(crate) mod plan;
 mod replay;
+mod rollback;
 mod row;
 mod run;
 mod schema;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Dead(dead::Dead),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Rollback(rollback::Rollback),
     Trace(trace::Trace),
     Alert(alert::Alert),
     Bench(bench::Bench),
@@ -86,6 +88,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dead(it) => it.run().await,
         Command::Plan(it) => it.run().await,
         Command::Apply(it) => it.run().await,
+        Command::Rollback(it) => it.run().await,
         Command::Trace(it) => it.run().await,
         Command::Alert(it) => Box::pin(it.run()).await,
         Command::Bench(it) => it.run().await,

@@ -5,12 +5,16 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use process::Plan;
-use spec::{Chart, ChartKind, Faults, Project, Word};
+use spec::{Chart, ChartKind, Faults, Project, Texts, Word};
+
+use crate::projects::Source;
 
 /// A project that can run.
 pub(crate) struct Compiled {
     pub(crate) project: Project,
     pub(crate) plan: Plan,
+    /// What it was made of.
+    pub(crate) source: Source,
 }
 
 /// Reads the project in `folder` and checks all of it.
@@ -21,11 +25,22 @@ pub(crate) async fn compile(
     env: Option<&str>,
     needs_secrets: bool,
 ) -> Result<Compiled, Faults> {
+    compile_texts(folder, Texts::read(folder), env, needs_secrets).await
+}
+
+/// As [`compile`], with texts that were read before; data files are still those in `folder`.
+pub(crate) async fn compile_texts(
+    folder: &Path,
+    texts: Texts,
+    env: Option<&str>,
+    needs_secrets: bool,
+) -> Result<Compiled, Faults> {
+    let source = Source { env: env.map(str::to_owned), files: texts.files().clone() };
     let secret = |name: &str| {
         let set = setting(name);
         if needs_secrets { set } else { set.or_else(|| spec::placeholder(name)) }
     };
-    let spec::Sound { project, mut faults } = spec::load_sound(folder, env, &secret);
+    let spec::Sound { project, mut faults } = spec::load_sound_texts(folder, texts, env, &secret);
     check_doors(&project, &mut faults);
     let (mut plan, of_plan) = process::plan_sound(&project, &BTreeMap::new()).await;
     let schemas = schemas(&plan);
@@ -33,7 +48,7 @@ pub(crate) async fn compile(
     check_alerts(&project, &schemas, &mut faults);
     if faults.is_empty() && !of_plan.has_errors() {
         plan.warnings = of_plan;
-        return Ok(Compiled { project, plan });
+        return Ok(Compiled { project, plan, source });
     }
     faults.merge(of_plan);
     faults.settle();

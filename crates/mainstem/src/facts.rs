@@ -54,7 +54,15 @@ impl show::Pipeline for Console {
     async fn apply(&self, wanted: show::Wanted) -> Result<show::Change, AskError> {
         let compiled = wanted_project(&wanted).await?;
         let applied = self.pipeline.apply(compiled, wanted.breaking);
-        applied.map_err(|error| AskError::new(Kind::Conflict, format!("{error:#}")))
+        applied.map_err(conflict)
+    }
+
+    async fn plan_rollback(&self) -> Result<show::Change, AskError> {
+        self.pipeline.compare_before().await.map_err(conflict)
+    }
+
+    async fn rollback(&self, back: show::Back) -> Result<show::Change, AskError> {
+        self.pipeline.rollback(back.breaking).await.map_err(conflict)
     }
 
     fn applying(&self) -> show::Applying {
@@ -64,6 +72,11 @@ impl show::Pipeline for Console {
     async fn trace(&self, stream: Name, place: base::Place) -> Result<show::Trace, AskError> {
         trace::of(&self.pipeline, &stream, place).await
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
+fn conflict(error: anyhow::Error) -> AskError {
+    AskError::new(Kind::Conflict, format!("{error:#}"))
 }
 
 /// Reads the project that somebody wants to run.
@@ -115,6 +128,7 @@ pub(crate) fn at(pipeline: &Pipeline, running: &Running, views: &[Arc<View>]) ->
         now_ms,
         dashboards: running.project.dashboards.values().map(dashboard).collect(),
         journal: journal(pipeline),
+        waiting: pipeline.changes.waiting(),
         ..Facts::default()
     };
     for (part, view) in running.parts.iter().zip(views) {
@@ -339,7 +353,7 @@ fn problems(flow: &str, stats: &Stats, facts: &mut Facts) {
         if let (Some(_), Some(error)) = (table.stale_since_ms, &table.error) {
             problem(
                 format!("table `{name}` stands still: {error}"),
-                "the other tables go on; correct its SQL and start again",
+                "the other tables go on; correct its SQL if that is the cause, and `mainstem apply`",
                 true,
             );
         }

@@ -16,7 +16,9 @@ mod compile;
 mod home;
 mod login;
 mod pipeline;
+mod projects;
 mod running;
+mod watching;
 
 mod alerting;
 mod answers;

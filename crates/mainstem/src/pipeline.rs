@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use crate::applying::Changes;
 use crate::compile::Compiled;
+use crate::projects::Projects;
 use crate::running::{self, Running};
 
 /// How often small files are compacted and old ones let go.
@@ -34,18 +35,25 @@ pub(crate) struct Pipeline {
     /// The project; a change swaps it in one step.
     pub(crate) now: ArcSwap<Running>,
     pub(crate) changes: Changes,
+    pub(crate) projects: Projects,
     /// The doors of each stream that work by themselves.
     pub(crate) doors: Mutex<BTreeMap<Name, Vec<ingest::Running>>>,
 }
 
 impl Pipeline {
-    /// Opens journal, lake and flows; recovery happens here.
+    /// Opens journal, lake and flows; recovery happens here. The project is the current one from
+    /// now on, if there is none yet.
     pub(crate) async fn open(
         compiled: Compiled,
+        projects: Projects,
         data: &Path,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Arc<Pipeline>> {
-        let Compiled { project, plan, .. } = compiled;
+        let Compiled { project, plan, source } = compiled;
+        if projects.current().is_none() {
+            projects.commit(projects.prepare(&source, None)?)?;
+        }
+        projects.sweep();
         let journal = open_journal(&project, data, &clock)?;
         let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
         let intakes = project.streams.values().map(intake).collect();
@@ -61,6 +69,7 @@ impl Pipeline {
             inlet,
             now: ArcSwap::from_pointee(nothing),
             changes: Changes::default(),
+            projects,
             doors: Mutex::default(),
         };
         let notifier = Arc::clone(&pipeline.now().notifier);

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use anyhow::bail;
 use base::time::SystemClock;
 use datafusion::catalog::TableProvider;
+use journal::RealDisk;
 use query::{Catalog, ContextSettings, Engine, Snapshot};
+use spec::Texts;
 use store::Lake;
 
-use crate::compile::compile;
+use crate::compile::{compile, compile_texts};
 use crate::home::Home;
+use crate::projects::Projects;
 use crate::running::layout;
 
 /// Tables as they were stored last. Holds the folder's lock, so that nothing moves meanwhile.
@@ -38,11 +41,20 @@ impl Stored {
                 dir.display()
             );
         }
-        let compiled = match compile(dir, None, false).await {
+        let home = Home::open(data)?;
+        // The tables are those of the project that ran last, whatever stands in the folder.
+        let projects = Projects::open(RealDisk::new(), &data.join("projects"))?;
+        let compiled = match projects.running()? {
+            None => compile(dir, None, false).await,
+            Some(source) => {
+                let (texts, env) = (Texts::from(source.files), source.env);
+                compile_texts(dir, texts, env.as_deref(), false).await
+            }
+        };
+        let compiled = match compiled {
             Ok(compiled) => compiled,
             Err(faults) => bail!("the project cannot be read:\n{}", faults.render(false)),
         };
-        let home = Home::open(data)?;
         let clock = SystemClock::start();
         let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
         let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();

@@ -118,6 +118,29 @@ pub struct Applying {
     pub at_ms: u64,
 }
 
+/// What stands in the project's folder and does not run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waiting {
+    /// What it is, in a sentence.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+    /// Whether it cannot run as it stands.
+    pub has_faults: bool,
+    /// When it was seen.
+    pub since_ms: u64,
+}
+
+/// How somebody wants to go back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Back {
+    /// Whether readers outside may find something gone or of another type.
+    #[serde(default)]
+    pub breaking: bool,
+}
+
 impl Change {
     /// Returns whether both projects are the same.
     pub fn is_nothing(&self) -> bool {
@@ -139,6 +162,17 @@ pub(crate) async fn apply(
 ) -> Result<Json<Change>, Refusal> {
     wanted.check()?;
     show.pipeline().apply(wanted).await.map(Json).map_err(Refusal::of_ours)
+}
+
+pub(crate) async fn plan_rollback(State(show): State<Show>) -> Result<Json<Change>, Refusal> {
+    show.pipeline().plan_rollback().await.map(Json).map_err(Refusal::of_ours)
+}
+
+pub(crate) async fn rollback(
+    State(show): State<Show>,
+    Json(back): Json<Back>,
+) -> Result<Json<Change>, Refusal> {
+    show.pipeline().rollback(back).await.map(Json).map_err(Refusal::of_ours)
 }
 
 pub(crate) async fn applying(State(show): State<Show>) -> Json<Applying> {

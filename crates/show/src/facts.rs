@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::Waiting;
+
 /// The pipeline at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -25,6 +27,8 @@ pub struct Facts {
     pub postgres: String,
     /// What keeps the program from working; empty means healthy.
     pub problems: Vec<Problem>,
+    /// What stands in the project's folder and does not run.
+    pub waiting: Option<Waiting>,
     /// The streams, by name.
     pub streams: Vec<Stream>,
     /// The tables and lookups (not the raw tables of streams, nor their dead letters).

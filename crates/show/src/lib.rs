@@ -36,7 +36,7 @@ mod trace;
 
 pub use crate::answers::{Answer, Answers, AskError, Batches, Question};
 pub use crate::change::{
-    ApplyState, Applying, Change, ChangeAction, ChangeBuild, ChangeItem, Wanted,
+    ApplyState, Applying, Back, Change, ChangeAction, ChangeBuild, ChangeItem, Waiting, Wanted,
 };
 pub use crate::facts::{
     Alert, AlertInstance, AlertState, Chart, ChartKind, Check, Column, Dashboard, Door, Edge,

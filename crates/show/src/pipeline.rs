@@ -4,7 +4,7 @@ use base::{Name, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::answers::AskError;
-use crate::change::{Applying, Change, Wanted};
+use crate::change::{Applying, Back, Change, Wanted};
 use crate::facts::Facts;
 use crate::trace::Trace;
 
@@ -27,6 +27,12 @@ pub trait Pipeline: Send + Sync {
 
     /// Begins to change the running project into this one, and returns what that does.
     async fn apply(&self, wanted: Wanted) -> Result<Change, AskError>;
+
+    /// Compares the project before the last change with the one that runs; nothing is changed.
+    async fn plan_rollback(&self) -> Result<Change, AskError>;
+
+    /// Begins to go back to the project before the last change, and returns what that does.
+    async fn rollback(&self, back: Back) -> Result<Change, AskError>;
 
     /// Returns how far the change under way has come, or what became of the last one.
     fn applying(&self) -> Applying;

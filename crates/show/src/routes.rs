@@ -71,6 +71,7 @@ impl Show {
             .route("/v1/alerts", get(alerts))
             .route("/v1/plan", post(change::plan))
             .route("/v1/apply", get(change::applying).post(change::apply))
+            .route("/v1/rollback", get(change::plan_rollback).post(change::rollback))
             .route("/v1/trace/{stream}/{place}", get(trace::show))
             .route("/v1/{*rest}", get(nothing).post(nothing))
             .route("/metrics", get(metrics_now))

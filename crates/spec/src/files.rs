@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::time::SystemTime;
 
 use base::limits;
 
@@ -54,6 +55,19 @@ pub(crate) fn read(folder: &Path, faults: &mut Faults) -> Vec<SourceFile> {
         return Vec::new();
     }
     paths.into_iter().filter_map(|path| read_file(folder, path, faults)).collect()
+}
+
+/// Returns path, length and last change of each project file.
+pub(crate) fn stamp(folder: &Path) -> Vec<(String, u64, Option<SystemTime>)> {
+    let mut paths = Vec::new();
+    collect(folder, "", 0, &mut paths, &mut Faults::default());
+    paths.sort();
+    let stamped = paths.into_iter().take(limits::PROJECT_FILES_MAX).map(|path| {
+        let known = fs::metadata(folder.join(&path)).ok();
+        let length = known.as_ref().map_or(0, fs::Metadata::len);
+        (path, length, known.and_then(|it| it.modified().ok()))
+    });
+    stamped.collect()
 }
 
 fn read_file(folder: &Path, path: String, faults: &mut Faults) -> Option<SourceFile> {

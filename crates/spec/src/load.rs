@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use base::{Name, nearest};
 use serde_spanned::Spanned;
@@ -49,6 +50,40 @@ impl Sound {
     }
 }
 
+/// The texts of a project's files by their paths, as they were read at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    files: BTreeMap<String, String>,
+    /// What could not be read.
+    faults: Faults,
+}
+
+impl Texts {
+    /// Reads the project files in `folder`.
+    pub fn read(folder: &Path) -> Texts {
+        let mut faults = Faults::default();
+        let files = files::read(folder, &mut faults);
+        Texts { files: files.into_iter().map(|it| (it.path, it.text)).collect(), faults }
+    }
+
+    /// Returns the texts by their paths.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+}
+
+impl From<BTreeMap<String, String>> for Texts {
+    fn from(files: BTreeMap<String, String>) -> Texts {
+        Texts { files, faults: Faults::default() }
+    }
+}
+
+/// Returns something that differs after a project file in `folder` was written, without reading
+/// any.
+pub fn stamp(folder: &Path) -> Vec<(String, u64, Option<SystemTime>)> {
+    files::stamp(folder)
+}
+
 /// Reads the project in `folder` as [`load`] does, and returns what is sound of it even if there
 /// are faults, so that whoever looks deeper can tell all faults at once.
 pub fn load_sound(
@@ -56,8 +91,19 @@ pub fn load_sound(
     env: Option<&str>,
     secrets: &dyn Fn(&str) -> Option<String>,
 ) -> Sound {
-    let mut faults = Faults::default();
-    let files = files::read(folder, &mut faults);
+    load_sound_texts(folder, Texts::read(folder), env, secrets)
+}
+
+/// As [`load_sound`], with texts that were read before; data files are still those of `folder`.
+pub fn load_sound_texts(
+    folder: &Path,
+    texts: Texts,
+    env: Option<&str>,
+    secrets: &dyn Fn(&str) -> Option<String>,
+) -> Sound {
+    let Texts { files, mut faults } = texts;
+    let files: Vec<SourceFile> =
+        files.into_iter().map(|(path, text)| SourceFile { path, text }).collect();
     if files.is_empty() && faults.is_empty() {
         let message = "there are no project files (`*.toml`, `*.sql`) in this folder";
         let help = "name the folder of a project, or make one: `mainstem new shop`".to_owned();

@@ -157,6 +157,14 @@ export interface Flow {
   lag_ms: number;
 }
 
+/** What stands in the project's folder and does not run. */
+export interface Waiting {
+  message: string;
+  help: string;
+  has_faults: boolean;
+  since_ms: number;
+}
+
 export interface Facts {
   project: string;
   version: string;
@@ -165,6 +173,7 @@ export interface Facts {
   http: string;
   postgres: string;
   problems: Problem[];
+  waiting: Waiting | null;
   streams: Stream[];
   tables: Table[];
   edges: Edge[];

@@ -110,7 +110,7 @@ impl Written {
 }
 
 fn text(change: &Change) -> String {
-    crate::cli::plan::told(change, std::path::Path::new("shop"))
+    crate::cli::plan::told(change, ("apply", "shop"))
 }
 
 async fn told(replaced: &[(&str, &str)], files: &[(&str, &str)]) -> String {

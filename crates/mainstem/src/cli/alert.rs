@@ -100,7 +100,7 @@ impl Backtest {
                 return Ok(ExitCode::from(2));
             }
         };
-        let Compiled { project, plan } = &compiled;
+        let Compiled { project, plan, .. } = &compiled;
         let Some(alert) = project.alerts.get(&self.name) else {
             bail!(missing(&compiled, &self.name))
         };

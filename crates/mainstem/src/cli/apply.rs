@@ -46,14 +46,15 @@ impl Apply {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         if self.status {
             let applying = state(&self.source.client().await?).await?;
-            return self.say(&applying);
+            return say(&applying, self.json);
         }
         if !self.source.check().await {
             return Ok(ExitCode::from(2));
         }
         let client = self.source.client().await?;
         let change = self.source.plan(&client).await?;
-        self.say_change(&change)?;
+        let dir = self.source.dir.display().to_string();
+        say_change(&change, ("apply", &dir), self.json)?;
         if change.is_nothing() && change.refused.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
@@ -62,31 +63,34 @@ impl Apply {
         }
         let body = serde_json::to_value(self.source.wanted(self.breaking)?)?;
         client.post("/v1/apply", &body).await?;
-        self.say(&finished(&client).await?)
+        say(&finished(&client).await?, self.json)
     }
+}
 
-    fn say_change(&self, change: &Change) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
-        if self.json {
-            writeln!(out, "{}", serde_json::to_string(change)?)?;
-        } else {
-            write!(out, "{}", told(change, &self.source.dir))?;
-        }
-        Ok(())
+/// Says what a change does, and the command that does it.
+pub(crate) fn say_change(
+    change: &Change,
+    command: (&str, &str),
+    is_json: bool,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if is_json {
+        writeln!(out, "{}", serde_json::to_string(change)?)?;
+    } else {
+        write!(out, "{}", told(change, command))?;
     }
+    Ok(())
+}
 
-    fn say(&self, applying: &Applying) -> anyhow::Result<ExitCode> {
-        if self.json {
-            println!("{}", serde_json::to_string(applying)?);
-        } else {
-            println!("{}", sentence(applying));
-        }
-        if applying.state == ApplyState::Failed {
-            Ok(ExitCode::FAILURE)
-        } else {
-            Ok(ExitCode::SUCCESS)
-        }
+/// Says what became of a change.
+pub(crate) fn say(applying: &Applying, is_json: bool) -> anyhow::Result<ExitCode> {
+    if is_json {
+        println!("{}", serde_json::to_string(applying)?);
+    } else {
+        println!("{}", sentence(applying));
     }
+    let has_failed = applying.state == ApplyState::Failed;
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 async fn state(client: &Client) -> anyhow::Result<Applying> {
@@ -95,7 +99,7 @@ async fn state(client: &Client) -> anyhow::Result<Applying> {
 }
 
 /// Waits until the change is done.
-async fn finished(client: &Client) -> anyhow::Result<Applying> {
+pub(crate) async fn finished(client: &Client) -> anyhow::Result<Applying> {
     let clock = SystemClock::start();
     loop {
         let applying = state(client).await?;

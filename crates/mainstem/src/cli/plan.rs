@@ -1,7 +1,7 @@
 //! `mainstem plan`: what a changed project would do to the one that runs.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -97,15 +97,16 @@ impl Plan {
         if self.json {
             writeln!(out, "{}", serde_json::to_string(&change)?)?;
         } else {
-            write!(out, "{}", told(&change, &self.source.dir))?;
+            let dir = self.source.dir.display().to_string();
+            write!(out, "{}", told(&change, ("apply", &dir)))?;
         }
         let is_refused = !change.refused.is_empty();
         Ok(if is_refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
     }
 }
 
-/// Writes a change as people read it.
-pub(crate) fn told(change: &Change, dir: &Path) -> String {
+/// Writes a change as people read it; `mainstem COMMAND WHAT` would do it.
+pub(crate) fn told(change: &Change, (command, what): (&str, &str)) -> String {
     if change.is_nothing() && change.refused.is_empty() {
         return format!("{}: nothing differs from what runs\n", change.project);
     }
@@ -130,9 +131,11 @@ pub(crate) fn told(change: &Change, dir: &Path) -> String {
             lines.iter().for_each(|it| text += &format!("  ! {it}\n"));
         }
     }
-    let command = if change.breaking.is_empty() { "apply" } else { "apply --breaking" };
+    let flag = if change.breaking.is_empty() { "" } else { "--breaking" };
     if change.refused.is_empty() {
-        text += &format!("\n`mainstem {command} {}` does it.\n", dir.display());
+        let words = ["mainstem", command, flag, what];
+        let words: Vec<&str> = words.into_iter().filter(|it| !it.is_empty()).collect();
+        text += &format!("\n`{}` does it.\n", words.join(" "));
     }
     text
 }

@@ -8,19 +8,23 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use base::time::SystemClock;
 use clap::Args;
+use journal::RealDisk;
 use query::{ContextSettings, Engine};
 use show::{Hosts, Show};
+use spec::Texts;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::answers::EngineAnswers;
 use crate::catalog::Tables;
-use crate::compile::compile;
+use crate::compile::{Compiled, compile, compile_texts};
 use crate::facts::Console;
 use crate::home::{Addresses, Home};
 use crate::login::Login;
 use crate::pipeline::Pipeline;
+use crate::projects::Projects;
+use crate::watching;
 
 /// Run a project: take records in, keep its tables up to date, answer SQL, show the console.
 ///
@@ -51,79 +55,129 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let compiled = match compile(&self.dir, self.env.as_deref(), true).await {
+        let wanted = match compile(&self.dir, self.env.as_deref(), true).await {
             Ok(compiled) => compiled,
             Err(faults) => {
                 eprint!("{}", faults.render(super::has_colour()));
                 return Ok(ExitCode::from(2));
             }
         };
-        let warnings = compiled.project.warnings.iter().chain(compiled.plan.warnings.iter());
+        let warnings = wanted.project.warnings.iter().chain(wanted.plan.warnings.iter());
         warnings.for_each(|it| eprintln!("warning: {it}"));
         let data = self.data.clone().unwrap_or_else(|| self.dir.join(".mainstem"));
         let home = Home::open(&data)?;
         let http = listen("--http", &self.http).await?;
         let postgres = listen("--postgres", &self.postgres).await?;
+        let projects = Projects::open(RealDisk::new(), &data.join("projects"))?;
+        let (first, then) = self.first(&projects, wanted).await?;
+        let pipeline = Pipeline::open(first, projects, &data, SystemClock::start()).await?;
+        let served = self.serve(&home, &data, pipeline, (http, postgres), then).await;
+        home.retract();
+        served.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// Returns the project to begin with, and the one to change it into then: the one that ran
+    /// last, and what stands in the folder now.
+    async fn first(
+        &self,
+        projects: &Projects,
+        wanted: Compiled,
+    ) -> anyhow::Result<(Compiled, Option<Compiled>)> {
+        let (Some(current), Some(running)) = (projects.current(), projects.running()?) else {
+            return Ok((wanted, None));
+        };
+        if running == wanted.source {
+            return Ok((wanted, None));
+        }
+        let is_left = current.left.is_some_and(|it| it == wanted.source);
+        let (texts, env) = (Texts::from(running.files), running.env);
+        match compile_texts(&self.dir, texts, env.as_deref(), true).await {
+            Ok(first) if is_left => Ok((first, None)),
+            Ok(first) => Ok((first, Some(wanted))),
+            // Another version of the program, or data files that are gone: what stands in the
+            // folder is sound.
+            Err(faults) => {
+                tracing::warn!(
+                    faults = faults.render(false),
+                    "the project that ran last cannot run any more; the folder's takes its place"
+                );
+                projects.commit(projects.prepare(&wanted.source, None)?)?;
+                Ok((wanted, None))
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        home: &Home,
+        data: &Path,
+        pipeline: Arc<Pipeline>,
+        (http, postgres): (TcpListener, TcpListener),
+        then: Option<Compiled>,
+    ) -> anyhow::Result<()> {
         let addresses = Addresses {
             http: http.local_addr()?.to_string(),
             postgres: postgres.local_addr()?.to_string(),
             process: std::process::id(),
         };
-        let pipeline = Pipeline::open(compiled, &data, SystemClock::start()).await?;
-        let served = serve(&home, &data, pipeline, http, postgres, addresses).await;
-        home.retract();
-        served.map(|()| ExitCode::SUCCESS)
+        let catalog = Arc::new(Tables(Arc::clone(&pipeline)));
+        let engine = Arc::new(Engine::new(
+            &ContextSettings::default(),
+            catalog,
+            Arc::clone(&pipeline.clock),
+        )?);
+        let login = Login::open(data)?;
+        let console = Console { pipeline: Arc::clone(&pipeline), addresses: addresses.clone() };
+        let show = Show::start(
+            show::Settings { hosts: Hosts::Loopback(Vec::new()) },
+            Arc::new(EngineAnswers(Arc::clone(&engine))),
+            Arc::new(console),
+            Arc::clone(&pipeline.clock),
+        );
+        let router = ingest::router(pipeline.inlet.clone()).merge(show.router());
+        let (stop, stopped) = watch::channel(false);
+
+        let mut web = base::task::spawn("http", {
+            let stopped = stopped.clone();
+            async move { axum::serve(http, router).with_graceful_shutdown(told(stopped)).await }
+        });
+        let wire = base::task::spawn(
+            "postgres",
+            query::postgres::serve(postgres, engine, login.users(), stopped),
+        );
+        pipeline.open_doors().await?;
+        pipeline.maintain();
+        if let Some(wanted) = then {
+            change_into(&pipeline, wanted).await;
+        }
+        watching::watch(&pipeline, &self.dir, self.env.clone());
+        home.announce(&addresses)?;
+        println!("ready http={} postgres={}", addresses.http, addresses.postgres);
+        greet(&pipeline, &addresses, &login);
+
+        let outcome = tokio::select! {
+            reason = asked_to_stop() => reason.map(|signal| tracing::info!(signal, "stopping")),
+            error = pipeline.journal.failed() => Err(anyhow::anyhow!(
+                "the journal cannot be written any more: {error}; what was acknowledged is safe, start again when the disk is well"
+            )),
+            ended = &mut web => Err(anyhow::anyhow!("the HTTP server ended: {ended:?}")),
+        };
+        stop.send_replace(true);
+        show.close();
+        pipeline.stop().await;
+        wire.abort();
+        outcome
     }
 }
 
-async fn serve(
-    home: &Home,
-    data: &Path,
-    pipeline: Arc<Pipeline>,
-    http: TcpListener,
-    postgres: TcpListener,
-    addresses: Addresses,
-) -> anyhow::Result<()> {
-    let catalog = Arc::new(Tables(Arc::clone(&pipeline)));
-    let engine =
-        Arc::new(Engine::new(&ContextSettings::default(), catalog, Arc::clone(&pipeline.clock))?);
-    let login = Login::open(data)?;
-    let console = Console { pipeline: Arc::clone(&pipeline), addresses: addresses.clone() };
-    let show = Show::start(
-        show::Settings { hosts: Hosts::Loopback(Vec::new()) },
-        Arc::new(EngineAnswers(Arc::clone(&engine))),
-        Arc::new(console),
-        Arc::clone(&pipeline.clock),
-    );
-    let router = ingest::router(pipeline.inlet.clone()).merge(show.router());
-    let (stop, stopped) = watch::channel(false);
-
-    let mut web = base::task::spawn("http", {
-        let stopped = stopped.clone();
-        async move { axum::serve(http, router).with_graceful_shutdown(told(stopped)).await }
-    });
-    let wire = base::task::spawn(
-        "postgres",
-        query::postgres::serve(postgres, engine, login.users(), stopped),
-    );
-    pipeline.open_doors().await?;
-    pipeline.maintain();
-    home.announce(&addresses)?;
-    println!("ready http={} postgres={}", addresses.http, addresses.postgres);
-    greet(&pipeline, &addresses, &login);
-
-    let outcome = tokio::select! {
-        reason = asked_to_stop() => reason.map(|signal| tracing::info!(signal, "stopping")),
-        error = pipeline.journal.failed() => Err(anyhow::anyhow!(
-            "the journal cannot be written any more: {error}; what was acknowledged is safe, start again when the disk is well"
-        )),
-        ended = &mut web => Err(anyhow::anyhow!("the HTTP server ended: {ended:?}")),
-    };
-    stop.send_replace(true);
-    show.close();
-    pipeline.stop().await;
-    wire.abort();
-    outcome
+/// Changes the project that ran last into the one that stands in the folder now.
+async fn change_into(pipeline: &Arc<Pipeline>, wanted: Compiled) {
+    if let Err(error) = pipeline.apply_now(wanted).await {
+        eprintln!(
+            "mainstem: the project in the folder cannot take the place of the one that ran last, \
+             which runs on: {error:#}"
+        );
+    }
 }
 
 /// Opens a listener; beyond this machine nobody is let in while there are no users and keys.

@@ -209,3 +209,116 @@ async fn what_could_break_wants_to_be_said_and_what_cannot_be_is_refused() {
     assert_eq!(shop.program.value("SELECT sum(revenue) FROM by_minute").await, 10);
     shop.program.stop();
 }
+
+const REGIONS: &str = "SELECT region, sum(revenue) FROM by_minute GROUP BY region ORDER BY region";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_brings_the_project_before_back_and_keeps_what_came_since() {
+    let shop = Shop::start();
+    let said = mainstem(&["rollback", "--dir", shop.dir()]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("no project to go back to"), "{said}");
+    shop.order("2026-01-05T10:00:00Z", "fr", 10).await;
+    shop.apply(&[("upper(region)", "lower(region)"), ("total < 1000", "total < 10")]);
+    shop.order("2026-01-05T10:01:00Z", "de", 7).await;
+    shop.order("2026-01-05T10:01:00Z", "de", 70).await;
+    let counts = shop.program.settle("orders").await;
+    assert_eq!((counts.stored, counts.dead), (2, 1));
+    let lower = [vec![json!("de"), json!(7)], vec![json!("fr"), json!(10)]];
+    assert_eq!(shop.program.sql(REGIONS).await, lower);
+    // It says what it does, and does it.
+    let plan = printed(&["rollback", "--dir", shop.dir(), "--plan"]);
+    assert!(plan.contains("~ table orders_clean"), "{plan}");
+    assert!(plan.contains("`mainstem rollback` does it"), "{plan}");
+    assert_eq!(shop.program.sql(REGIONS).await, lower);
+    let told = printed(&["rollback", "--dir", shop.dir()]);
+    assert!(told.contains("~ table orders_clean") && told.contains("applied"), "{told}");
+    shop.order("2026-01-05T10:02:00Z", "de", 70).await;
+    shop.program.settle("orders").await;
+    let upper = [vec![json!("DE"), json!(77)], vec![json!("FR"), json!(10)]];
+    assert_eq!(shop.program.sql(REGIONS).await, upper);
+    // The folder's text is not applied by a restart until it is edited.
+    let Shop { folder, program } = shop;
+    program.kill();
+    let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+    assert_eq!(program.sql(REGIONS).await, upper);
+    program.stop();
+    let lower = [("upper(region)", "lower(region)"), ("Spike in", "Surge in")];
+    write(folder.path(), &with(&lower));
+    let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+    let shop = Shop { folder, program };
+    assert_eq!(shop.program.sql(REGIONS).await[0], [json!("de"), json!(77)]);
+    // Back once more, and back from that.
+    printed(&["rollback", "--dir", shop.dir()]);
+    assert_eq!(shop.program.sql(REGIONS).await, upper);
+    printed(&["rollback", "--dir", shop.dir()]);
+    assert_eq!(shop.program.sql(REGIONS).await[0], [json!("de"), json!(77)]);
+    shop.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_takes_away_what_was_added_only_if_that_is_said() {
+    let shop = Shop::start();
+    shop.order("2026-01-05T10:00:00Z", "fr", 10).await;
+    let by_region = "\n[table.by_region]\nsql = \"SELECT region, count(*) AS orders FROM orders GROUP BY region\"\n\n[alert.spike]";
+    shop.apply(&[("\n[alert.spike]", by_region)]);
+    assert_eq!(shop.program.value("SELECT sum(orders) FROM by_region").await, 1);
+    let said = mainstem(&["rollback", "--dir", shop.dir()]);
+    assert_eq!(said.status.code(), Some(3));
+    assert_eq!(shop.program.value("SELECT sum(orders) FROM by_region").await, 1);
+    printed(&["rollback", "--dir", shop.dir(), "--breaking"]);
+    let said = mainstem(&["sql", "--dir", shop.dir(), "SELECT * FROM by_region"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("`by_region` not found"));
+    // What was added comes again with all its rows.
+    shop.order("2026-01-05T10:01:00Z", "fr", 10).await;
+    printed(&["apply", shop.dir()]);
+    assert_eq!(shop.program.value("SELECT sum(orders) FROM by_region").await, 2);
+    shop.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_folder_is_offered_and_never_applied_by_itself() {
+    let shop = Shop::start();
+    assert_eq!(shop.waiting(|_| true).await, Value::Null);
+    write(shop.folder.path(), &with(&[("upper(region)", "upper(regin)")]));
+    let waiting = shop.waiting(|it| it["has_faults"] == true).await;
+    assert!(waiting["help"].as_str().unwrap().contains("mainstem check"), "{waiting}");
+    write(shop.folder.path(), &with(&[("upper(region)", "lower(region)")]));
+    let waiting = shop.waiting(|it| it["has_faults"] == false).await;
+    assert!(waiting["help"].as_str().unwrap().contains("mainstem apply"), "{waiting}");
+    shop.order("2026-01-05T10:00:00Z", "fr", 10).await;
+    shop.program.settle("orders").await;
+    assert_eq!(shop.program.sql(REGIONS).await[0][0], "FR", "nothing is applied");
+    printed(&["apply", shop.dir()]);
+    assert_eq!(shop.waiting(Value::is_null).await, Value::Null);
+    assert_eq!(shop.program.sql(REGIONS).await[0][0], "fr");
+    // After going back, the folder is offered again when it is edited; words alone are no change.
+    printed(&["rollback", "--dir", shop.dir()]);
+    let louder = [("upper(region)", "lower(region)"), ("Spike in", "Surge in")];
+    write(shop.folder.path(), &with(&louder));
+    shop.waiting(|it| it["has_faults"] == false).await;
+    write(shop.folder.path(), &format!("# as it was\n{PROJECT}"));
+    shop.waiting(Value::is_null).await;
+    let output = shop.program.stop_and_read();
+    for part in ["has faults", "did you mean `region`?"] {
+        assert!(output.contains(part), "no {part} in {output}");
+    }
+    assert_eq!(output.matches("was edited; nothing is changed yet").count(), 2, "{output}");
+}
+
+impl Shop {
+    /// Waits until what the program says of the folder is as expected.
+    async fn waiting(&self, is_expected: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..200 {
+            let url = self.program.url("/v1/pipeline");
+            let facts: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+            last = facts["waiting"].clone();
+            if is_expected(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the program says {last}");
+    }
+}

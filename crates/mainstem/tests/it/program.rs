@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +18,9 @@ pub(crate) struct Program {
     pub(crate) http: String,
     pub(crate) postgres: String,
     client: reqwest::Client,
+    /// What it has said so far, both outputs together.
+    said: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// The root of the repository.
@@ -80,6 +85,22 @@ pub(crate) fn printed(arguments: &[&str]) -> String {
     text
 }
 
+/// Reads an output to the end, so that the program never waits for that.
+fn follow(
+    output: impl std::io::Read + Send + 'static,
+    said: &Arc<Mutex<String>>,
+    mut heard: impl FnMut(&str) + Send + 'static,
+) -> JoinHandle<()> {
+    let said = Arc::clone(said);
+    let read = move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            heard(&line);
+            *said.lock().unwrap() += &format!("{line}\n");
+        }
+    };
+    std::thread::Builder::new().spawn(read).unwrap()
+}
+
 impl Program {
     /// Starts `mainstem run` on a project with its data in `data`, and waits until it serves.
     pub(crate) fn start(project: &Path, data: &Path) -> Program {
@@ -97,20 +118,19 @@ impl Program {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = child.stdout.take().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = std::sync::mpsc::sync_channel(1);
-        std::thread::Builder::new()
-            .spawn(move || {
-                // Reads to the end, so that the program never waits for its output to be read.
-                for line in BufReader::new(output).lines().map_while(Result::ok) {
-                    if line.starts_with("ready ") {
-                        sender.send(line).unwrap_or_default();
-                    }
-                }
-            })
-            .unwrap();
+        let (output, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let of_output = follow(output, &said, move |line| {
+            if line.starts_with("ready ") {
+                sender.send(line.to_owned()).unwrap_or_default();
+            }
+        });
+        let of_errors = follow(errors, &said, |line| eprintln!("{line}"));
+        let readers = vec![of_output, of_errors];
         let ready = lines.recv_timeout(Duration::from_secs(START_SECONDS_MAX));
         let Ok(ready) = ready else {
             child.kill().unwrap();
@@ -121,7 +141,14 @@ impl Program {
             found.unwrap_or_else(|| panic!("no {name} in {ready:?}")).to_owned()
         };
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Program { http: address("http"), postgres: address("postgres"), child, client }
+        Program {
+            http: address("http"),
+            postgres: address("postgres"),
+            child,
+            client,
+            said,
+            readers,
+        }
     }
 
     /// The process id.
@@ -141,6 +168,14 @@ impl Program {
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "a graceful stop ended with {status}");
+    }
+
+    /// As [`Program::stop`]; returns what it has said.
+    pub(crate) fn stop_and_read(mut self) -> String {
+        let (said, readers) = (Arc::clone(&self.said), std::mem::take(&mut self.readers));
+        self.stop();
+        readers.into_iter().for_each(|it| it.join().unwrap());
+        said.lock().unwrap().clone()
     }
 
     /// The address of `path`.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::{Clock, Kind, Name, Place};
 use serde_json::json;
 use show::{
-    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Change, Chart,
+    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Back, Change, Chart,
     ChartKind, Check, Column, Dashboard, Door, Edge, Facts, Flow, Journal, Notice, NoticeState,
     Pipeline, Question, Reject, Replay, Replayed, Stream, Table, TableKind, Trace, Wanted,
 };
@@ -120,6 +120,14 @@ impl Pipeline for Shop {
 
     async fn apply(&self, wanted: Wanted) -> Result<Change, AskError> {
         self.plan(wanted).await
+    }
+
+    async fn plan_rollback(&self) -> Result<Change, AskError> {
+        Ok(Change { project: "shop".to_owned(), ..Change::default() })
+    }
+
+    async fn rollback(&self, _: Back) -> Result<Change, AskError> {
+        self.plan_rollback().await
     }
 
     fn applying(&self) -> Applying {

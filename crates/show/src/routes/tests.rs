@@ -125,6 +125,14 @@ impl Pipeline for Broken {
         Err(crate::AskError::new(Kind::Unavailable, "the journal's disk is full"))
     }
 
+    async fn plan_rollback(&self) -> Result<crate::Change, crate::AskError> {
+        Err(crate::AskError::new(Kind::Conflict, "there is no project to go back to"))
+    }
+
+    async fn rollback(&self, _: crate::Back) -> Result<crate::Change, crate::AskError> {
+        self.plan_rollback().await
+    }
+
     fn applying(&self) -> crate::Applying {
         crate::Applying::default()
     }
