@@ -11,6 +11,7 @@
 mod alerts;
 mod browser;
 mod change;
+mod change_kill;
 mod cli;
 mod doors;
 mod examples;

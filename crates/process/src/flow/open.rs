@@ -189,8 +189,10 @@ impl Flow {
             {
                 rows.corrections = point.corrections;
             }
+            // A table that was dropped and comes again has missed what came in meanwhile.
+            let is_left = point.epoch < checkpoint.epoch;
             let is_same = point.fingerprint == plan.fingerprint && point.detached.is_none();
-            if !is_same {
+            if is_left || !is_same {
                 self.rebuild(place, None).await;
                 continue;
             }
