@@ -94,8 +94,8 @@ impl Sink for MemoryTable {
         match &change.replace {
             Replace::Nothing => {}
             Replace::All => inner.rows.clear(),
-            Replace::Windows { column, starts } => {
-                let kept = inner.rows.iter().map(|it| without(it, column, starts));
+            Replace::Windows { column, starts, span_us } => {
+                let kept = inner.rows.iter().map(|it| without(it, column, starts, *span_us));
                 inner.rows =
                     kept.collect::<Result<_, _>>().map_err(|reason| self.refused(reason))?;
             }
@@ -113,14 +113,19 @@ impl Sink for MemoryTable {
 }
 
 /// Returns the rows that are not of these windows.
-fn without(batch: &RecordBatch, column: &str, starts: &[i64]) -> Result<RecordBatch, String> {
+fn without(
+    batch: &RecordBatch,
+    column: &str,
+    starts: &[i64],
+    span_us: i64,
+) -> Result<RecordBatch, String> {
     let Some(array) = batch.column_by_name(column) else {
         return Err(format!("there is no column `{column}`"));
     };
     let Some(values) = array.as_primitive_opt::<TimestampMicrosecondType>() else {
         return Err(format!("the column `{column}` holds no timestamps"));
     };
-    let keep: BooleanArray =
-        values.iter().map(|it| Some(!it.is_some_and(|it| starts.contains(&it)))).collect();
+    let is_in = |time: i64| starts.iter().any(|it| (*it..it + span_us).contains(&time));
+    let keep: BooleanArray = values.iter().map(|it| Some(!it.is_some_and(is_in))).collect();
     filter_record_batch(batch, &keep).map_err(|error| error.to_string())
 }

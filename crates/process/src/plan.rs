@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use spec::Faults;
 
 use crate::lookup::{LookupData, LookupFile};
-use crate::plan::slices::{Slices, Windows};
+use crate::plan::slices::{Slices, Told};
 
 mod planner;
 mod select;
@@ -341,8 +341,8 @@ pub(crate) struct Known {
     pub(crate) is_bounded: bool,
     /// How long its rows are kept.
     pub(crate) keep: Option<Span>,
-    /// The column with the start of its windows, if it has some of fixed size.
-    pub(crate) window: Option<(usize, Windows)>,
+    /// The column by which its changes are told, and how, if rows of it change.
+    pub(crate) told: Option<(usize, Told)>,
     /// That of its plan; of a stream none, since its rows are what came in.
     pub(crate) fingerprint: String,
 }

@@ -3,11 +3,11 @@
 //! A view never changes: a query that holds one sees one tick across all tables, whatever is
 //! ticked, flushed or compacted meanwhile.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use base::{Epoch, Name};
 use datafusion::catalog::memory::MemorySourceConfig;
@@ -77,7 +77,9 @@ pub(crate) enum Hides {
         /// Which column tells the window.
         column: usize,
         /// Starts in microseconds.
-        starts: Arc<HashSet<i64>>,
+        starts: Arc<BTreeSet<i64>>,
+        /// How long each is; 1 where the column holds the very starts.
+        span_us: i64,
     },
 }
 
@@ -119,23 +121,22 @@ impl TableView {
         let mut read = shown.clone();
         let mut limit = limit;
         let hidden = match &self.hides {
-            Hides::Windows { column, starts } if !starts.is_empty() => {
+            Hides::Windows { column, starts, span_us } if !starts.is_empty() => {
                 limit = None; // Hidden rows must not use it up.
                 let place = read.iter().position(|it| it == column).unwrap_or_else(|| {
                     read.push(*column);
                     read.len() - 1
                 });
-                Some((place, *column, Arc::clone(starts)))
+                Some((place, *column, Arc::clone(starts), *span_us))
             }
             Hides::Nothing | Hides::All | Hides::Windows { .. } => None,
         };
         let columns = self.cold_columns(&read)?;
         let mut plan = self.cold.scan(state, Some(&columns), filters, limit).await?;
         plan = cast_to(plan, &self.schema.project(&read)?)?;
-        let Some((place, column, starts)) = hidden else { return Ok(plan) };
+        let Some((place, column, starts, span_us)) = hidden else { return Ok(plan) };
         let field = self.schema.field(column);
-        let list = starts.iter().map(|it| lit(moment(*it, field.data_type()))).collect();
-        let is_shown = ident(field.name()).in_list(list, true);
+        let is_shown = beside(field, &starts, span_us);
         let schema = DFSchema::try_from(Schema::clone(&plan.schema()))?;
         let is_shown = state.create_physical_expr(is_shown, &schema)?;
         let plan: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(is_shown, plan)?);
@@ -224,6 +225,26 @@ fn spread(batches: &[RecordBatch], partitions_max: usize) -> Vec<Vec<RecordBatch
 }
 
 /// Returns the value of a timestamp column for a moment in microseconds.
+/// Holds for rows whose time lies in none of the stretches.
+fn beside(field: &Field, starts: &BTreeSet<i64>, span_us: i64) -> Expr {
+    let at = |micros: i64| lit(moment(micros, field.data_type()));
+    let time = || ident(field.name());
+    if span_us == 1 {
+        return time().in_list(starts.iter().map(|it| at(*it)).collect(), true);
+    }
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    for start in starts {
+        let end = start.saturating_add(span_us);
+        match stretches.last_mut() {
+            Some((_, last)) if start <= last => *last = end,
+            _ => stretches.push((*start, end)),
+        }
+    }
+    let outside = stretches.into_iter();
+    let outside = outside.map(|(from, to)| time().lt(at(from)).or(time().gt_eq(at(to))));
+    outside.reduce(Expr::and).unwrap_or_else(|| lit(true))
+}
+
 fn moment(micros: i64, kind: &DataType) -> ScalarValue {
     let zone = match kind {
         DataType::Timestamp(_, zone) => zone.clone(),

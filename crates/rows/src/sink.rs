@@ -54,12 +54,14 @@ pub enum Replace {
     Nothing,
     /// All of them.
     All,
-    /// Those whose window starts are listed.
+    /// Those of the stretches of time that are listed.
     Windows {
-        /// The timestamp column that holds the window's start.
+        /// The timestamp column that holds the window's start, or the time of the row.
         column: String,
-        /// Window starts in microseconds since 1970, UTC.
+        /// Starts in microseconds since 1970, UTC.
         starts: Vec<i64>,
+        /// How long each stretch is, in microseconds: 1 where the column holds the very starts.
+        span_us: i64,
     },
 }
 

@@ -33,7 +33,47 @@ pub(crate) struct Prepared {
 pub(crate) enum Replaced {
     Nothing,
     All,
-    Windows { column: String, starts: Vec<i64> },
+    Windows {
+        column: String,
+        starts: Vec<i64>,
+        #[serde(default = "one")]
+        span_us: i64,
+    },
+}
+
+/// Checkpoints of earlier programs know no other span.
+fn one() -> i64 {
+    1
+}
+
+/// Stretches of time whose rows are replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stretches {
+    /// They rise.
+    pub(crate) starts: Vec<i64>,
+    pub(crate) span_us: i64,
+}
+
+impl Stretches {
+    fn has(&self, time: i64) -> bool {
+        let after = self.starts.partition_point(|it| *it <= time);
+        let start = after.checked_sub(1).and_then(|it| self.starts.get(it));
+        start.is_some_and(|it| time < it.saturating_add(self.span_us))
+    }
+
+    /// Returns whether one of them may hold a time of these.
+    fn meets(&self, min: i64, max: i64) -> bool {
+        let after = self.starts.partition_point(|it| *it <= max);
+        let start = after.checked_sub(1).and_then(|it| self.starts.get(it));
+        start.is_some_and(|it| min < it.saturating_add(self.span_us))
+    }
+
+    /// Returns whether one of them holds all of these times.
+    fn holds(&self, min: i64, max: i64) -> bool {
+        let after = self.starts.partition_point(|it| *it <= min);
+        let start = after.checked_sub(1).and_then(|it| self.starts.get(it));
+        start.is_some_and(|it| max < it.saturating_add(self.span_us))
+    }
 }
 
 impl Prepared {
@@ -67,10 +107,10 @@ impl From<Replace> for Replaced {
         match replace {
             Replace::Nothing => Replaced::Nothing,
             Replace::All => Replaced::All,
-            Replace::Windows { column, mut starts } => {
+            Replace::Windows { column, mut starts, span_us } => {
                 starts.sort_unstable();
                 starts.dedup();
-                Replaced::Windows { column, starts }
+                Replaced::Windows { column, starts, span_us }
             }
         }
     }
@@ -87,8 +127,8 @@ pub(crate) enum Touch {
     Part,
 }
 
-/// Decides it from what is known of the file. `starts` rise.
-pub(crate) fn touch(file: &LakeFile, column: usize, starts: &[i64]) -> Touch {
+/// Decides it from what is known of the file.
+pub(crate) fn touch(file: &LakeFile, column: usize, stretches: &Stretches) -> Touch {
     if file.facts.as_ref().is_some_and(|it| it.rows == 0) {
         return Touch::Not;
     }
@@ -97,14 +137,11 @@ pub(crate) fn touch(file: &LakeFile, column: usize, starts: &[i64]) -> Touch {
         return Touch::Not;
     }
     let Some(times) = file.times(column) else { return Touch::Part };
-    let first = starts.partition_point(|it| *it < times.min);
-    match starts.get(first) {
-        Some(start) if *start <= times.max => {
-            let is_one = times.min == times.max && times.nulls == 0;
-            if is_one { Touch::Whole } else { Touch::Part }
-        }
-        Some(_) | None => Touch::Not,
+    if !stretches.meets(times.min, times.max) {
+        return Touch::Not;
     }
+    let is_whole = times.nulls == 0 && stretches.holds(times.min, times.max);
+    if is_whole { Touch::Whole } else { Touch::Part }
 }
 
 /// Where and how files of a table are written; all that work away from the table's state needs.
@@ -240,15 +277,15 @@ impl Place {
     }
 }
 
-/// Chooses the rows whose window is not among `starts`, which rise.
+/// Chooses the rows that lie in none of the stretches.
 pub(crate) fn outside(
     batch: &RecordBatch,
     column: usize,
-    starts: &[i64],
+    stretches: &Stretches,
 ) -> Result<Option<BooleanArray>, String> {
     let windows = batch.column(column).as_primitive_opt::<TimestampMicrosecondType>();
     let windows = windows.ok_or("the windows' column is no timestamp")?;
-    let kept = windows.iter().map(|it| it.is_none_or(|it| starts.binary_search(&it).is_err()));
+    let kept = windows.iter().map(|it| it.is_none_or(|it| !stretches.has(it)));
     let kept: BooleanArray = kept.map(Some).collect();
     Ok((kept.true_count() != kept.len()).then_some(kept))
 }

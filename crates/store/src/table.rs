@@ -10,7 +10,7 @@ use datafusion::catalog::TableProvider;
 use parking_lot::{Mutex, RwLock};
 use rows::sink::{Actions, Change, Sink, SinkError};
 
-use crate::change::{Place, Prepared, Replaced, Touch, outside, touch};
+use crate::change::{Place, Prepared, Replaced, Stretches, Touch, outside, touch};
 use crate::disk::{Disk, at};
 use crate::error::Error;
 use crate::file::{NewFile, Purpose};
@@ -284,31 +284,32 @@ impl LakeTable {
         match &prepared.replace {
             Replaced::Nothing => {}
             Replaced::All => version.remove = state.files.values().map(Arc::clone).collect(),
-            Replaced::Windows { column, starts } => {
+            Replaced::Windows { column, starts, span_us } => {
+                let stretches = Stretches { starts: starts.clone(), span_us: *span_us };
                 let index = state.time_column(column).map_err(|it| self.refuse(&it))?;
                 let mut partly = Vec::new();
                 for file in state.files.values() {
-                    match touch(file, index, starts) {
+                    match touch(file, index, &stretches) {
                         Touch::Not => continue,
                         Touch::Whole => {}
                         Touch::Part => partly.push(Arc::clone(file)),
                     }
                     version.remove.push(Arc::clone(file));
                 }
-                let rest = self.without_windows(state, partly, index, starts.clone()).await?;
+                let rest = self.without_windows(state, partly, index, stretches).await?;
                 version.add.extend(rest);
             }
         }
         Ok(version)
     }
 
-    /// Writes the rows of `files` that are in none of the windows.
+    /// Writes the rows of `files` that lie in none of the stretches.
     async fn without_windows(
         &self,
         state: &State,
         files: Vec<Arc<LakeFile>>,
         column: usize,
-        starts: Vec<i64>,
+        stretches: Stretches,
     ) -> Result<Vec<Add>, Error> {
         if files.is_empty() {
             return Ok(Vec::new());
@@ -317,7 +318,7 @@ impl LakeTable {
         self.blocking(move || {
             let mut rest: Vec<NewFile> = Vec::new();
             for file in &files {
-                rest.extend(place.write_again(file, |it| outside(it, column, &starts))?);
+                rest.extend(place.write_again(file, |it| outside(it, column, &stretches))?);
             }
             Ok(rest.into_iter().map(|it| place.to_add(it, now_ms, true)).collect())
         })

@@ -13,7 +13,7 @@ use crate::flow::{Flow, Job, TableRun, Views, find_view};
 use crate::lookup::Lookup;
 use crate::operator::Start;
 use crate::plan::TableKind;
-use crate::plan::slices::Link;
+use crate::plan::slices::{Link, Told};
 use crate::stats::LookupStats;
 use crate::table::sliced::Below;
 use crate::table::{self, Body, Step, whole};
@@ -243,8 +243,8 @@ impl Flow {
 
 /// Returns how far the time of a table below has come.
 fn watermark(link: &Link, streams: &[StreamRun], tables: &[TableRun], now_ms: u64) -> Option<i64> {
-    if link.windows.is_none() {
-        return stream::reached_all(streams, &link.sources, now_ms);
+    if let Told::Rows(sources) = &link.told {
+        return stream::reached_all(streams, sources, now_ms);
     }
     let table = tables.iter().find(|it| *it.name() == link.table)?;
     table.body.window_rows()?.watermark

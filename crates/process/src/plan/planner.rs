@@ -11,7 +11,7 @@ use spec::{Fault, Faults, Project};
 
 use crate::lookup::LookupFile;
 use crate::plan::select::{self, Class};
-use crate::plan::slices::Windows;
+use crate::plan::slices::{Slices, Told, Windows};
 use crate::plan::{
     FlowPlan, Known, LookupPlan, Plan, Source, Sources, StreamPlan, TableKind, TablePlan, seen,
 };
@@ -92,7 +92,7 @@ impl<'a> Planner<'a> {
                 sources,
                 is_bounded,
                 keep,
-                window: None,
+                told: None,
                 fingerprint: String::new(),
             };
             self.know(name, raw);
@@ -131,7 +131,7 @@ impl<'a> Planner<'a> {
                         is_bounded: true,
                         keep: None,
                         fingerprint: String::new(),
-                        window: None,
+                        told: None,
                     };
                     self.know(name, known);
                     let every = declared.every;
@@ -158,9 +158,10 @@ impl<'a> Planner<'a> {
                     is_bounded: declared.keep.is_some() || !table.kind.is_append(),
                     keep: declared.keep,
                     fingerprint: table.fingerprint.clone(),
-                    window: table.window.as_ref().map(|it| {
+                    told: table.window.as_ref().map(|it| {
                         let (slide_us, size_us) = (it.slide_us, it.size_us);
-                        (it.column, Windows { slide_us, size_us })
+                        let own = Told::Windows(Windows { slide_us, size_us });
+                        (it.column, table.slices.as_ref().map_or(own, Slices::told))
                     }),
                 };
                 self.know(name, known);
@@ -191,7 +192,7 @@ impl<'a> Planner<'a> {
             plan.map_err(|error| self.sql_faults(&declared.sql, &reads, sees_final, &error))?;
         let plan = query::functions::window::with_ends(select::without_order(plan))
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
-        let class = select::classify(&plan, &self.known);
+        let (class, plan) = select::classify(plan, &self.known);
         let made = self.make_table(declared, reads, plan, class);
         let mut table = made.map_err(one)?;
         table.sees_final = sees_final;
@@ -277,8 +278,10 @@ impl<'a> Planner<'a> {
                     return Err(select::late_of_slices(sql, &found));
                 }
                 fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
-                for source in found.links.iter().flat_map(|it| &it.sources) {
-                    self.watch_time(source);
+                for link in &found.links {
+                    if let Told::Rows(sources) = &link.told {
+                        sources.iter().for_each(|it| self.watch_time(it));
+                    }
                 }
                 slices = Some(found);
                 (TableKind::Windowed, Vec::new(), Some(window), other())
@@ -418,7 +421,7 @@ fn known_dead() -> Known {
         schema,
         is_bounded: false,
         keep: None,
-        window: None,
+        told: None,
         fingerprint: String::new(),
     }
 }

@@ -11,6 +11,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, ScalarUDF, TableScan};
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::{Optimizer, OptimizerContext};
 use query::functions::window::{self, Kind, Shape, WindowStart};
 use spec::{Fault, SqlText};
 
@@ -56,15 +58,30 @@ pub(crate) fn without_order(plan: LogicalPlan) -> LogicalPlan {
     }
 }
 
-/// Tells what kind of table the plan makes.
-pub(crate) fn classify(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Class {
-    let class = followed(plan, known);
-    let Class::Whole { reason } = &class else { return class };
-    match slices::slices(plan, known) {
-        Ok(slices) => Class::Sliced { window: window_of(plan, &slices), slices },
-        Err(more) if *reason == more => class,
-        Err(more) => Class::Whole { reason: format!("{reason}; by windows: {more}") },
+/// Tells what kind of table the plan makes, and how it is run: as written, or with joins in the
+/// place of subqueries.
+pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Class, LogicalPlan) {
+    let class = followed(&plan, known);
+    let Class::Whole { reason } = &class else { return (class, plan) };
+    let joined = without_subqueries(&plan);
+    match slices::slices(joined.as_ref().unwrap_or(&plan), known) {
+        Ok(slices) => {
+            let plan = joined.unwrap_or(plan);
+            (Class::Sliced { window: window_of(&plan, &slices), slices }, plan)
+        }
+        Err(more) if *reason == more => (class, plan),
+        Err(more) => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
     }
+}
+
+/// Returns the plan with joins in the place of EXISTS and IN, if it has some.
+fn without_subqueries(plan: &LogicalPlan) -> Option<LogicalPlan> {
+    let has = plan.exists(|it| Ok(refuse_subqueries(it).is_err())).unwrap_or_default();
+    if !has {
+        return None;
+    }
+    let rules = Optimizer::with_rules(vec![Arc::new(DecorrelatePredicateSubquery::new())]);
+    rules.optimize(plan.clone(), &OptimizerContext::new(), |_, _| {}).ok()
 }
 
 fn window_of(plan: &LogicalPlan, slices: &Slices) -> WindowPlan {

@@ -1,14 +1,16 @@
-//! Finds out whether a SELECT can be computed slice by slice: whether its rows of one window come
-//! from the rows of that window alone, in everything that it reads.
+//! Finds out whether a SELECT can be computed slice by slice: whether its rows of one stretch of
+//! time come from rows of about that time alone, in everything that it reads.
 //!
-//! Then a change of some rows below costs the windows they lie in, and nothing else is computed
-//! again, whatever the SELECT does within a window: joins, ranks, further groups.
+//! Then a change of some rows below costs the slices that may hear of them, and nothing else is
+//! computed again, whatever the SELECT does within: joins, ranks, further groups.
 //!
 //! Each column of a step of the plan may carry a *tag*: the time of the rows it comes from, or the
 //! start of a window over it. A step that looks at several rows (groups, joins, window functions,
-//! DISTINCT) must look at rows of one tag only.
+//! DISTINCT) must look at rows of one tag only, or at rows within a *reach*: not longer before or
+//! after than a span that the SELECT names (`b.ts BETWEEN a.ts AND a.ts + INTERVAL '10 minutes'`).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use base::{Name, Span};
 use datafusion::common::JoinType;
@@ -19,19 +21,77 @@ use query::functions::window::{self, Shape};
 
 use crate::plan::{Known, Sources, TableKind};
 
+mod reach;
+
+use reach::Reach;
+
 /// How a table is computed slice by slice.
 #[derive(Debug, Clone)]
 pub(crate) struct Slices {
-    /// The tables that move, and the column of each that says in which slice a row lies.
+    /// The tables that move, and the column of each that says when a row was.
     pub(crate) links: Vec<Link>,
-    /// Whether a slice is one window of the tables below; else windows over their times.
-    pub(crate) is_same_window: bool,
-    /// Which column of the result is the start of its slice.
+    pub(crate) unit: Unit,
+    /// Which column of the result tells the slice.
     pub(crate) column: usize,
     /// From the start of a slice to its end.
     pub(crate) size_us: i64,
     /// From the start of a slice to the start of the next.
     pub(crate) slide_us: i64,
+}
+
+/// What a slice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A window over the times of what is below; the column has its start.
+    Window,
+    /// A window of a table below; the column has its start.
+    Below,
+    /// A stretch of time; the column has moments in it.
+    Stretch,
+}
+
+impl Slices {
+    /// Returns the start of the first slice and the moment up to which slices begin, in which rows
+    /// may change when those of `link` at these moments did.
+    pub(crate) fn touched(&self, link: &Link, moments: Range<i64>) -> (i64, i64) {
+        let first = moments.start.saturating_sub(link.reach.after_us);
+        let last = moments.end.saturating_sub(1).saturating_add(link.reach.before_us);
+        let length = if self.unit == Unit::Below { 1 } else { self.size_us };
+        let slide = self.slide_us.max(1);
+        // The first that ends after `first`.
+        let least = first.saturating_sub(length).saturating_add(1);
+        let start = least.saturating_add((-least).rem_euclid(slide));
+        (start, last.saturating_sub(last.rem_euclid(slide)))
+    }
+
+    /// Returns from when to when the rows of `link` are that a slice is made of.
+    pub(crate) fn made_of(&self, link: &Link, start: i64) -> Range<i64> {
+        let length = if self.unit == Unit::Below { 1 } else { self.size_us };
+        let end = start.saturating_add(length).saturating_add(link.reach.after_us);
+        start.saturating_sub(link.reach.before_us)..end
+    }
+
+    /// Returns the start of the slice that a row belongs to whose column has this value.
+    pub(crate) fn slice_of(&self, value: i64) -> i64 {
+        match self.unit {
+            Unit::Window | Unit::Below => value,
+            Unit::Stretch => value.saturating_sub(value.rem_euclid(self.size_us.max(1))),
+        }
+    }
+
+    /// Returns how far above the start of its slice the column of a row may be; 1 if it is that.
+    pub(crate) fn span_us(&self) -> i64 {
+        if self.unit == Unit::Stretch { self.size_us } else { 1 }
+    }
+
+    /// Returns how its own changes are told to tables above.
+    pub(crate) fn told(&self) -> Told {
+        let Slices { slide_us, size_us, .. } = *self;
+        match self.unit {
+            Unit::Window | Unit::Below => Told::Windows(Windows { slide_us, size_us }),
+            Unit::Stretch => Told::Stretches { span_us: size_us },
+        }
+    }
 }
 
 /// A table that moves, below.
@@ -40,11 +100,20 @@ pub(crate) struct Link {
     pub(crate) table: Name,
     /// The column with the time of its rows, or the start of its windows.
     pub(crate) column: String,
-    /// Its windows, if it has some.
-    pub(crate) windows: Option<Windows>,
-    /// Whose progress tells how far its rows have come, if it has no windows.
-    pub(crate) sources: Sources,
+    pub(crate) told: Told,
     pub(crate) keep: Option<Span>,
+    pub(crate) reach: Reach,
+}
+
+/// How a table tells what changed in it, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// By the rows that are added; the progress of these tells how far it has come.
+    Rows(Sources),
+    /// By the starts of windows.
+    Windows(Windows),
+    /// By the starts of stretches of time.
+    Stretches { span_us: i64 },
 }
 
 /// Windows of fixed size, in microseconds.
@@ -65,19 +134,70 @@ impl Windows {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tag {
-    /// The time of the rows of a table, unchanged.
-    Time(Link),
+    /// The time of a row.
+    Time(Moment),
     /// The start of a window over it.
     Window(Windows),
 }
 
-impl Tag {
-    fn is_like(&self, other: &Tag) -> bool {
-        match (self, other) {
-            (Tag::Time(_), Tag::Time(_)) => true,
-            (one, other) => one == other,
-        }
+/// The time of the rows of a table, unchanged, and what lies how near to them. The first link is
+/// that of the table itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Moment {
+    links: Vec<Link>,
+    /// Whether rows of the same window were looked at: how far they are is not in the links.
+    is_of_window: bool,
+}
+
+impl Moment {
+    /// Returns the windows whose start it is, if it is one.
+    fn windows(&self) -> Option<Windows> {
+        self.links.iter().find_map(|it| match it.told {
+            Told::Windows(windows) => Some(windows),
+            Told::Rows(_) | Told::Stretches { .. } => None,
+        })
     }
+
+    /// Returns whether it is the start of windows of a table below.
+    fn is_window(&self) -> bool {
+        self.links.first().is_some_and(|it| matches!(it.told, Told::Windows(_)))
+    }
+
+    /// Adds rows that lie within `reach` of it.
+    fn near(&mut self, other: &Moment, reach: Reach) -> Result<(), String> {
+        if other.is_of_window && reach != Reach::default() {
+            return Err(CUT.to_owned());
+        }
+        for link in &other.links {
+            let link = Link { reach: link.reach.then(reach), ..link.clone() };
+            match self.links.iter_mut().find(|it| it.table == link.table) {
+                Some(known) if known.column != link.column => return Err(two_times(known, &link)),
+                Some(known) => known.reach = known.reach.or(link.reach),
+                None => self.links.push(link),
+            }
+        }
+        Ok(())
+    }
+
+    fn widened(&self, reach: Reach) -> Result<Moment, String> {
+        if self.is_of_window {
+            return Err(CUT.to_owned());
+        }
+        let widen = |it: &Link| Link { reach: it.reach.then(reach), ..it.clone() };
+        Ok(Moment { links: self.links.iter().map(widen).collect(), is_of_window: false })
+    }
+
+    /// Returns how far from this moment the rows of a table are.
+    fn reach_of(&self, table: &Name) -> Option<Reach> {
+        self.links.iter().find(|it| it.table == *table).map(|it| it.reach)
+    }
+}
+
+const CUT: &str = "a span of time that cuts windows";
+
+fn two_times(one: &Link, other: &Link) -> String {
+    let (one, other, table) = (&one.column, &other.column, &one.table);
+    format!("`{one}` and `{other}` both tell the time of `{table}`")
 }
 
 type Tags = Vec<Option<Tag>>;
@@ -93,34 +213,51 @@ struct Walk<'a> {
     windows: Option<Windows>,
 }
 
+/// How long a slice is where there are no windows: of this many the rows within reach are made.
+const SLICES_OF_REACH: i64 = 16;
+const SLICE_US_MIN: i64 = 1_000_000;
+const SLICE_US_MAX: i64 = 60_000_000;
+
 /// Returns how the plan is computed slice by slice, or why it cannot be.
 pub(crate) fn slices(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Slices, String> {
     let mut walk = Walk { known, links: BTreeMap::new(), moving: Vec::new(), windows: None };
     let Some(tags) = walk.tags(plan)? else { return Err("it reads nothing that moves".to_owned()) };
     let fits = |tag: &Tag| match (tag, walk.windows) {
-        (Tag::Time(link), None) => link.windows.is_some(),
+        (Tag::Time(_), None) => true,
         (Tag::Window(windows), Some(needed)) => *windows == needed,
         _ => false,
     };
-    let found = tags.iter().enumerate().find(|(_, tag)| tag.as_ref().is_some_and(fits));
-    let Some((column, Some(tag))) = found else {
-        return Err("the window is not in its result".to_owned());
+    // Windows of a table below tell more than moments.
+    let rank = |tag: &Tag| matches!(tag, Tag::Time(it) if !it.is_window());
+    let found = tags.iter().enumerate().filter_map(|(place, tag)| Some((place, tag.as_ref()?)));
+    let found = found.filter(|(_, tag)| fits(tag)).min_by_key(|(_, tag)| rank(tag));
+    let Some((column, tag)) = found else {
+        return Err("the time, or the window, is not in its result".to_owned());
     };
-    if let Tag::Time(link) = tag {
-        walk.link(link)?;
+    let mut windows = walk.windows;
+    let mut unit = Unit::Window;
+    if let Tag::Time(moment) = tag {
+        walk.link(moment)?;
+        let is_window = moment.is_window();
+        unit = if is_window { Unit::Below } else { Unit::Stretch };
+        let below = moment.links.iter().filter_map(|it| match it.told {
+            Told::Windows(windows) if it.reach == Reach::default() => Some(windows),
+            _ => None,
+        });
+        windows = if is_window { below.max_by_key(|it| it.size_us) } else { None };
     }
     let unlinked = walk.moving.iter().find(|it| !walk.links.contains_key(*it));
     if let Some(table) = unlinked {
-        return Err(format!("rows of `{table}` are not tied to a window"));
+        return Err(format!("rows of `{table}` are not tied to the time of the others"));
     }
     let links: Vec<Link> = walk.links.into_values().collect();
-    let below = links.iter().filter_map(|it| it.windows).max_by_key(|it| it.size_us);
-    let Some(windows) = walk.windows.or(below) else {
-        return Err("nothing it reads has windows".to_owned());
-    };
-    let Windows { slide_us, size_us } = windows;
-    let is_same_window = walk.windows.is_none();
-    Ok(Slices { links, is_same_window, column, size_us, slide_us })
+    let Windows { slide_us, size_us } = windows.unwrap_or_else(|| {
+        let reach = links.iter().map(|it| it.reach.length_us()).max().unwrap_or_default();
+        let size_us = (reach / SLICES_OF_REACH).clamp(SLICE_US_MIN, SLICE_US_MAX);
+        let size_us = size_us - size_us % SLICE_US_MIN;
+        Windows { slide_us: size_us, size_us }
+    });
+    Ok(Slices { links, unit, column, size_us, slide_us })
 }
 
 impl Walk<'_> {
@@ -135,28 +272,32 @@ impl Walk<'_> {
                     .collect::<Result<_, _>>()
                     .map(Some)
             }
-            LogicalPlan::Filter(it) => self.tags(&it.input),
+            LogicalPlan::Filter(it) => match it.input.as_ref() {
+                LogicalPlan::Join(join) => self.join(join, Some(&it.predicate)),
+                input => self.tags(input),
+            },
             LogicalPlan::SubqueryAlias(it) => self.tags(&it.input),
             LogicalPlan::Sort(it) if it.fetch.is_none() => self.tags(&it.input),
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(None),
             LogicalPlan::Aggregate(it) => self.aggregate(it),
-            LogicalPlan::Join(it) => self.join(it),
+            LogicalPlan::Join(it) => self.join(it, None),
             LogicalPlan::Window(it) => {
                 let Some(mut below) = self.tags(&it.input)? else { return Ok(None) };
                 for function in &it.window_expr {
-                    let by = partition_by(function);
-                    self.looks_at(by, &it.input, &below, "a window function")?;
+                    self.window_function(function, &it.input, &mut below)?;
                 }
                 below.resize(plan.schema().fields().len(), None);
                 Ok(Some(below))
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
-                let Some(below) = self.tags(input)? else { return Ok(None) };
-                match below.iter().flatten().next().cloned() {
-                    Some(tag) => self.uses(&tag)?,
+                let Some(mut below) = self.tags(input)? else { return Ok(None) };
+                let tag = below.iter().flatten().next().cloned();
+                match &tag {
+                    Some(tag) => self.uses(tag)?,
                     None => return Err("DISTINCT over several windows".to_owned()),
                 }
+                fix(&mut below, &[tag]);
                 Ok(Some(below))
             }
             LogicalPlan::Union(it) => {
@@ -173,23 +314,20 @@ impl Walk<'_> {
         let Some((name, known)) = self.known.get_key_value(name) else {
             return Err(format!("`{name}` is not known"));
         };
-        let link = |column: &str, windows: Option<Windows>, sources: Sources| Link {
-            table: name.clone(),
-            column: column.to_owned(),
-            windows,
-            sources,
-            keep: known.keep,
+        let moment = |column: &str, told: Told| {
+            let (table, column, keep) = (name.clone(), column.to_owned(), known.keep);
+            let link = Link { table, column, told, keep, reach: Reach::default() };
+            Some(Tag::Time(Moment { links: vec![link], is_of_window: false }))
         };
         let mut tags: Tags = vec![None; known.schema.fields().len()];
         match known.kind {
             TableKind::Lookup => return Ok(None),
             TableKind::Windowed => {
-                let Some((column, windows)) = known.window else {
+                let Some((column, told)) = known.told.clone() else {
                     return Err(format!("`{name}` has no windows of a fixed size"));
                 };
-                let name = known.schema.field(column).name();
                 if let Some(tag) = tags.get_mut(column) {
-                    *tag = Some(Tag::Time(link(name, Some(windows), Sources::new())));
+                    *tag = moment(known.schema.field(column).name(), told);
                 }
             }
             TableKind::Raw | TableKind::Append => {
@@ -197,7 +335,7 @@ impl Walk<'_> {
                     tags.iter_mut().zip(&known.sources).zip(known.schema.fields())
                 {
                     if !sources.is_empty() && field.data_type() == &rows::schema::timestamp() {
-                        *tag = Some(Tag::Time(link(field.name(), None, sources.clone())));
+                        *tag = moment(field.name(), Told::Rows(sources.clone()));
                     }
                 }
             }
@@ -233,8 +371,8 @@ impl Walk<'_> {
                 let windows = Windows { slide_us: slide_ns / 1_000, size_us: size_ns / 1_000 };
                 match self.tag(&found.time, input, below)? {
                     None => Ok(None),
-                    Some(Tag::Time(link)) => {
-                        self.link(&link)?;
+                    Some(Tag::Time(moment)) => {
+                        self.link(&moment)?;
                         Ok(Some(Tag::Window(windows)))
                     }
                     Some(Tag::Window(inner)) if inner.lie_in(windows) => {
@@ -248,36 +386,24 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that the rows of a table are told apart by this column.
-    fn link(&mut self, link: &Link) -> Result<(), String> {
-        match self.links.get(&link.table) {
-            Some(known) if known.column != link.column => Err(format!(
-                "`{}` and `{}` both tell the time of `{}`",
-                known.column, link.column, link.table
-            )),
-            Some(_) => Ok(()),
-            None => {
-                self.links.insert(link.table.clone(), link.clone());
-                Ok(())
+    /// Notes that the rows of tables are told apart by their times.
+    fn link(&mut self, moment: &Moment) -> Result<(), String> {
+        for link in &moment.links {
+            match self.links.get_mut(&link.table) {
+                Some(known) if known.column != link.column => return Err(two_times(known, link)),
+                Some(known) => known.reach = known.reach.or(link.reach),
+                None => {
+                    self.links.insert(link.table.clone(), link.clone());
+                }
             }
         }
-    }
-
-    /// Notes that rows of windows below are told apart by their window.
-    fn link_window(&mut self, tag: &Tag) -> Result<(), String> {
-        match tag {
-            Tag::Time(link) if link.windows.is_some() => self.link(link),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Notes that a step looks at all rows of one tag together.
     fn uses(&mut self, tag: &Tag) -> Result<(), String> {
         let windows = match tag {
-            Tag::Time(link) if link.windows.is_none() => {
-                return Err(format!("each moment of `{}` is a group of its own", link.table));
-            }
-            Tag::Time(link) => return self.link(link),
+            Tag::Time(moment) => return self.link(moment),
             Tag::Window(windows) => *windows,
         };
         match self.windows {
@@ -316,11 +442,49 @@ impl Walk<'_> {
         }
         let groups = &aggregate.group_expr;
         let mut tags = self.looks_at(groups, &aggregate.input, &below, "groups")?;
+        let common = tags.clone();
+        fix(&mut tags, &common);
         tags.resize(aggregate.schema.fields().len(), None);
         Ok(Some(tags))
     }
 
-    fn join(&mut self, join: &Join) -> Found {
+    /// Notes what a window function looks at: the rows of one window, or those within a span of
+    /// time around each.
+    fn window_function(
+        &mut self,
+        function: &Expr,
+        input: &LogicalPlan,
+        below: &mut Tags,
+    ) -> Result<(), String> {
+        let Some(function) = reach::window_function(function) else {
+            return Err("window functions".to_owned());
+        };
+        let what = "a window function";
+        let by = &function.params.partition_by;
+        let reason = match self.looks_at(by, input, below, what) {
+            Err(reason) => reason,
+            Ok(tags) => {
+                fix(below, &tags);
+                return Ok(());
+            }
+        };
+        let [order] = function.params.order_by.as_slice() else { return Err(reason) };
+        let Some(reach) = reach::of_frame(function, order.asc) else {
+            return Err(format!("{what} without a bound in time (RANGE BETWEEN INTERVAL ..)"));
+        };
+        let Some(Tag::Time(moment)) = self.tag(&order.expr, input, below)? else {
+            return Err(reason);
+        };
+        let widened = moment.widened(reach)?;
+        for tag in below.iter_mut() {
+            let is_it = matches!(tag, Some(Tag::Time(it)) if it == &moment);
+            *tag = is_it.then(|| Tag::Time(widened.clone()));
+        }
+        Ok(())
+    }
+
+    /// `above` is a filter right above the join.
+    fn join(&mut self, join: &Join, above: Option<&Expr>) -> Found {
         let (left, right) = (self.tags(&join.left)?, self.tags(&join.right)?);
         let (left_columns, right_columns) =
             (join.left.schema().fields().len(), join.right.schema().fields().len());
@@ -332,13 +496,19 @@ impl Walk<'_> {
             join.join_type,
             JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
         );
+        let above = above.filter(|_| join.join_type == JoinType::Inner);
         let mut found = match (left, right) {
             (None, None) => return Ok(None),
             (Some(left), None) if keeps_left => (left, vec![None; right_columns]),
             (None, Some(right)) if keeps_right => (vec![None; left_columns], right),
             (Some(left), Some(right)) => {
-                self.ties(join, &left, &right)?;
-                (left, right)
+                if self.ties(join, above, &left, &right)? {
+                    let (mut left, mut right) = (left, right);
+                    left.iter_mut().chain(&mut right).for_each(fix_one);
+                    (left, right)
+                } else {
+                    self.near(join, above, left, right)?
+                }
             }
             _ => return Err("an outer join that keeps all rows of a lookup".to_owned()),
         };
@@ -357,21 +527,22 @@ impl Walk<'_> {
         }))
     }
 
-    /// Notes that the rows of both sides of a join are of one window.
-    fn ties(&mut self, join: &Join, left: &Tags, right: &Tags) -> Result<(), String> {
-        let pairs = join.on.iter().map(|(one, other)| (one, other));
-        let conditions = join.filter.iter().flat_map(split_conjunction);
-        let equal = conditions.filter_map(|it| match it {
-            Expr::BinaryExpr(it) if it.op == Operator::Eq => Some((&*it.left, &*it.right)),
-            _ => None,
-        });
+    /// Returns whether the rows of both sides of a join are of one window, and notes it.
+    fn ties(
+        &mut self,
+        join: &Join,
+        above: Option<&Expr>,
+        left: &Tags,
+        right: &Tags,
+    ) -> Result<bool, String> {
+        let is_like = |one: &Tag, other: &Tag| matches!(one, Tag::Window(_)) && one == other;
         let mut are_tied = false;
-        for (one, other) in pairs.chain(equal) {
+        for (one, other) in equal(join, above) {
             for (one, other) in [(one, other), (other, one)] {
                 let one = self.tag(one, &join.left, left)?;
                 let other = self.tag(other, &join.right, right)?;
                 if let (Some(one), Some(other)) = (one, other)
-                    && one.is_like(&other)
+                    && is_like(&one, &other)
                 {
                     self.uses(&one)?;
                     self.uses(&other)?;
@@ -379,11 +550,46 @@ impl Walk<'_> {
                 }
             }
         }
-        if are_tied {
-            Ok(())
-        } else {
-            Err("a join of two tables that move, not by their windows".to_owned())
-        }
+        Ok(are_tied)
+    }
+
+    /// Returns the tags of a join whose condition says how far apart the rows of both sides are.
+    fn near(
+        &mut self,
+        join: &Join,
+        above: Option<&Expr>,
+        left: Tags,
+        right: Tags,
+    ) -> Result<(Tags, Tags), String> {
+        let sides = [(join.left.as_ref(), &left), (join.right.as_ref(), &right)];
+        let mut conditions: Vec<Expr> = equal(join, None)
+            .map(|(one, other)| one.clone().eq(other.clone()))
+            .collect();
+        conditions.extend(join.filter.iter().chain(above).flat_map(split_conjunction).cloned());
+        let Some(bound) = reach::bound(&conditions, &sides) else {
+            return Err("a join of two tables that move, without a bound in time \
+                        (b.ts BETWEEN a.ts AND a.ts + INTERVAL ..)"
+                .to_owned());
+        };
+        let moment = |tags: &Tags, place: usize| match tags.get(place).cloned().flatten() {
+            Some(Tag::Time(it)) => Ok(it),
+            _ => Err("a join by something else than time".to_owned()),
+        };
+        let (one, other) = (moment(&left, bound.left)?, moment(&right, bound.right)?);
+        let near = |tags: Tags, from: &Moment, to: &Moment, reach: Reach| -> Result<Tags, String> {
+            let table = from.links.first().map(|it| &it.table);
+            let tag = |tag: Option<Tag>| {
+                let Some(Tag::Time(mut moment)) = tag else { return Ok(None) };
+                // How far it is from the row that the condition names.
+                let Some(own) = table.and_then(|it| moment.reach_of(it)) else { return Ok(None) };
+                moment.near(to, reach.then(own))?;
+                Ok(Some(Tag::Time(moment)))
+            };
+            tags.into_iter().map(tag).collect()
+        };
+        let left = near(left, &one, &other, bound.reach)?;
+        let right = near(right, &other, &one, bound.reach.turned())?;
+        Ok((left, right))
     }
 
     fn union(&mut self, inputs: &[&LogicalPlan]) -> Found {
@@ -397,26 +603,48 @@ impl Walk<'_> {
                 continue;
             };
             for (known, tag) in known.iter_mut().zip(tags) {
-                let is_like =
-                    matches!((&*known, &tag), (Some(one), Some(other)) if one.is_like(other));
-                for it in known.iter().chain(&tag).filter(|_| is_like) {
-                    self.link_window(it)?;
-                }
-                if !is_like {
-                    *known = None;
-                }
+                *known = match (known.take(), tag) {
+                    (Some(Tag::Time(mut one)), Some(Tag::Time(other)))
+                        if one.windows() == other.windows() =>
+                    {
+                        one.near(&other, Reach::default())?;
+                        Some(Tag::Time(one))
+                    }
+                    (Some(Tag::Window(one)), Some(Tag::Window(other))) if one == other => {
+                        Some(Tag::Window(one))
+                    }
+                    _ => None,
+                };
             }
         }
         Ok(all)
     }
 }
 
-fn partition_by(function: &Expr) -> &[Expr] {
-    match function {
-        Expr::Alias(alias) => partition_by(&alias.expr),
-        Expr::WindowFunction(function) => &function.params.partition_by,
-        _ => &[],
+/// Notes of moments that rows of the same window were looked at, if the rows had that in common.
+fn fix(tags: &mut [Option<Tag>], common: &[Option<Tag>]) {
+    if common.iter().any(|it| matches!(it, Some(Tag::Window(_)))) {
+        tags.iter_mut().for_each(fix_one);
     }
+}
+
+fn fix_one(tag: &mut Option<Tag>) {
+    if let Some(Tag::Time(moment)) = tag {
+        moment.is_of_window = true;
+    }
+}
+
+/// Returns what is equal in the pairs that a join makes.
+fn equal<'a>(
+    join: &'a Join,
+    above: Option<&'a Expr>,
+) -> impl Iterator<Item = (&'a Expr, &'a Expr)> {
+    let conditions = join.filter.iter().chain(above).flat_map(split_conjunction);
+    let equal = conditions.filter_map(|it| match it {
+        Expr::BinaryExpr(it) if it.op == Operator::Eq => Some((&*it.left, &*it.right)),
+        _ => None,
+    });
+    join.on.iter().map(|(one, other)| (one, other)).chain(equal)
 }
 
 /// Returns why the plan cannot be followed if an expression of it asks another table.

@@ -6,6 +6,7 @@
 //! on that window alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
@@ -24,7 +25,7 @@ use spec::Late;
 
 use crate::operator::Start;
 use crate::pipe;
-use crate::plan::slices::{Link, Slices};
+use crate::plan::slices::{Link, Slices, Told, Unit};
 use crate::plan::{TablePlan, WindowPlan};
 use crate::session;
 use crate::table::append::fit;
@@ -77,7 +78,7 @@ impl Sliced {
         let (Some(slices), Some(window)) = (plan.slices.clone(), plan.window.clone()) else {
             return internal_err!("the table `{}` has no slices", plan.name());
         };
-        let rows = WindowRows::new(plan, window.column, window.size_us);
+        let rows = WindowRows::new(plan, &window, slices.span_us());
         let dirty = Dirty::Slices(BTreeSet::new());
         let (plan, failed) = (Arc::clone(plan), BTreeMap::new());
         Ok(Sliced { plan, slices, window, rows, dirty, failed })
@@ -85,7 +86,7 @@ impl Sliced {
 
     /// Returns the tables below that tell times row by row.
     pub(crate) fn followed(&self) -> impl Iterator<Item = &Link> {
-        self.slices.links.iter().filter(|it| it.windows.is_none())
+        self.slices.links.iter().filter(|it| matches!(it.told, Told::Rows(_)))
     }
 
     /// Notes rows that were added to a table below; those without a time belong nowhere.
@@ -94,7 +95,7 @@ impl Sliced {
         let Some(link) = self.slices.links.iter().find(|it| it.table == *table).cloned() else {
             return Ok(dead);
         };
-        let mut changed = BTreeSet::new();
+        let mut changed: Vec<Range<i64>> = Vec::new();
         for batch in batches {
             let Some(times) = batch.column_by_name(&link.column) else {
                 return internal_err!("`{table}` has no column `{}`", link.column);
@@ -109,36 +110,21 @@ impl Sliced {
                     let (row, kind) = (batch.slice(row, 1), DeadKind::Compute);
                     dead.push(DeadRow { row, kind, message });
                 } else {
-                    changed.insert(self.last_slice(times.value(row)));
+                    let moment = times.value(row);
+                    changed.push(moment..moment.saturating_add(1));
                 }
             }
         }
-        // The last slice of a moment stands for all that it lies in.
-        self.mark(&changed);
+        self.mark(&link, changed);
         Ok(dead)
     }
 
-    fn last_slice(&self, moment: i64) -> Start {
-        if self.window.is_one_pane() {
-            moment.saturating_sub(moment.rem_euclid(self.window.slide_us.max(1)))
-        } else {
-            moment
-        }
-    }
-
-    /// Marks the slices that these moments lie in.
-    fn mark(&mut self, moments: &BTreeSet<i64>) {
-        let slices = self.slices_at(moments);
+    /// Marks the slices that rows of these times may change.
+    fn mark(&mut self, link: &Link, moments: impl IntoIterator<Item = Range<i64>>) {
+        let slices = touched(&self.slices, link, moments);
         if let Dirty::Slices(dirty) = &mut self.dirty {
             dirty.extend(slices);
         }
-    }
-
-    fn slices_at(&self, moments: &BTreeSet<i64>) -> BTreeSet<Start> {
-        if self.slices.is_same_window {
-            return moments.clone();
-        }
-        moments.iter().flat_map(|it| self.window.windows_of(*it)).collect()
     }
 
     /// Computes what changed, closes what is over.
@@ -148,9 +134,13 @@ impl Sliced {
         below: &[Below<'_>],
     ) -> Result<Refreshed> {
         for it in below {
-            if self.slices.links.iter().any(|link| link.table == *it.table) {
-                self.mark(it.changed);
-            }
+            let link = self.slices.links.iter().find(|link| link.table == *it.table);
+            let Some(link) = link.filter(|_| !it.changed.is_empty()).cloned() else { continue };
+            let span_us = match link.told {
+                Told::Rows(_) | Told::Windows(_) => 1,
+                Told::Stretches { span_us } => span_us,
+            };
+            self.mark(&link, it.changed.iter().map(|it| *it..it.saturating_add(span_us)));
         }
         let mut dead = Vec::new();
         let dirty = std::mem::replace(&mut self.dirty, Dirty::Slices(BTreeSet::new()));
@@ -241,7 +231,8 @@ impl Sliced {
     fn set(&mut self, start: Start, rows: &[RecordBatch], is_opening: bool, step: &Step<'_>) {
         let is_over = self.rows.is_over(start);
         // What of its rows is no longer kept cannot be computed again.
-        let is_kept = self.kept_from(step.now_ms).is_none_or(|from| from <= start);
+        let first = self.slices.links.iter().map(|it| self.slices.made_of(it, start).start).min();
+        let is_kept = self.kept_from(step.now_ms).is_none_or(|it| Some(it) <= first);
         if is_over && (is_opening || !is_kept) {
             return;
         }
@@ -256,13 +247,14 @@ impl Sliced {
             let Some(provider) = (step.tables)(link.table.as_str()) else { continue };
             let table = TableReference::bare(link.table.as_str());
             let scan = LogicalPlanBuilder::scan(table, provider_as_source(provider), None)?;
-            let plan = self.filtered(scan.build()?, &self.ranges(dirty))?;
+            let plan = self.filtered(scan.build()?, dirty)?;
             let time = Expr::Column(Column::from_name(&link.column));
             let plan = LogicalPlanBuilder::from(plan).project([time])?.distinct()?.build()?;
             let state = session::at(step.session, step.now_ms);
             let physical = state.create_physical_plan(&plan).await?;
             for batch in collect(physical, state.task_ctx()).await? {
-                slices.extend(self.slices_at(&moments(batch.column(0))?));
+                let moments = moments(batch.column(0))?.into_iter();
+                slices.extend(touched(&self.slices, link, moments.map(|it| it..it + 1)));
             }
         }
         Ok(slices)
@@ -277,7 +269,7 @@ impl Sliced {
 
     async fn run(&self, dirty: &Dirty, step: &Step<'_>) -> Result<Vec<RecordBatch>> {
         let bound = pipe::bind(&self.plan.select, step.tables)?;
-        let bound = self.filtered(bound, &self.ranges(dirty))?;
+        let bound = self.filtered(bound, dirty)?;
         let state = session::at(step.session, step.now_ms);
         let physical = state.create_physical_plan(&bound).await?;
         let mut rows = execute_stream(physical, state.task_ctx())?;
@@ -299,23 +291,23 @@ impl Sliced {
         Ok(all)
     }
 
-    /// Returns the times of the rows that the slices are made of: from, and up to if there is an
-    /// end; none for all rows.
-    fn ranges(&self, dirty: &Dirty) -> Vec<(i64, Option<i64>)> {
-        let span_us = if self.slices.is_same_window { 1 } else { self.window.size_us };
+    /// Returns the times of the rows of a table that the slices are made of: from, and up to if
+    /// there is an end; none for all rows.
+    fn ranges(&self, dirty: &Dirty, link: &Link) -> Vec<(i64, Option<i64>)> {
         let mut ranges: Vec<(i64, Option<i64>)> = Vec::new();
         match dirty {
             Dirty::Open(None) => {}
             // A slice is open if it ends after the watermark.
             Dirty::Open(Some(it)) => {
-                ranges.push((it.saturating_sub(self.window.size_us).saturating_add(1), None));
+                let first = it.saturating_sub(self.window.size_us).saturating_add(1);
+                ranges.push((self.slices.made_of(link, first).start, None));
             }
             Dirty::Slices(slices) => {
                 for start in slices {
-                    let end = start.saturating_add(span_us);
+                    let Range { start, end } = self.slices.made_of(link, *start);
                     match ranges.last_mut() {
-                        Some((_, Some(last))) if start <= last => *last = end.max(*last),
-                        _ => ranges.push((*start, Some(end))),
+                        Some((_, Some(last))) if start <= *last => *last = end.max(*last),
+                        _ => ranges.push((start, Some(end))),
                     }
                 }
             }
@@ -328,9 +320,9 @@ impl Sliced {
         ranges
     }
 
-    /// Lets through only rows within the ranges, right above the tables.
-    fn filtered(&self, plan: LogicalPlan, ranges: &[(i64, Option<i64>)]) -> Result<LogicalPlan> {
-        if ranges.is_empty() {
+    /// Lets through only rows that the slices are made of, right above the tables.
+    fn filtered(&self, plan: LogicalPlan, dirty: &Dirty) -> Result<LogicalPlan> {
+        if matches!(dirty, Dirty::Open(None)) {
             return Ok(plan);
         }
         let filtered = plan.transform_down(|node| {
@@ -340,6 +332,7 @@ impl Sliced {
                 return Ok(Transformed::no(node));
             };
             let time = Column::new(Some(scan.table_name.clone()), &link.column);
+            let ranges = self.ranges(dirty, link);
             let within = ranges.iter().map(|(from, to)| within(&time, *from, *to));
             let Some(within) = within.reduce(Expr::or) else { return Ok(Transformed::no(node)) };
             let filter = LogicalPlan::Filter(Filter::try_new(within, Arc::new(node))?);
@@ -358,7 +351,8 @@ impl Sliced {
             let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
             for row in (0..starts.len()).filter(|it| starts.is_valid(*it)) {
                 let place = u32::try_from(row).unwrap_or(u32::MAX);
-                places.entry(starts.value(row)).or_default().push(place);
+                let slice = self.slices.slice_of(starts.value(row));
+                places.entry(slice).or_default().push(place);
             }
             for (start, places) in places {
                 let part = take_record_batch(batch, &UInt32Array::from(places))?;
@@ -391,16 +385,19 @@ impl Sliced {
 
     /// Returns up to where slices are final if a table below has come to this watermark.
     fn reached(&self, link: &Link, watermark: i64) -> i64 {
-        match link.windows {
-            None => watermark,
+        let watermark = watermark.saturating_sub(link.reach.after_us);
+        match link.told {
+            Told::Rows(_) | Told::Stretches { .. } => watermark,
             // The slice is final when the window of the same start is.
-            Some(windows) if self.slices.is_same_window => {
+            Told::Windows(windows) if self.slices.unit == Unit::Below => {
                 watermark.saturating_add(self.window.size_us).saturating_sub(windows.size_us)
             }
             // The last window that begins within the slice must be final.
-            Some(windows) => {
+            Told::Windows(windows) => {
                 let fits = |it: i64| it % windows.slide_us.max(1) == 0;
-                let is_even = fits(self.window.size_us) && fits(self.window.slide_us);
+                let is_even = fits(self.window.size_us)
+                    && fits(self.window.slide_us)
+                    && fits(link.reach.after_us);
                 let least = if is_even { windows.slide_us } else { 0 };
                 watermark.saturating_sub(windows.size_us.saturating_sub(least))
             }
@@ -429,6 +426,26 @@ impl Sliced {
     pub(crate) fn set_lookup(&mut self) {
         self.dirty = Dirty::Open(self.rows.watermark);
     }
+}
+
+fn touched(
+    slices: &Slices,
+    link: &Link,
+    moments: impl IntoIterator<Item = Range<i64>>,
+) -> BTreeSet<Start> {
+    let mut all = BTreeSet::new();
+    let mut before = None;
+    for moments in moments {
+        let (first, last) = slices.touched(link, moments);
+        // Rows that follow each other mostly touch the same.
+        if before != Some((first, last)) {
+            let slide = slices.slide_us.max(1);
+            let each = std::iter::successors(Some(first), |it| it.checked_add(slide));
+            all.extend(each.take_while(|it| *it <= last));
+        }
+        before = Some((first, last));
+    }
+    all
 }
 
 /// Returns the moments of a column that are not null.

@@ -1,7 +1,8 @@
 //! The rows of a table's windows: shown while they fill, handed over when they are final, replaced
 //! when they are corrected.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
@@ -12,7 +13,7 @@ use rows::sink::{Change, Replace};
 
 use crate::hot::HotRows;
 use crate::operator::Start;
-use crate::plan::TablePlan;
+use crate::plan::{TablePlan, WindowPlan};
 use crate::view::Hides;
 
 /// See the module.
@@ -26,6 +27,8 @@ pub(crate) struct WindowRows {
     column: usize,
     name: String,
     size_us: i64,
+    /// How far above its start the column may be in the rows of a window; 1 if it is the start.
+    span_us: i64,
     /// Windows that end at or before it are final.
     pub(crate) watermark: Option<i64>,
     /// Final windows that were corrected, ever; once per window and epoch.
@@ -55,11 +58,13 @@ enum Stage {
 }
 
 impl WindowRows {
-    pub(crate) fn new(plan: &TablePlan, column: usize, size_us: i64) -> WindowRows {
+    pub(crate) fn new(plan: &TablePlan, window: &WindowPlan, span_us: i64) -> WindowRows {
+        let (column, size_us) = (window.column, window.size_us);
         WindowRows {
             column,
             name: plan.schema.field(column).name().clone(),
             size_us,
+            span_us,
             watermark: None,
             corrections: 0,
             hot: BTreeMap::new(),
@@ -85,7 +90,8 @@ impl WindowRows {
             self.corrections += 1;
             // What it was when it became final may not be stored yet.
             let column = self.column;
-            self.finals.remove(|rows| without_window(rows, column, start));
+            let stretch = start..start.saturating_add(self.span_us);
+            self.finals.remove(|rows| without_window(rows, column, &stretch));
         }
         match before {
             Some(hot) => hot.stage = stage,
@@ -158,7 +164,7 @@ impl WindowRows {
         } else if starts.is_empty() {
             Replace::Nothing
         } else {
-            Replace::Windows { column: self.name.clone(), starts }
+            Replace::Windows { column: self.name.clone(), starts, span_us: self.span_us }
         };
         let is_any = !rows.is_empty() || replace != Replace::Nothing;
         is_any.then_some(Change { rows, replace })
@@ -183,12 +189,12 @@ impl WindowRows {
             return (rows, Hides::All);
         }
         let is_correction = |it: &Hot| it.stage != Stage::Open;
-        let starts: HashSet<i64> =
+        let starts: BTreeSet<i64> =
             self.hot.iter().filter(|(_, it)| is_correction(it)).map(|(start, _)| *start).collect();
         if starts.is_empty() {
             return (rows, Hides::Nothing);
         }
-        (rows, Hides::Windows { column: self.column, starts: Arc::new(starts) })
+        (rows, Hides::Windows { column: self.column, starts: Arc::new(starts), span_us: self.span_us })
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -212,13 +218,18 @@ pub(crate) fn marked(rows: &RecordBatch, is_final: bool) -> RecordBatch {
 }
 
 /// Returns the rows that are not of a window, or nothing if none is.
-fn without_window(rows: &RecordBatch, column: usize, start: Start) -> Option<RecordBatch> {
+fn without_window(
+    rows: &RecordBatch,
+    column: usize,
+    stretch: &Range<Start>,
+) -> Option<RecordBatch> {
     let starts = rows.columns().get(column)?;
     let starts = starts.as_primitive_opt::<TimestampMicrosecondType>()?;
-    if !starts.iter().any(|it| it == Some(start)) {
+    let is_in = |it: Option<i64>| it.is_some_and(|it| stretch.contains(&it));
+    if !starts.iter().any(is_in) {
         return None;
     }
-    let keep: BooleanArray = starts.iter().map(|it| Some(it != Some(start))).collect();
+    let keep: BooleanArray = starts.iter().map(|it| Some(!is_in(it))).collect();
     filter_record_batch(rows, &keep).ok()
 }
 

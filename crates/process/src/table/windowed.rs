@@ -46,13 +46,12 @@ impl Windowed {
         let Some(window) = plan.window.clone() else {
             return internal_err!("the table `{}` has no window", plan.name());
         };
-        let (column, size_us) = (window.column, window.size_us);
         Ok(Windowed {
             plan: Arc::clone(plan),
+            rows: WindowRows::new(plan, &window, 1),
             window,
             grouping,
             groups_max,
-            rows: WindowRows::new(plan, column, size_us),
             changed: BTreeSet::new(),
         })
     }

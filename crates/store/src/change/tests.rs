@@ -26,23 +26,32 @@ fn file(min: i64, max: i64, nulls: u64, rows: u64) -> LakeFile {
     LakeFile::new(Path::new("/lake/t"), add, &columns, 1).unwrap()
 }
 
+fn at(starts: &[i64]) -> Stretches {
+    Stretches { starts: starts.to_vec(), span_us: 1 }
+}
+
 #[test]
 fn only_files_that_may_hold_the_windows_are_touched() {
-    assert_eq!(touch(&file(10, 20, 0, 5), 0, &[5, 9, 21]), Touch::Not);
-    assert_eq!(touch(&file(10, 20, 0, 5), 0, &[5, 15]), Touch::Part);
-    assert_eq!(touch(&file(10, 20, 0, 5), 0, &[20]), Touch::Part);
-    assert_eq!(touch(&file(10, 10, 0, 5), 0, &[10]), Touch::Whole);
-    assert_eq!(touch(&file(10, 10, 1, 5), 0, &[10]), Touch::Part);
-    assert_eq!(touch(&file(10, 10, 5, 5), 0, &[10]), Touch::Not);
-    assert_eq!(touch(&file(10, 20, 0, 5), 0, &[]), Touch::Not);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &at(&[5, 9, 21])), Touch::Not);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &at(&[5, 15])), Touch::Part);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &at(&[20])), Touch::Part);
+    assert_eq!(touch(&file(10, 10, 0, 5), 0, &at(&[10])), Touch::Whole);
+    assert_eq!(touch(&file(10, 10, 1, 5), 0, &at(&[10])), Touch::Part);
+    assert_eq!(touch(&file(10, 10, 5, 5), 0, &at(&[10])), Touch::Not);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &at(&[])), Touch::Not);
     let unknown = LakeFile { facts: None, ..file(10, 20, 0, 5) };
-    assert_eq!(touch(&unknown, 0, &[1]), Touch::Part);
+    assert_eq!(touch(&unknown, 0, &at(&[1])), Touch::Part);
+    let long = |starts: &[i64]| Stretches { starts: starts.to_vec(), span_us: 10 };
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &long(&[-1, 21])), Touch::Not);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &long(&[1])), Touch::Part);
+    assert_eq!(touch(&file(10, 20, 0, 5), 0, &long(&[11])), Touch::Part);
+    assert_eq!(touch(&file(10, 19, 0, 5), 0, &long(&[0, 10])), Touch::Whole);
 }
 
 proptest! {
     #[test]
     fn a_change_survives_the_checkpoint(mut starts in prop::collection::vec(any::<i64>(), 0..9)) {
-        let replace = Replace::Windows { column: "m".to_owned(), starts: starts.clone() };
+        let replace = Replace::Windows { column: "m".to_owned(), starts: starts.clone(), span_us: 1 };
         let prepared =
             Prepared { shape: "x".to_owned(), add: Vec::new(), replace: Replaced::from(replace) };
         let text = serde_json::to_string(&prepared.to_actions().unwrap()).unwrap();
@@ -52,7 +61,7 @@ proptest! {
         starts.dedup();
         let is_empty = starts.is_empty();
         prop_assert_eq!(read.is_empty(), is_empty);
-        let replaced = Replaced::Windows { column: "m".to_owned(), starts };
+        let replaced = Replaced::Windows { column: "m".to_owned(), starts, span_us: 1 };
         prop_assert_eq!(&read.replace, &replaced);
     }
 

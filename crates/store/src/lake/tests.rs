@@ -29,7 +29,7 @@ fn change(epoch: u64) -> Change {
     let rows: [Row; 2] =
         [(Some(number % 3 * MINUTE_US), None, number, None), (None, Some(""), number, Some(1))];
     let replace = match epoch {
-        3 => Replace::Windows { column: "minute".to_owned(), starts: vec![0, MINUTE_US] },
+        3 => Replace::Windows { column: "minute".to_owned(), starts: vec![0, MINUTE_US], span_us: 1 },
         5 => Replace::All,
         _ => Replace::Nothing,
     };
@@ -209,7 +209,7 @@ async fn follow(deeds: Vec<Deed>, unit: Option<spec::PartitionUnit>) {
             Deed::All(minutes) => (rows(&minutes, epoch), Replace::All),
             Deed::Windows(minutes, starts) => {
                 let starts = starts.iter().map(|it| i64::from(*it) * MINUTE_US).collect();
-                (rows(&minutes, epoch), Replace::Windows { column: "minute".to_owned(), starts })
+                (rows(&minutes, epoch), Replace::Windows { column: "minute".to_owned(), starts, span_us: 1 })
             }
             Deed::Forget(minutes) => {
                 let change = to_change(&rows(&minutes, epoch), Replace::All);
@@ -338,7 +338,7 @@ async fn other_programs_read_the_same_rows() {
             (None, Some(""), 1, Some(99_999_999_999)),
             (Some(0), None, 100 + epoch, Some(-1)),
         ];
-        let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0] };
+        let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
         let change = Change { rows: vec![batch(&rows)], replace: windows };
         put(&table, epoch.unsigned_abs(), change).await;
         if epoch == 5 {

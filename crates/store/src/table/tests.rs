@@ -180,7 +180,7 @@ async fn windows_are_replaced_and_their_neighbours_stay() {
     let untouched = table.provider();
     let change = Change {
         rows: vec![batch(&[(Some(MINUTE_US), Some("DE"), 40, None)])],
-        replace: Replace::Windows { column: "minute".to_owned(), starts: vec![MINUTE_US, 7] },
+        replace: Replace::Windows { column: "minute".to_owned(), starts: vec![MINUTE_US, 7], span_us: 1 },
     };
     put(&table, 4, change).await;
     assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1", "3", "40", "5"]);
@@ -201,7 +201,7 @@ async fn a_change_that_does_not_fit_is_refused_with_advice() {
     let change = Change { rows: vec![rows.unwrap()], replace: Replace::Nothing };
     let error = table.prepare(Epoch(1), change).await.unwrap_err().to_string();
     assert!(error.contains("no column `colour`"), "{error}");
-    let starts = Replace::Windows { column: "region".to_owned(), starts: vec![0] };
+    let starts = Replace::Windows { column: "region".to_owned(), starts: vec![0], span_us: 1 };
     let error = table.prepare(Epoch(1), Change { rows: Vec::new(), replace: starts }).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("`region` is Utf8View, not a timestamp"), "{error}");
@@ -229,7 +229,7 @@ async fn another_program_may_commit_in_between() {
     let actions = table.prepare(Epoch(2), three()).await.unwrap();
     // The other has its own view of the table, and is faster.
     let other = open(folder.path(), Layout { incarnation: "2".to_owned(), ..layout("t") }).await;
-    let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0] };
+    let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
     put(&other, 7, Change { rows: Vec::new(), replace: windows }).await;
     table.commit(Epoch(2), actions).await.unwrap();
     assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1", "2", "2", "3", "3"]);

@@ -76,7 +76,7 @@ async fn a_prepared_change_survives_all_maintenance() {
     let table = lake.table(layout("t")).await.unwrap();
     many(&table, 1..10).await;
     let forgotten = table.prepare(Epoch(10), append(&[(None, None, 99, None)])).await.unwrap();
-    let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0] };
+    let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
     let change = Change { rows: vec![batch(&[(Some(0), None, 7, None)])], replace: windows };
     let actions = table.prepare(Epoch(10), change).await.unwrap();
     for _ in 0..3 {
@@ -131,7 +131,7 @@ async fn commits_and_maintenance_go_on_together() {
     let writing = base::task::spawn("writer", async move {
         for epoch in 1..=40 {
             let minute = i64::try_from(epoch % 4).unwrap() * MINUTE_US;
-            let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![minute] };
+            let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![minute], span_us: 1 };
             let replace = if epoch % 5 == 0 { windows } else { Replace::Nothing };
             let rows = vec![batch(&[(Some(minute), None, i64::try_from(epoch).unwrap(), None)])];
             put(&writer, epoch, Change { rows, replace }).await;
