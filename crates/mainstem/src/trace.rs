@@ -173,7 +173,7 @@ fn rows(batches: &[RecordBatch]) -> Vec<Row> {
     let shown = |batch: &RecordBatch| {
         let schema = batch.schema();
         let places = (0..schema.fields().len())
-            .filter(|it| schema.field(*it).name() != rows::schema::FINAL)
+            .filter(|it| !rows::schema::is_hidden(schema.field(*it).name()))
             .collect::<Vec<_>>();
         batch.project(&places).unwrap_or_else(|_places_are_its_own| batch.clone())
     };

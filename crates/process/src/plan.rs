@@ -349,9 +349,9 @@ pub(crate) struct Known {
 
 /// Returns the schema with or without its hidden column.
 pub(crate) fn seen(schema: &SchemaRef, sees_final: bool) -> SchemaRef {
-    if sees_final || schema.column_with_name(rows::schema::FINAL).is_none() {
+    if sees_final {
         return Arc::clone(schema);
     }
-    let shown = schema.fields().iter().filter(|it| it.name() != rows::schema::FINAL);
+    let shown = schema.fields().iter().filter(|it| !rows::schema::is_hidden(it.name()));
     Arc::new(Schema::new(shown.cloned().collect::<Vec<_>>()))
 }

@@ -570,10 +570,10 @@ fn reads(plan: &LogicalPlan, table: &str) -> bool {
 /// Returns a table without its hidden column.
 fn without_final(name: &str, table: &Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     let schema = table.schema();
-    if schema.column_with_name(rows::schema::FINAL).is_none() {
+    if !schema.fields().iter().any(|it| rows::schema::is_hidden(it.name())) {
         return Ok(Arc::clone(table));
     }
-    let shown = schema.fields().iter().filter(|it| it.name() != rows::schema::FINAL);
+    let shown = schema.fields().iter().filter(|it| !rows::schema::is_hidden(it.name()));
     let shown: Vec<Expr> = shown.map(|it| ident(it.name())).collect();
     let source = provider_as_source(Arc::clone(table));
     let plan = LogicalPlanBuilder::scan(name, source, None)?.project(shown)?.build()?;

@@ -59,6 +59,8 @@ pub struct TableView {
     pub schema: SchemaRef,
     /// Since when it no longer follows what it reads, in milliseconds since 1970.
     pub stale_since_ms: Option<u64>,
+    /// The same with what is hidden; the first columns are those of `schema`.
+    pub(crate) whole: SchemaRef,
     pub(crate) cold: Arc<dyn TableProvider>,
     pub(crate) hides: Hides,
     pub(crate) hot: Vec<RecordBatch>,
@@ -101,8 +103,9 @@ impl TableView {
             name: self.name.clone(),
             kind: self.kind,
             stale_since_ms: self.stale_since_ms,
+            whole: Arc::clone(&self.whole),
             cold: Arc::clone(&self.cold),
-            hides: self.hides.clone(), // The hidden column is the last, so places stay.
+            hides: self.hides.clone(), // What is hidden is last, so places stay.
             hot: self.hot.iter().filter_map(project).collect(),
             schema,
         })
@@ -133,9 +136,9 @@ impl TableView {
         };
         let columns = self.cold_columns(&read)?;
         let mut plan = self.cold.scan(state, Some(&columns), filters, limit).await?;
-        plan = cast_to(plan, &self.schema.project(&read)?)?;
+        plan = cast_to(plan, &self.whole.project(&read)?)?;
         let Some((place, column, starts, span_us)) = hidden else { return Ok(plan) };
-        let field = self.schema.field(column);
+        let field = self.whole.field(column);
         let is_shown = beside(field, &starts, span_us);
         let schema = DFSchema::try_from(Schema::clone(&plan.schema()))?;
         let is_shown = state.create_physical_expr(is_shown, &schema)?;
@@ -152,7 +155,7 @@ impl TableView {
         columns
             .iter()
             .map(|it| {
-                let name = self.schema.field(*it).name();
+                let name = self.whole.field(*it).name();
                 match stored.fields().iter().position(|field| field.name() == name) {
                     Some(place) => Ok(place),
                     None => {

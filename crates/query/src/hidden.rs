@@ -1,6 +1,6 @@
 //! Keeps hidden columns out of `*`: `SELECT *` leaves `_final` out, `SELECT _final` works.
 //!
-//! A table that has a hidden column is shown without it. Where a SELECT speaks of the hidden
+//! A table that has hidden columns is shown without them. Where a SELECT speaks of a hidden
 //! column, its tables are replaced by the whole ones (schema [`WHOLE`]), and its `*` by what `*`
 //! was. The planner then needs no rule of its own, and all else (joins, USING, `t.*`, views of the
 //! columns) is as if the column were not there.
@@ -27,12 +27,21 @@ use crate::context::{CATALOG, SCHEMA};
 /// The column that tells final windows from open ones.
 pub const FINAL: &str = "_final";
 
+/// The column with the time of rows whose SELECT leaves it out.
+const TIME: &str = "_time";
+
+const HIDDEN: [&str; 2] = [TIME, FINAL];
+
 /// The schema in which tables show all their columns.
 pub(crate) const WHOLE: &str = "_whole";
 
 /// Returns whether the table has a hidden column.
 pub(crate) fn has_hidden(schema: &Schema) -> bool {
-    schema.column_with_name(FINAL).is_some()
+    hidden(schema).next().is_some()
+}
+
+fn hidden(schema: &Schema) -> impl Iterator<Item = &'static str> {
+    HIDDEN.into_iter().filter(|it| schema.column_with_name(it).is_some())
 }
 
 /// A table without its hidden column.
@@ -50,7 +59,11 @@ impl Shown {
         if !has_hidden(&schema) {
             return Arc::clone(whole);
         }
-        let shown = schema.fields().iter().enumerate().filter(|(_, field)| field.name() != FINAL);
+        let shown = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| !HIDDEN.contains(&field.name().as_str()));
         let (columns, fields): (Vec<usize>, Vec<_>) =
             shown.map(|(index, field)| (index, Arc::clone(field))).unzip();
         let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
@@ -112,10 +125,10 @@ pub(crate) fn reveal(statement: &mut Statement, snapshot: &Snapshot) {
 }
 
 fn is_hidden_name(ident: &Ident) -> bool {
-    match ident.quote_style {
-        None => ident.value.eq_ignore_ascii_case(FINAL),
-        Some(_) => ident.value == FINAL,
-    }
+    HIDDEN.into_iter().any(|hidden| match ident.quote_style {
+        None => ident.value.eq_ignore_ascii_case(hidden),
+        Some(_) => ident.value == hidden,
+    })
 }
 
 fn speaks_of_hidden(node: &impl Visit) -> bool {
@@ -166,10 +179,11 @@ impl VisitorMut for Reveal<'_> {
     }
 }
 
-/// A relation of a FROM: how it is called there, and whether it was replaced by the whole table.
+/// A relation of a FROM: how it is called there, and what it would hide if it had not been replaced
+/// by the whole table.
 struct Relation {
     name: Option<Ident>,
-    is_whole: bool,
+    hides: Vec<&'static str>,
 }
 
 impl Reveal<'_> {
@@ -206,33 +220,36 @@ impl Reveal<'_> {
         match factor {
             TableFactor::Table { name, alias, args: None, .. } => {
                 let own_name = name.0.last().and_then(ObjectNamePart::as_ident).cloned();
-                let is_whole = self.hides_something(name);
-                if is_whole && let Some(own_name) = &own_name {
+                let hides = self.hides(name);
+                if !hides.is_empty()
+                    && let Some(own_name) = &own_name
+                {
                     if alias.is_none() {
                         *alias = Some(called(own_name.clone()));
                     }
                     *name = ObjectName::from(vec![Ident::new(WHOLE), own_name.clone()]);
                 }
                 let name = alias.as_ref().map(|it| it.name.clone()).or(own_name);
-                Relation { name, is_whole }
+                Relation { name, hides }
             }
             TableFactor::Derived { alias, .. } => {
-                Relation { name: alias.as_ref().map(|it| it.name.clone()), is_whole: false }
+                Relation { name: alias.as_ref().map(|it| it.name.clone()), hides: Vec::new() }
             }
-            _ => Relation { name: None, is_whole: false },
+            _ => Relation { name: None, hides: Vec::new() },
         }
     }
 
-    fn hides_something(&self, name: &ObjectName) -> bool {
+    fn hides(&self, name: &ObjectName) -> Vec<&'static str> {
         let parts: Option<Vec<String>> =
             name.0.iter().map(|it| it.as_ident().map(normal)).collect();
         let table = match parts.as_deref() {
             Some([table]) if !self.common.contains(table) => table,
             Some([schema, table]) if schema == SCHEMA => table,
             Some([catalog, schema, table]) if catalog == CATALOG && schema == SCHEMA => table,
-            _ => return false,
+            _ => return Vec::new(),
         };
-        self.snapshot.tables.get(table).is_some_and(|it| has_hidden(&it.schema()))
+        let table = self.snapshot.tables.get(table);
+        table.map(|it| hidden(&it.schema()).collect()).unwrap_or_default()
     }
 }
 
@@ -257,10 +274,11 @@ fn merges_columns(operator: &JoinOperator) -> bool {
 
 /// Writes `*` and `t.*` so that they do not show the hidden column.
 fn expand(item: SelectItem, relations: &[Relation], has_using: bool, items: &mut Vec<SelectItem>) {
-    let whole = relations.iter().filter(|it| it.is_whole).count();
+    let whole = relations.iter().filter(|it| !it.hides.is_empty()).count();
     match item {
         SelectItem::Wildcard(options) if whole == 1 => {
-            items.push(SelectItem::Wildcard(without_hidden(options)));
+            let hides: Vec<_> = relations.iter().flat_map(|it| it.hides.clone()).collect();
+            items.push(SelectItem::Wildcard(without_hidden(options, &hides)));
         }
         SelectItem::Wildcard(options)
             if 1 < whole && !has_using && relations.iter().all(|it| it.name.is_some()) =>
@@ -269,11 +287,7 @@ fn expand(item: SelectItem, relations: &[Relation], has_using: bool, items: &mut
                 let Some(name) = &relation.name else { continue };
                 let name = ObjectName::from(vec![name.clone()]);
                 let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
-                let options = if relation.is_whole {
-                    without_hidden(options.clone())
-                } else {
-                    options.clone()
-                };
+                let options = without_hidden(options.clone(), &relation.hides);
                 items.push(SelectItem::QualifiedWildcard(kind, options));
             }
         }
@@ -282,9 +296,11 @@ fn expand(item: SelectItem, relations: &[Relation], has_using: bool, items: &mut
             options,
         ) => {
             let last = name.0.last().and_then(ObjectNamePart::as_ident).map(normal);
-            let is_whole =
-                relations.iter().any(|it| it.is_whole && it.name.as_ref().map(normal) == last);
-            let options = if is_whole { without_hidden(options) } else { options };
+            let relation = relations.iter().find(|it| it.name.as_ref().map(normal) == last);
+            let options = match relation {
+                Some(relation) => without_hidden(options, &relation.hides),
+                None => options,
+            };
             let kind = SelectItemQualifiedWildcardKind::ObjectName(name);
             items.push(SelectItem::QualifiedWildcard(kind, options));
         }
@@ -292,13 +308,18 @@ fn expand(item: SelectItem, relations: &[Relation], has_using: bool, items: &mut
     }
 }
 
-fn without_hidden(mut options: WildcardAdditionalOptions) -> WildcardAdditionalOptions {
-    let hidden = Ident::new(FINAL);
-    match &mut options.opt_except {
-        Some(except) => except.additional_elements.push(hidden),
-        None => {
-            options.opt_except =
-                Some(ExceptSelectItem { first_element: hidden, additional_elements: Vec::new() });
+fn without_hidden(
+    mut options: WildcardAdditionalOptions,
+    hides: &[&str],
+) -> WildcardAdditionalOptions {
+    for hidden in hides.iter().map(|it| Ident::new(*it)) {
+        match &mut options.opt_except {
+            Some(except) => except.additional_elements.push(hidden),
+            None => {
+                let additional_elements = Vec::new();
+                options.opt_except =
+                    Some(ExceptSelectItem { first_element: hidden, additional_elements });
+            }
         }
     }
     options

@@ -20,6 +20,15 @@ pub const SEQUENCE: &str = "_sequence";
 pub const ARRIVED: &str = "_arrived";
 /// The hidden column of a windowed table that tells final windows from open ones.
 pub const FINAL: &str = "_final";
+/// The hidden column of a table whose SELECT leaves the time of its rows out.
+pub const TIME: &str = "_time";
+/// Columns that `*` leaves out; a table has them last.
+pub const HIDDEN: [&str; 2] = [TIME, FINAL];
+
+/// Returns whether `*` leaves the column out.
+pub fn is_hidden(column: &str) -> bool {
+    HIDDEN.contains(&column)
+}
 
 /// The zone of every timestamp.
 const UTC: &str = "UTC";

@@ -259,6 +259,7 @@ pub(crate) fn lookup_view(lookup: &Lookup) -> Arc<TableView> {
     Arc::new(TableView {
         name: lookup.name.clone(),
         kind: TableKind::Lookup,
+        whole: Arc::clone(&schema),
         schema,
         stale_since_ms: None,
         cold: Arc::new(cold),

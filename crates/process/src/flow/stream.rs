@@ -307,6 +307,7 @@ impl StreamRun {
             name: self.plan.declared.name.clone(),
             kind: TableKind::Raw,
             schema: Arc::clone(&self.plan.schema),
+            whole: Arc::clone(&self.plan.schema),
             stale_since_ms: None,
             cold: Arc::clone(&self.own.cold),
             hides: self.raw.hides(),

@@ -184,7 +184,8 @@ impl<'a> Planner<'a> {
         }
         let beside = declared.reads_beside.iter().filter_map(|it| Name::new(it).ok());
         let reads: Vec<Name> = declared.reads.iter().cloned().chain(beside).collect();
-        let sees_final = declared.sql.text.to_ascii_lowercase().contains(rows::schema::FINAL);
+        let text = declared.sql.text.to_ascii_lowercase();
+        let sees_final = rows::schema::HIDDEN.iter().any(|it| text.contains(it));
         self.register(&reads, sees_final)
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         let plan = self.session.state().create_logical_plan(&declared.sql.text).await;
@@ -252,7 +253,9 @@ impl<'a> Planner<'a> {
             schema.map_err(|error| sql.fault(0..sql.text.len(), error.to_string(), None))?;
         let mut fields: Vec<Field> =
             schema.fields().iter().map(|it| it.as_ref().clone().with_nullable(true)).collect();
-        select::refuse_names(sql, &fields)?;
+        let hides_time = matches!(class, Class::Sliced { hides_time: true, .. });
+        let shown = fields.len() - usize::from(hides_time);
+        select::refuse_names(sql, fields.get(..shown).unwrap_or_default())?;
         let fields_read = fields.len();
         let mut slices = None;
         let other = || vec![Sources::new(); fields_read];
@@ -272,7 +275,7 @@ impl<'a> Planner<'a> {
                 select::refuse_time(sql, asks_time)?;
                 (TableKind::Running, inputs, None, other())
             }
-            Class::Sliced { slices: found, window } => {
+            Class::Sliced { slices: found, window, .. } => {
                 select::refuse_time(sql, asks_time)?;
                 if declared.late == spec::Late::Dead {
                     return Err(select::late_of_slices(sql, &found));

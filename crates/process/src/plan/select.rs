@@ -35,6 +35,8 @@ pub(crate) enum Class {
     Sliced {
         slices: Slices,
         window: WindowPlan,
+        /// Whether the last column of the plan is one that the SELECT leaves out.
+        hides_time: bool,
     },
     Whole {
         reason: String,
@@ -65,9 +67,10 @@ pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Cla
     let Class::Whole { reason } = &class else { return (class, plan) };
     let joined = without_subqueries(&plan);
     match slices::slices(joined.as_ref().unwrap_or(&plan), known) {
-        Ok(slices) => {
-            let plan = joined.unwrap_or(plan);
-            (Class::Sliced { window: window_of(&plan, &slices), slices }, plan)
+        Ok((slices, timed)) => {
+            let hides_time = timed.is_some();
+            let plan = timed.or(joined).unwrap_or(plan);
+            (Class::Sliced { window: window_of(&plan, &slices), slices, hides_time }, plan)
         }
         Err(more) if *reason == more => (class, plan),
         Err(more) => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
@@ -389,10 +392,11 @@ pub(crate) fn refuse_time(sql: &SqlText, asks_time: bool) -> Result<(), Fault> {
 
 /// Refuses columns that are ours.
 pub(crate) fn refuse_names(sql: &SqlText, fields: &[Field]) -> Result<(), Fault> {
-    if let Some(field) = fields.iter().find(|it| it.name() == rows::schema::FINAL) {
-        let range = find(&sql.text, field.name());
-        let help = "give it another name: `_final AS is_final`".to_owned();
-        return Err(sql.fault(range, "a table cannot have a column `_final`", Some(help)));
+    if let Some(field) = fields.iter().find(|it| rows::schema::is_hidden(it.name())) {
+        let name = field.name();
+        let help = format!("give it another name: `{name} AS {}`", name.trim_start_matches('_'));
+        let message = format!("a table cannot have a column `{name}`");
+        return Err(sql.fault(find(&sql.text, name), message, Some(help)));
     }
     let mut names: Vec<&String> = fields.iter().map(Field::name).collect();
     names.sort();

@@ -11,12 +11,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use base::{Name, Span};
-use datafusion::common::JoinType;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, Operator, TableScan};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
+};
 use query::functions::window::{self, Shape};
 
 use crate::plan::{Known, Sources, TableKind};
@@ -187,9 +190,10 @@ impl Moment {
         Ok(Moment { links: self.links.iter().map(widen).collect(), is_of_window: false })
     }
 
-    /// Returns how far from this moment the rows of a table are.
-    fn reach_of(&self, table: &Name) -> Option<Reach> {
-        self.links.iter().find(|it| it.table == *table).map(|it| it.reach)
+    /// Returns how far from this moment the rows of a table are, by the same column.
+    fn reach_of(&self, link: &Link) -> Option<Reach> {
+        let is_it = |it: &&Link| it.table == link.table && it.column == link.column;
+        self.links.iter().find(is_it).map(|it| it.reach)
     }
 }
 
@@ -218,25 +222,69 @@ const SLICES_OF_REACH: i64 = 16;
 const SLICE_US_MIN: i64 = 1_000_000;
 const SLICE_US_MAX: i64 = 60_000_000;
 
-/// Returns how the plan is computed slice by slice, or why it cannot be.
-pub(crate) fn slices(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Slices, String> {
-    let mut walk = Walk { known, links: BTreeMap::new(), moving: Vec::new(), windows: None };
+/// Returns how the plan is computed slice by slice, or why it cannot be. A plan whose result lacks
+/// the time is returned with that, called [`rows::schema::TIME`], as its last column.
+pub(crate) fn slices(
+    plan: &LogicalPlan,
+    known: &BTreeMap<Name, Known>,
+) -> Result<(Slices, Option<LogicalPlan>), String> {
+    match of_result(plan, known) {
+        Err(reason) if reason == NO_TIME => {
+            let walk = || Walk::new(known);
+            let Some(timed) = with_time(plan, &walk) else { return Err(reason) };
+            let slices = of_result(&timed, known)?;
+            Ok((slices, Some(timed)))
+        }
+        result => result.map(|it| (it, None)),
+    }
+}
+
+const NO_TIME: &str = "the time, or the window, is not in its result";
+
+/// Returns the plan with the time of its rows as one more column, the last.
+fn with_time<'a>(plan: &LogicalPlan, walk: &dyn Fn() -> Walk<'a>) -> Option<LogicalPlan> {
+    let inner = |input: &LogicalPlan| match input {
+        LogicalPlan::Projection(_) => with_time(input, walk),
+        LogicalPlan::Filter(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Window(_) => {
+            let below = with_time(input.inputs().first()?, walk)?;
+            input.with_new_exprs(input.expressions(), vec![below]).ok()
+        }
+        _ => None,
+    };
+    let LogicalPlan::Projection(projection) = plan else { return inner(plan) };
+    let mut below = walk();
+    let tags = below.tags(&projection.input).ok()??;
+    let place = below.fitting(&tags).map(|(place, _)| place);
+    let (input, place) = match place {
+        Some(place) => (projection.input.as_ref().clone(), place),
+        None => {
+            let input = inner(&projection.input)?;
+            let fields = input.schema().fields().iter();
+            let place = fields.clone().position(|it| it.name() == rows::schema::TIME)?;
+            (input, place)
+        }
+    };
+    let time = Expr::Column(Column::from(input.schema().qualified_field(place)));
+    let mut exprs = projection.expr.clone();
+    exprs.push(time.alias(rows::schema::TIME));
+    Projection::try_new(exprs, Arc::new(input)).ok().map(LogicalPlan::Projection)
+}
+
+fn of_result(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Slices, String> {
+    let mut walk = Walk::new(known);
     let Some(tags) = walk.tags(plan)? else { return Err("it reads nothing that moves".to_owned()) };
-    let fits = |tag: &Tag| match (tag, walk.windows) {
-        (Tag::Time(_), None) => true,
-        (Tag::Window(windows), Some(needed)) => *windows == needed,
-        _ => false,
-    };
-    // Windows of a table below tell more than moments.
-    let rank = |tag: &Tag| matches!(tag, Tag::Time(it) if !it.is_window());
-    let found = tags.iter().enumerate().filter_map(|(place, tag)| Some((place, tag.as_ref()?)));
-    let found = found.filter(|(_, tag)| fits(tag)).min_by_key(|(_, tag)| rank(tag));
-    let Some((column, tag)) = found else {
-        return Err("the time, or the window, is not in its result".to_owned());
-    };
+    let Some((column, tag)) = walk.fitting(&tags) else { return Err(NO_TIME.to_owned()) };
     let mut windows = walk.windows;
     let mut unit = Unit::Window;
-    if let Tag::Time(moment) = tag {
+    if let Tag::Time(moment) = tag
+        && walk.windows.is_some()
+    {
+        walk.link(moment)?;
+        unit = Unit::Stretch;
+    } else if let Tag::Time(moment) = tag {
         walk.link(moment)?;
         let is_window = moment.is_window();
         unit = if is_window { Unit::Below } else { Unit::Stretch };
@@ -260,7 +308,38 @@ pub(crate) fn slices(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Resul
     Ok(Slices { links, unit, column, size_us, slide_us })
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(known: &'a BTreeMap<Name, Known>) -> Walk<'a> {
+        Walk { known, links: BTreeMap::new(), moving: Vec::new(), windows: None }
+    }
+
+    /// Returns the column of the result that tells slices best.
+    fn fitting<'t>(&self, tags: &'t Tags) -> Option<(usize, &'t Tag)> {
+        // A start of windows tells more than a moment.
+        let rank = |tag: &Tag| match (tag, self.windows) {
+            (Tag::Window(windows), Some(needed)) => (*windows == needed).then_some(0),
+            (Tag::Time(moment), None) if moment.is_window() => Some(0),
+            (Tag::Time(_), None) => Some(1),
+            (Tag::Time(moment), Some(needed)) => self.lies_in(moment, needed).then_some(1),
+            (Tag::Window(_), None) => None,
+        };
+        let tags = tags.iter().enumerate().filter_map(|(place, tag)| Some((place, tag.as_ref()?)));
+        let ranked = tags.filter_map(|(place, tag)| Some((rank(tag)?, place, tag)));
+        ranked.min_by_key(|(rank, place, _)| (*rank, *place)).map(|(_, place, tag)| (place, tag))
+    }
+
+    /// Returns whether the moment lies in the very window that its row was looked at in.
+    fn lies_in(&self, moment: &Moment, windows: Windows) -> bool {
+        let is_time_of_window = |it: &Link| {
+            let known = self.links.get(&it.table);
+            it.reach == Reach::default() && known.is_some_and(|known| known.column == it.column)
+        };
+        windows.slide_us == windows.size_us
+            && moment.is_of_window
+            && !moment.is_window()
+            && moment.links.iter().all(is_time_of_window)
+    }
+
     fn tags(&mut self, plan: &LogicalPlan) -> Found {
         refuse_subqueries(plan)?;
         match plan {
@@ -319,7 +398,7 @@ impl Walk<'_> {
             let link = Link { table, column, told, keep, reach: Reach::default() };
             Some(Tag::Time(Moment { links: vec![link], is_of_window: false }))
         };
-        let mut tags: Tags = vec![None; known.schema.fields().len()];
+        let mut tags: Tags = vec![None; scan.source.schema().fields().len()];
         match known.kind {
             TableKind::Lookup => return Ok(None),
             TableKind::Windowed => {
@@ -562,9 +641,8 @@ impl Walk<'_> {
         right: Tags,
     ) -> Result<(Tags, Tags), String> {
         let sides = [(join.left.as_ref(), &left), (join.right.as_ref(), &right)];
-        let mut conditions: Vec<Expr> = equal(join, None)
-            .map(|(one, other)| one.clone().eq(other.clone()))
-            .collect();
+        let mut conditions: Vec<Expr> =
+            equal(join, None).map(|(one, other)| one.clone().eq(other.clone())).collect();
         conditions.extend(join.filter.iter().chain(above).flat_map(split_conjunction).cloned());
         let Some(bound) = reach::bound(&conditions, &sides) else {
             return Err("a join of two tables that move, without a bound in time \
@@ -577,11 +655,12 @@ impl Walk<'_> {
         };
         let (one, other) = (moment(&left, bound.left)?, moment(&right, bound.right)?);
         let near = |tags: Tags, from: &Moment, to: &Moment, reach: Reach| -> Result<Tags, String> {
-            let table = from.links.first().map(|it| &it.table);
             let tag = |tag: Option<Tag>| {
                 let Some(Tag::Time(mut moment)) = tag else { return Ok(None) };
                 // How far it is from the row that the condition names.
-                let Some(own) = table.and_then(|it| moment.reach_of(it)) else { return Ok(None) };
+                let Some(own) = from.links.first().and_then(|it| moment.reach_of(it)) else {
+                    return Ok(None);
+                };
                 moment.near(to, reach.then(own))?;
                 Ok(Some(Tag::Time(moment)))
             };

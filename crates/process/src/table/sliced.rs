@@ -273,10 +273,12 @@ impl Sliced {
         let state = session::at(step.session, step.now_ms);
         let physical = state.create_physical_plan(&bound).await?;
         let mut rows = execute_stream(physical, state.task_ctx())?;
-        let shown = crate::plan::seen(&self.plan.schema, false);
+        let fields = self.plan.schema.fields();
+        let made = fields.iter().filter(|it| it.name() != rows::schema::FINAL);
+        let made = Arc::new(Schema::new(made.cloned().collect::<Vec<_>>()));
         let (mut all, mut bytes) = (Vec::new(), 0);
         while let Some(batch) = rows.try_next().await? {
-            let batch = fit(&batch, &shown)?;
+            let batch = fit(&batch, &made)?;
             bytes += batch.get_array_memory_size();
             if limits::HOT_BYTES_MAX < bytes {
                 return Err(DataFusionError::ResourcesExhausted(format!(

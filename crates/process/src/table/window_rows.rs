@@ -194,7 +194,10 @@ impl WindowRows {
         if starts.is_empty() {
             return (rows, Hides::Nothing);
         }
-        (rows, Hides::Windows { column: self.column, starts: Arc::new(starts), span_us: self.span_us })
+        (
+            rows,
+            Hides::Windows { column: self.column, starts: Arc::new(starts), span_us: self.span_us },
+        )
     }
 
     pub(crate) fn bytes(&self) -> usize {

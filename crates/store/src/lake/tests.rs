@@ -29,7 +29,9 @@ fn change(epoch: u64) -> Change {
     let rows: [Row; 2] =
         [(Some(number % 3 * MINUTE_US), None, number, None), (None, Some(""), number, Some(1))];
     let replace = match epoch {
-        3 => Replace::Windows { column: "minute".to_owned(), starts: vec![0, MINUTE_US], span_us: 1 },
+        3 => {
+            Replace::Windows { column: "minute".to_owned(), starts: vec![0, MINUTE_US], span_us: 1 }
+        }
         5 => Replace::All,
         _ => Replace::Nothing,
     };
@@ -209,7 +211,10 @@ async fn follow(deeds: Vec<Deed>, unit: Option<spec::PartitionUnit>) {
             Deed::All(minutes) => (rows(&minutes, epoch), Replace::All),
             Deed::Windows(minutes, starts) => {
                 let starts = starts.iter().map(|it| i64::from(*it) * MINUTE_US).collect();
-                (rows(&minutes, epoch), Replace::Windows { column: "minute".to_owned(), starts, span_us: 1 })
+                (
+                    rows(&minutes, epoch),
+                    Replace::Windows { column: "minute".to_owned(), starts, span_us: 1 },
+                )
             }
             Deed::Forget(minutes) => {
                 let change = to_change(&rows(&minutes, epoch), Replace::All);

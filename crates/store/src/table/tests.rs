@@ -180,7 +180,11 @@ async fn windows_are_replaced_and_their_neighbours_stay() {
     let untouched = table.provider();
     let change = Change {
         rows: vec![batch(&[(Some(MINUTE_US), Some("DE"), 40, None)])],
-        replace: Replace::Windows { column: "minute".to_owned(), starts: vec![MINUTE_US, 7], span_us: 1 },
+        replace: Replace::Windows {
+            column: "minute".to_owned(),
+            starts: vec![MINUTE_US, 7],
+            span_us: 1,
+        },
     };
     put(&table, 4, change).await;
     assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1", "3", "40", "5"]);

@@ -131,7 +131,8 @@ async fn commits_and_maintenance_go_on_together() {
     let writing = base::task::spawn("writer", async move {
         for epoch in 1..=40 {
             let minute = i64::try_from(epoch % 4).unwrap() * MINUTE_US;
-            let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![minute], span_us: 1 };
+            let windows =
+                Replace::Windows { column: "minute".to_owned(), starts: vec![minute], span_us: 1 };
             let replace = if epoch % 5 == 0 { windows } else { Replace::Nothing };
             let rows = vec![batch(&[(Some(minute), None, i64::try_from(epoch).unwrap(), None)])];
             put(&writer, epoch, Change { rows, replace }).await;

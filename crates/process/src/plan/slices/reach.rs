@@ -83,9 +83,9 @@ pub(crate) fn bound(conditions: &[Expr], sides: &[Side<'_>; 2]) -> Option<Bound>
         read(condition, sides, &mut at_most);
     }
     let limit = |one: (usize, usize), other: (usize, usize)| {
-        let of_pair = at_most.iter().filter(|(low, high)| {
-            ((low.side, low.place), (high.side, high.place)) == (one, other)
-        });
+        let of_pair = at_most
+            .iter()
+            .filter(|(low, high)| ((low.side, low.place), (high.side, high.place)) == (one, other));
         of_pair.map(|(low, high)| high.high_us.saturating_sub(low.low_us)).min()
     };
     let pairs = at_most.iter().map(|(one, other)| {
