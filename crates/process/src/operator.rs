@@ -91,6 +91,25 @@ impl Shape {
         })
     }
 
+    /// Returns the number of columns that are grouped by; a state batch begins with them.
+    pub(crate) fn keys(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Merges the rows of a state batch whose groups are the same.
+    pub(crate) fn merged(&self, state: &RecordBatch) -> Result<RecordBatch> {
+        let mut window = Window::new(self)?;
+        window.merge(self, state)?;
+        window.take_state(self)
+    }
+
+    /// Returns the groups of a state batch as `peek` would.
+    pub(crate) fn evaluated(&self, state: &RecordBatch) -> Result<RecordBatch> {
+        let mut window = Window::new(self)?;
+        window.merge(self, state)?;
+        window.evaluate(self)
+    }
+
     /// Returns the schema of what `peek` and `close` return.
     pub(crate) fn output(&self) -> &SchemaRef {
         &self.output

@@ -131,6 +131,8 @@ pub(crate) struct TablePlan {
     pub(crate) kind: TableKind,
     /// The plan as written; its scans name tables.
     pub(crate) select: LogicalPlan,
+    /// The plan that groups rows, where that is another: by panes.
+    pub(crate) grouped: Option<LogicalPlan>,
     /// The columns of its rows, `_final` included.
     pub(crate) schema: SchemaRef,
     /// What it follows row by row; nothing if it is recomputed, as a whole or slice by slice.
@@ -165,6 +167,8 @@ pub(crate) struct WindowPlan {
     pub(crate) size_us: i64,
     /// From the start of a window to the start of the next.
     pub(crate) slide_us: i64,
+    /// Whether these are sessions, whose gap is the size.
+    pub(crate) is_session: bool,
     /// Whose progress closes windows; nothing: that of the windows seen.
     pub(crate) sources: Sources,
 }
@@ -315,6 +319,11 @@ impl FlowPlan {
 impl TablePlan {
     pub(crate) fn name(&self) -> &Name {
         &self.declared.name
+    }
+
+    /// Returns the plan by which rows are taken in.
+    pub(crate) fn running(&self) -> &LogicalPlan {
+        self.grouped.as_ref().unwrap_or(&self.select)
     }
 
     /// Returns the column that tells how old a row is.

@@ -21,6 +21,7 @@ use crate::view::{Hides, TableView};
 pub(crate) mod append;
 pub(crate) mod grouping;
 pub(crate) mod running;
+pub(crate) mod sessions;
 pub(crate) mod sliced;
 pub(crate) mod whole;
 pub(crate) mod window_rows;
@@ -28,6 +29,7 @@ pub(crate) mod windowed;
 
 use append::Append;
 use running::Running;
+use sessions::Sessions;
 use sliced::{Below, Refreshed, Sliced};
 use whole::Whole;
 use window_rows::WindowRows;
@@ -38,6 +40,7 @@ use windowed::Windowed;
 pub(crate) enum Body {
     Append(Append),
     Windowed(Box<Windowed>),
+    Sessions(Box<Sessions>),
     Sliced(Box<Sliced>),
     Running(Box<Running>),
     Whole(Whole),
@@ -96,6 +99,9 @@ impl Body {
             TableKind::Windowed if plan.slices.is_some() => {
                 Body::Sliced(Box::new(Sliced::new(plan)?))
             }
+            TableKind::Windowed if plan.window.as_ref().is_some_and(|it| it.is_session) => {
+                Body::Sessions(Box::new(Sessions::new(session, plan, groups_max).await?))
+            }
             TableKind::Windowed => {
                 Body::Windowed(Box::new(Windowed::new(session, plan, groups_max).await?))
             }
@@ -114,6 +120,7 @@ impl Body {
         match self {
             Body::Append(it) => it.step(input, step).await,
             Body::Windowed(it) => it.step(input, step).await,
+            Body::Sessions(it) => it.step(input, step).await,
             Body::Running(it) => it.step(input, step).await,
             Body::Sliced(_) | Body::Whole(_) => Ok(Stepped::default()),
         }
@@ -127,6 +134,7 @@ impl Body {
     ) -> Result<Refreshed> {
         match self {
             Body::Windowed(it) => it.refresh().await,
+            Body::Sessions(it) => it.refresh(step).await,
             Body::Sliced(it) => it.refresh(step, below).await,
             Body::Running(it) => it.refresh().await.map(|()| Refreshed::default()),
             Body::Append(_) | Body::Whole(_) => Ok(Refreshed::default()),
@@ -137,6 +145,7 @@ impl Body {
     pub(crate) fn window_rows(&self) -> Option<&WindowRows> {
         match self {
             Body::Windowed(it) => Some(&it.rows),
+            Body::Sessions(it) => Some(&it.rows),
             Body::Sliced(it) => Some(&it.rows),
             Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
         }
@@ -145,8 +154,17 @@ impl Body {
     pub(crate) fn window_rows_mut(&mut self) -> Option<&mut WindowRows> {
         match self {
             Body::Windowed(it) => Some(&mut it.rows),
+            Body::Sessions(it) => Some(&mut it.rows),
             Body::Sliced(it) => Some(&mut it.rows),
             Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
+        }
+    }
+
+    /// Returns up to when all rows of its windows are final.
+    pub(crate) fn final_until(&self) -> Option<i64> {
+        match self {
+            Body::Sessions(it) => it.final_until(),
+            other => other.window_rows()?.watermark,
         }
     }
 
@@ -155,6 +173,7 @@ impl Body {
         match self {
             Body::Append(it) => Ok(it.hot.change(epoch)),
             Body::Windowed(it) => it.change(epoch),
+            Body::Sessions(it) => it.change(epoch),
             Body::Sliced(it) => Ok(it.rows.change(epoch)),
             Body::Running(it) => Ok(it.change(epoch, now_ms)),
             Body::Whole(it) => Ok(it.change(epoch)),
@@ -166,6 +185,7 @@ impl Body {
         match self {
             Body::Append(it) => it.hot.stored(epoch),
             Body::Windowed(it) => it.rows.stored(epoch),
+            Body::Sessions(it) => it.rows.stored(epoch),
             Body::Sliced(it) => it.rows.stored(epoch),
             Body::Running(_) => {}
             Body::Whole(it) => it.stored(epoch),
@@ -177,6 +197,7 @@ impl Body {
         match self {
             Body::Append(it) => (it.hot.rows(), it.hot.hides()),
             Body::Windowed(it) => it.rows.hot(),
+            Body::Sessions(it) => it.rows.hot(),
             Body::Sliced(it) => it.rows.hot(),
             Body::Running(it) => (it.rows.clone(), Hides::All),
             Body::Whole(it) => it.hot(),
@@ -188,6 +209,7 @@ impl Body {
         match self {
             Body::Append(it) => it.hot.bytes(),
             Body::Windowed(it) => it.rows.bytes(),
+            Body::Sessions(it) => it.rows.bytes(),
             Body::Sliced(it) => it.rows.bytes(),
             Body::Running(_) => 0, // Totals do not grow with time.
             Body::Whole(it) => it.bytes(),
@@ -198,6 +220,7 @@ impl Body {
     pub(crate) fn state(&mut self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
         match self {
             Body::Windowed(it) => it.state().map(Some),
+            Body::Sessions(it) => it.state().map(Some),
             Body::Running(it) => it.state().map(Some),
             Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(None),
         }
@@ -207,6 +230,7 @@ impl Body {
     pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
         match self {
             Body::Windowed(it) => it.restore(state, watermark),
+            Body::Sessions(it) => it.restore(state, watermark),
             Body::Running(it) => it.restore(state),
             Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(()),
         }
@@ -217,6 +241,7 @@ impl Body {
         match self {
             Body::Append(it) => it.rebuild(step).await,
             Body::Windowed(it) => it.rebuild(step).await,
+            Body::Sessions(it) => it.rebuild(step).await,
             Body::Sliced(it) => it.rebuild(step).await,
             Body::Running(it) => it.rebuild(step).await,
             Body::Whole(_) => Ok(()),
@@ -228,6 +253,7 @@ impl Body {
         match self {
             Body::Append(it) => set_lookup(&it.lookups, name, rows, &mut it.pipe),
             Body::Windowed(it) => it.grouping.set_lookup(name, rows),
+            Body::Sessions(it) => it.set_lookup(name, rows),
             Body::Sliced(it) => {
                 it.set_lookup();
                 Ok(())
@@ -265,14 +291,14 @@ pub(crate) struct Bound {
 /// Binds a plan that follows tables row by row to slots.
 pub(crate) fn bind(plan: &TablePlan) -> Result<Bound> {
     let mut slots: Vec<(String, Arc<Slot>)> = Vec::new();
-    collect_scans(&plan.select, &mut |name, schema| {
+    collect_scans(plan.running(), &mut |name, schema| {
         if slots.iter().all(|(it, _)| it != name) {
             let is_input = plan.inputs.iter().any(|it| *it == *name);
             let slot = if is_input { Slot::moving(schema) } else { Slot::still(schema, 1_000) };
             slots.push((name.to_owned(), slot));
         }
     });
-    let bound = pipe::bind(&plan.select, &|name| {
+    let bound = pipe::bind(plan.running(), &|name| {
         let (_, slot) = slots.iter().find(|(it, _)| it == name)?;
         Some(Arc::new(SlotTable(Arc::clone(slot))) as _)
     })?;

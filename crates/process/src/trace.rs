@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
 use base::{Name, Place, limits};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
@@ -298,7 +298,7 @@ impl Walk<'_> {
                 return Ok(None);
             }
         }
-        match path::find(&plan.select, mine) {
+        match path::find(plan.running(), mine) {
             Path::Rows => self.rows(plan, mine, step).await,
             Path::Groups(groups) => self.groups(plan, &groups, mine, step).await,
             Path::Unknown(reason) => {
@@ -391,7 +391,11 @@ impl Walk<'_> {
     ) -> Result<Option<Expr>> {
         let find = |name: &str| self.find(name, plan.sees_final);
         let keys = groups.keys(&self.session, mine, &find).await?;
-        let keys: Vec<path::Key> = keys.into_iter().flat_map(|it| of_windows(plan, it)).collect();
+        let mut keys: Vec<path::Key> =
+            keys.into_iter().flat_map(|it| of_windows(plan, it)).collect();
+        for key in keys.iter_mut().take(limits::TRACE_ROWS_MAX) {
+            self.find_session(plan, groups, key).await?;
+        }
         let (mut found, mut marks) = (Vec::new(), Vec::new());
         for key in keys.iter().take(limits::TRACE_ROWS_MAX) {
             let Some(condition) = groups.condition(key) else { continue };
@@ -418,6 +422,37 @@ impl Walk<'_> {
             step.found = Found::Groups(found);
         }
         Ok(marks.into_iter().reduce(Expr::or))
+    }
+
+    /// Puts the start of the session into a key that has the start of a pane: it is the last that
+    /// begins before the pane ends.
+    async fn find_session(
+        &self,
+        plan: &TablePlan,
+        groups: &Groups,
+        key: &mut path::Key,
+    ) -> Result<()> {
+        let Some(window) = plan.window.as_ref().filter(|it| it.is_session) else { return Ok(()) };
+        let column = plan.schema.field(window.column).name();
+        let mut others = key.clone();
+        let Some(place) = key.get_mut(window.group) else { return Ok(()) };
+        let ScalarValue::TimestampMicrosecond(Some(pane), zone) = place.clone() else {
+            return Ok(());
+        };
+        others.remove(window.group);
+        let end = ScalarValue::TimestampMicrosecond(Some(window.end(pane)), zone.clone());
+        let condition = ident(column).lt(lit(end));
+        let condition = match groups.without(window.group).condition(&others) {
+            Some(others) => condition.and(others),
+            None => condition,
+        };
+        let rows = self.read(plan.name(), condition).await?;
+        let starts = rows.iter().filter_map(|it| it.column_by_name(column));
+        let starts = starts.filter_map(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
+        if let Some(start) = starts.flat_map(PrimitiveArray::iter).flatten().max() {
+            *place = ScalarValue::TimestampMicrosecond(Some(start), zone);
+        }
+        Ok(())
     }
 }
 

@@ -68,7 +68,7 @@ impl Flow {
             };
             match run.body.refresh(&step, &below).await {
                 Ok(refreshed) => {
-                    if !links.is_empty() && !refreshed.changed.is_empty() {
+                    if !refreshed.changed.is_empty() {
                         self.changed.insert(plan.name().clone());
                     }
                     run.bury(&refreshed.dead, self.epoch, &mut self.changed);
@@ -211,6 +211,7 @@ impl Flow {
                 Body::Windowed(it) => {
                     run.stats.groups = it.grouping.operator.groups() as u64;
                 }
+                Body::Sessions(it) => run.stats.groups = it.groups() as u64,
                 Body::Running(it) => {
                     run.stats.groups = it.grouping.operator.groups() as u64;
                 }
@@ -247,7 +248,7 @@ fn watermark(link: &Link, streams: &[StreamRun], tables: &[TableRun], now_ms: u6
         return stream::reached_all(streams, sources, now_ms);
     }
     let table = tables.iter().find(|it| *it.name() == link.table)?;
-    table.body.window_rows()?.watermark
+    table.body.final_until()
 }
 
 /// Shows a lookup as a table.

@@ -160,7 +160,11 @@ impl<'a> Planner<'a> {
                     fingerprint: table.fingerprint.clone(),
                     told: table.window.as_ref().map(|it| {
                         let (slide_us, size_us) = (it.slide_us, it.size_us);
-                        let own = Told::Windows(Windows { slide_us, size_us });
+                        let own = if it.is_session {
+                            Told::Stretches { span_us: 1 }
+                        } else {
+                            Told::Windows(Windows { slide_us, size_us })
+                        };
                         (it.column, table.slices.as_ref().map_or(own, Slices::told))
                     }),
                 };
@@ -296,17 +300,18 @@ impl<'a> Planner<'a> {
         };
         let lookups = reads.iter().filter(|it| self.lookups.contains_key(*it)).cloned().collect();
         let fingerprint = self.fingerprint(sql, &select, kind, &reads)?;
-        let select = match &window {
+        let grouped = match &window {
             Some(window) if slices.is_none() => {
-                select::by_panes(select, window).map_err(|error| select::fault_of(sql, &error))?
+                select::by_panes(&select, window).map_err(|error| select::fault_of(sql, &error))?
             }
-            _ => select,
+            _ => None,
         };
         Ok(TablePlan {
             declared: declared.clone(),
             dead: dead_name(&declared.name),
             kind,
             select,
+            grouped,
             schema: Arc::new(Schema::new(fields)),
             input_keep: inputs.iter().filter_map(|it| self.known.get(it)?.keep).min(),
             inputs,

@@ -5,12 +5,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use base::Name;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, ScalarUDF, TableScan};
+use datafusion::functions_aggregate::expr_fn::{max, min};
+use datafusion::logical_expr::{
+    Aggregate, Expr, Join, LogicalPlan, Projection, ScalarUDF, TableScan, cast,
+};
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use query::functions::window::{self, Kind, Shape, WindowStart};
@@ -94,6 +97,7 @@ fn window_of(plan: &LogicalPlan, slices: &Slices) -> WindowPlan {
         time: Expr::Column(Column::from(plan.schema().qualified_field(slices.column))),
         size_us: slices.size_us,
         slide_us: slices.slide_us,
+        is_session: false,
         sources: Sources::new(),
     }
 }
@@ -134,8 +138,9 @@ fn grouped(
         [one] => one,
         _ => return Class::WindowsSeveral,
     };
-    let Shape::Fixed { slide_ns, size_ns } = window.shape else {
-        return Class::Whole { reason: "session windows".to_owned() };
+    let (slide_ns, size_ns) = match window.shape {
+        Shape::Fixed { slide_ns, size_ns } => (slide_ns, size_ns),
+        Shape::Session { gap_ns } => (gap_ns, gap_ns),
     };
     let columns = 0..plan.schema().fields().len();
     let selected = columns.into_iter().find(|it| group_of(plan, *it) == Some(*group));
@@ -152,6 +157,7 @@ fn grouped(
         time: window.time.clone(),
         size_us: size_ns / 1_000,
         slide_us: slide_ns / 1_000,
+        is_session: matches!(window.shape, Shape::Session { .. }),
         sources: sources.unwrap_or_default(),
     };
     Class::Windowed { inputs, window }
@@ -353,31 +359,57 @@ pub(crate) fn find(sql: &str, word: &str) -> Range<usize> {
     0..sql.len()
 }
 
-/// Groups by panes where windows overlap; the plan is else the same.
+/// Returns the plan that groups by panes, where windows overlap or are sessions; of a session also
+/// the first and the last moment of each group, in microseconds, as its last two columns.
 pub(crate) fn by_panes(
-    plan: LogicalPlan,
+    plan: &LogicalPlan,
     window: &WindowPlan,
-) -> Result<LogicalPlan, DataFusionError> {
-    if window.is_one_pane() {
-        return Ok(plan);
+) -> Result<Option<LogicalPlan>, DataFusionError> {
+    if window.is_one_pane() && !window.is_session {
+        return Ok(None);
     }
-    let pane = IntervalMonthDayNano::new(0, 0, window.pane_us().saturating_mul(1_000));
-    let pane = Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(pane)), None);
-    let start =
-        ScalarUDF::from(WindowStart::new(Kind::Tumble)).call(vec![window.time.clone(), pane]);
-    let grouped = plan.transform_down(|node| match node {
-        LogicalPlan::Aggregate(Aggregate { input, mut group_expr, aggr_expr, .. }) => {
+    with_panes(plan, window).map(Some)
+}
+
+/// What the moments of a session are called.
+const MOMENTS: [&str; 2] = ["_session_from", "_session_to"];
+
+fn with_panes(plan: &LogicalPlan, window: &WindowPlan) -> Result<LogicalPlan, DataFusionError> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let Aggregate { input, mut group_expr, mut aggr_expr, .. } = aggregate.clone();
+            let pane = IntervalMonthDayNano::new(0, 0, window.pane_us().saturating_mul(1_000));
+            let pane = Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(pane)), None);
+            let start = ScalarUDF::from(WindowStart::new(Kind::Tumble));
             if let Some(group) = group_expr.get_mut(window.group) {
                 let (qualifier, name) = group.qualified_name();
-                *group = start.clone().alias_qualified(qualifier, name);
+                let start = start.call(vec![window.time.clone(), pane]);
+                *group = start.alias_qualified(qualifier, name);
             }
-            let aggregate = Aggregate::try_new(input, group_expr, aggr_expr)?;
-            let node = LogicalPlan::Aggregate(aggregate);
-            Ok(Transformed::new(node, true, TreeNodeRecursion::Stop))
+            if window.is_session {
+                let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+                let moment = cast(cast(window.time.clone(), micros), DataType::Int64);
+                let moments = [min(moment.clone()), max(moment)];
+                aggr_expr.extend(moments.into_iter().zip(MOMENTS).map(|(it, name)| it.alias(name)));
+            }
+            Aggregate::try_new(input, group_expr, aggr_expr).map(LogicalPlan::Aggregate)
         }
-        other => Ok(Transformed::no(other)),
-    })?;
-    Ok(grouped.data)
+        LogicalPlan::Projection(projection) => {
+            let input = with_panes(&projection.input, window)?;
+            let mut columns = projection.expr.clone();
+            // What nothing asks for would not be computed.
+            for name in MOMENTS.into_iter().filter(|_| window.is_session) {
+                let place = input.schema().fields().iter().position(|it| it.name() == name);
+                let field = place.map(|it| Column::from(input.schema().qualified_field(it)));
+                columns.extend(field.map(|it| Expr::Column(it).alias(name)));
+            }
+            Projection::try_new(columns, Arc::new(input)).map(LogicalPlan::Projection)
+        }
+        other => {
+            let inputs = other.inputs().into_iter().map(|it| with_panes(it, window));
+            other.with_new_exprs(other.expressions(), inputs.collect::<Result<_, _>>()?)
+        }
+    }
 }
 
 pub(crate) fn refuse_time(sql: &SqlText, asks_time: bool) -> Result<(), Fault> {

@@ -177,7 +177,7 @@ impl Grouping {
         which: Again<'_>,
         groups_max: usize,
     ) -> Result<Vec<(Start, RecordBatch)>> {
-        let bound = pipe::bind(&plan.select, &|name| tables(name))?;
+        let bound = pipe::bind(plan.running(), &|name| tables(name))?;
         let bound = filtered(bound, plan, &which)?;
         let state = session::at(session, 0);
         let cut = cut(&state, &bound, plan).await?;
@@ -247,7 +247,9 @@ fn finish_rows(
         return crate::table::append::fit(batch, &plan.schema);
     };
     let shown = crate::plan::seen(&plan.schema, false);
-    let batch = crate::table::append::fit(batch, &shown)?;
+    // Of sessions their moments stand behind.
+    let columns: Vec<usize> = (0..shown.fields().len()).collect();
+    let batch = crate::table::append::fit(&batch.project(&columns)?, &shown)?;
     let flags = BooleanArray::from(vec![is_final; batch.num_rows()]);
     let mut columns = batch.columns().to_vec();
     columns.push(Arc::new(flags));

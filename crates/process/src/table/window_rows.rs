@@ -31,6 +31,8 @@ pub(crate) struct WindowRows {
     span_us: i64,
     /// Windows that end at or before it are final.
     pub(crate) watermark: Option<i64>,
+    /// Windows that are open wherever the watermark is.
+    held: BTreeSet<Start>,
     /// Final windows that were corrected, ever; once per window and epoch.
     pub(crate) corrections: u64,
     /// Open and corrected windows.
@@ -66,6 +68,7 @@ impl WindowRows {
             size_us,
             span_us,
             watermark: None,
+            held: BTreeSet::new(),
             corrections: 0,
             hot: BTreeMap::new(),
             finals: HotRows::default(),
@@ -76,7 +79,30 @@ impl WindowRows {
 
     /// Returns whether the watermark has passed the end of a window.
     pub(crate) fn is_over(&self, start: Start) -> bool {
-        self.watermark.is_some_and(|it| start.saturating_add(self.size_us) <= it)
+        let is_passed = self.watermark.is_some_and(|it| start.saturating_add(self.size_us) <= it);
+        is_passed && !self.held.contains(&start)
+    }
+
+    /// Says whether a window stays open though the watermark has passed its start.
+    pub(crate) fn hold(&mut self, start: Start, is_held: bool) {
+        if is_held {
+            self.held.insert(start);
+        } else {
+            self.held.remove(&start);
+        }
+    }
+
+    /// Returns the first window that is held.
+    pub(crate) fn held(&self) -> Option<Start> {
+        self.held.first().copied()
+    }
+
+    /// Forgets an open window: it is part of another now.
+    pub(crate) fn drop_open(&mut self, start: Start) {
+        if self.is_final(start) == Some(false) {
+            self.hot.remove(&start);
+            self.untold.insert(start);
+        }
     }
 
     /// Notes that a window changes in this epoch.
@@ -124,8 +150,8 @@ impl WindowRows {
         let over: Vec<Start> = self
             .hot
             .iter()
-            .take_while(|(start, _)| self.is_over(**start))
-            .filter(|(_, hot)| hot.stage == Stage::Open)
+            .take_while(|(start, _)| self.watermark.is_some_and(|it| **start < it))
+            .filter(|(start, hot)| hot.stage == Stage::Open && self.is_over(**start))
             .map(|(start, _)| *start)
             .collect();
         self.untold.extend(over.iter().copied());
@@ -140,6 +166,7 @@ impl WindowRows {
     /// Forgets all windows; the epoch replaces the whole stored table.
     pub(crate) fn replace_all(&mut self, epoch: Epoch) {
         self.hot.clear();
+        self.held.clear();
         self.finals = HotRows::default();
         self.replaces_all = Some(epoch);
     }

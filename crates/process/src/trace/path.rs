@@ -255,6 +255,15 @@ impl Groups {
         shown.map(|(column, value)| is_value(column, value)).reduce(Expr::and)
     }
 
+    /// Returns the same groups without one of the keys.
+    pub(crate) fn without(&self, key: usize) -> Groups {
+        let mut columns = self.columns.clone();
+        if key < columns.len() {
+            columns.remove(key);
+        }
+        Groups { keys: self.keys.clone(), columns, spreads: self.spreads }
+    }
+
     /// Returns what it groups by but does not show unchanged.
     pub(crate) fn hidden(&self) -> Vec<&str> {
         let hidden = self.columns.iter().filter(|(_, shown)| shown.is_none());

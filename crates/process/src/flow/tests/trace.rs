@@ -119,7 +119,7 @@ async fn a_record_is_followed_through_every_kind_of_table() {
           letter {"bytes":"{\"order_id\":\"1\",\"ts\":\"2026-01-05T10:00:10Z\",\"customer_id\":null,\"product_id\":\"p1\",\"region\":\"fr\",\"quantity\":1,\"unit_price\":5.00,\"total\":5.00,\"_shard\":0,\"_sequence\":0,\"_arrived\":\"2026-01-05T10:00:00Z\"}","_shard":0,"_sequence":0,"_arrived":"2026-01-05T10:00:00Z","kind":"compute","check":null,"checks":[],"message":"Arrow error: Divide by zero error","state":"dead"}
         orders_clean < orders: {"order_id":"1","ts":"2026-01-05T10:00:10Z","customer_id":null,"region":"FR","quantity":1,"total":5.00,"product_name":"boots","category":"shoes"}
         strict < orders: {"minute":"2026-01-05T10:00:00Z"} is {"minute":"2026-01-05T10:00:00Z","orders":2,"_final":true}
-        visits < orders: read (its windows depend on other rows, or overlap)
+        visits < orders: {"start":"2026-01-05T10:00:10Z","region":"fr"} is {"start":"2026-01-05T10:00:10Z","region":"fr","n":2,"_final":true}
         by_region < orders_clean: {"region":"FR"} is {"region":"FR","orders":3}
         pairs < orders, orders_clean: read (a join of `orders` and `orders_clean`, both touched)
         sales_by_minute < orders_clean: {"minute":"2026-01-05T10:00:00Z","region":"FR","category":"shoes"} is {"minute":"2026-01-05T10:00:00Z","region":"FR","category":"shoes","orders":1,"revenue":5.00,"_final":true}
@@ -140,7 +140,7 @@ async fn a_record_is_followed_through_every_kind_of_table() {
         cheap < orders: left out
         orders_clean < orders: {"order_id":"2","ts":"2026-01-05T10:00:20Z","customer_id":null,"region":"FR","quantity":1,"total":50.00,"product_name":null,"category":null}
         strict < orders: {"minute":"2026-01-05T10:00:00Z"} is {"minute":"2026-01-05T10:00:00Z","orders":2,"_final":true}
-        visits < orders: read (its windows depend on other rows, or overlap)
+        visits < orders: {"start":"2026-01-05T10:00:10Z","region":"fr"} is {"start":"2026-01-05T10:00:10Z","region":"fr","n":2,"_final":true}
         by_region < orders_clean: {"region":"FR"} is {"region":"FR","orders":3}
         pairs < orders, orders_clean: read (a join of `orders` and `orders_clean`, both touched)
         sales_by_minute < orders_clean: {"minute":"2026-01-05T10:00:00Z","region":"FR","category":null} is {"minute":"2026-01-05T10:00:00Z","region":"FR","category":null,"orders":1,"revenue":50.00,"_final":true}
@@ -181,7 +181,7 @@ async fn what_is_not_there_is_said_to_be_so() {
         orders_clean < orders: {"order_id":"3","ts":"2026-01-05T10:00:00Z","customer_id":null,"region":"FR","quantity":1,"total":5.00,"product_name":"boots","category":"shoes"}
         strict < orders: left out
           letter {"bytes":"{\"order_id\":\"3\",\"ts\":\"2026-01-05T10:00:00Z\",\"customer_id\":null,\"product_id\":\"p1\",\"region\":\"fr\",\"quantity\":1,\"unit_price\":5.00,\"total\":5.00,\"_shard\":0,\"_sequence\":2,\"_arrived\":\"2026-01-05T10:00:00Z\"}","_shard":0,"_sequence":2,"_arrived":"2026-01-05T10:00:00Z","kind":"late","check":null,"checks":[],"message":"the window that began at 2026-01-05T10:00:00Z was final already","state":"dead"}
-        visits < orders: read (its windows depend on other rows, or overlap)
+        visits < orders: {"start":"2026-01-05T10:00:00Z","region":"fr"} is {"start":"2026-01-05T10:00:00Z","region":"fr","n":1,"_final":true}
         by_region < orders_clean: {"region":"FR"} is {"region":"FR","orders":2}
         pairs < orders, orders_clean: read (a join of `orders` and `orders_clean`, both touched)
         sales_by_minute < orders_clean: {"minute":"2026-01-05T10:00:00Z","region":"FR","category":"shoes"} is {"minute":"2026-01-05T10:00:00Z","region":"FR","category":"shoes","orders":1,"revenue":5.00,"_final":true}

@@ -1,0 +1,682 @@
+//! A table of sessions: rows of one key that follow each other within a gap.
+//!
+//! Rows are grouped by panes as long as the gap first: two rows of one key and pane are always of
+//! one session. What comes of that, a few groups of each tick, is merged into the sessions in
+//! memory that it touches or bridges; the others are not looked at.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch, UInt32Array,
+};
+use arrow::compute::{cast, interleave_record_batch, take_record_batch};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
+use arrow::row::{RowConverter, SortField};
+use base::Epoch;
+use datafusion::common::{Result, internal_err};
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use rows::DeadKind;
+use rows::sink::Change;
+use spec::Late;
+
+use crate::operator::{Operator, Shape, Start};
+use crate::plan::{TablePlan, WindowPlan};
+use crate::table::grouping::{self, Again, Grouping};
+use crate::table::sliced::Refreshed;
+use crate::table::window_rows::{WindowRows, rfc3339};
+use crate::table::{DeadRow, Moved, Step, Stepped};
+
+/// See the module.
+///
+/// A session is *over* when the watermark is past its last row by more than the gap. It stays in
+/// memory for another gap: a row that is late by less than that still finds it, and corrects it.
+/// For a row that comes later still, the table is computed again from the stored rows.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    plan: Arc<TablePlan>,
+    window: WindowPlan,
+    gap_us: i64,
+    groups_max: usize,
+    grouping: Grouping,
+    /// By the start of the sessions.
+    pub(crate) rows: WindowRows,
+    held: Held,
+    /// Starts whose rows are older than their sessions.
+    changed: BTreeSet<Start>,
+    reached_us: Option<i64>,
+    /// Whether rows came that may belong to sessions no longer in memory.
+    is_outrun: bool,
+}
+
+impl Sessions {
+    pub(crate) async fn new(
+        session: &SessionContext,
+        plan: &Arc<TablePlan>,
+        groups_max: usize,
+    ) -> Result<Sessions> {
+        let grouping = grouping::plan(session, plan, groups_max).await?;
+        let Some(window) = plan.window.clone() else {
+            return internal_err!("the table `{}` has no window", plan.name());
+        };
+        Ok(Sessions {
+            plan: Arc::clone(plan),
+            gap_us: window.size_us,
+            groups_max,
+            rows: WindowRows::new(plan, &WindowPlan { size_us: 1, ..window.clone() }, 1),
+            held: Held::new(grouping.operator.shape(), window.group)?,
+            grouping,
+            window,
+            changed: BTreeSet::new(),
+            reached_us: None,
+            is_outrun: false,
+        })
+    }
+
+    pub(crate) async fn step(&mut self, input: &[Moved], step: &Step<'_>) -> Result<Stepped> {
+        let mut stepped = Stepped::default();
+        self.reached_us = self.reached_us.max(step.time_us);
+        let since = self.rows.watermark.map(|it| it.saturating_sub(self.gap_us));
+        // What is not kept cannot be computed again.
+        let refuses = self.plan.declared.late == Late::Dead || self.plan.input_keep.is_some();
+        let gap_us = self.gap_us;
+        for moved in input {
+            let (computed, rejected) = self.grouping.compute(moved).await?;
+            stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
+            let mut panes = Operator::new(Arc::clone(self.grouping.operator.shape()), usize::MAX);
+            let is_outrun =
+                |pane: Start| since.is_some_and(|since| pane.saturating_add(gap_us) <= since);
+            let admit = |_: &Operator, pane: Start| !(refuses && is_outrun(pane));
+            let (mut refused, mut lacks_time) = (BTreeSet::new(), false);
+            for computed in &computed {
+                let taken = panes.take(computed, &admit).map_err(DataFusionError::from)?;
+                lacks_time |= taken.has_without_window;
+                refused.extend(taken.refused);
+            }
+            if lacks_time || !refused.is_empty() {
+                stepped.dead.extend(self.dead_rows(moved, &refused).await?);
+            }
+            let starts: Vec<Start> = panes.starts().collect();
+            for pane in starts {
+                self.is_outrun |= since.is_some_and(|since| pane < since);
+                if let Some(state) = panes.state(pane)? {
+                    self.merge(&state, step.epoch)?;
+                    stepped.is_changed = true;
+                }
+            }
+        }
+        if self.groups_max < self.held.count() {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "more than {} open sessions; use a shorter gap, or group by fewer values",
+                self.groups_max
+            )));
+        }
+        Ok(stepped)
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        let hold_us = match self.plan.declared.late {
+            Late::Dead => 0,
+            Late::Hold(span) => i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX),
+        };
+        let reached = self.reached_us.map(|it| it.saturating_sub(hold_us));
+        self.rows.watermark.max(reached)
+    }
+
+    /// Merges groups of a pane into the sessions they touch.
+    fn merge(&mut self, state: &RecordBatch, epoch: Epoch) -> Result<()> {
+        let touched = self.held.merge(self.grouping.operator.shape(), state, self.gap_us)?;
+        for start in touched {
+            let is_gone = self.held.at(start).next().is_none();
+            self.rows.hold(start, !is_gone && self.held.is_open_at(start));
+            if is_gone && self.rows.is_final(start) == Some(false) {
+                self.rows.drop_open(start);
+            } else {
+                self.rows.touch(start, epoch);
+                self.changed.insert(start);
+            }
+        }
+        Ok(())
+    }
+
+    async fn dead_rows(
+        &mut self,
+        moved: &Moved,
+        refused: &BTreeSet<Start>,
+    ) -> Result<Vec<DeadRow>> {
+        let is_wanted = |pane: Option<Start>| pane.is_none_or(|it| refused.contains(&it));
+        let found = self.grouping.locate(moved, &is_wanted).await?;
+        let time = self.window.time.schema_name().to_string();
+        let dead = found.into_iter().map(|(row, pane)| match pane {
+            None => {
+                let message = format!("`{time}` is NULL, so the row belongs to no session");
+                DeadRow { row, kind: DeadKind::Compute, message }
+            }
+            Some(pane) => {
+                let message = format!("sessions of about {} were final already", rfc3339(pane));
+                DeadRow { row, kind: DeadKind::Late, message }
+            }
+        });
+        Ok(dead.collect())
+    }
+
+    /// Shows what changed, and closes what is over.
+    pub(crate) async fn refresh(&mut self, step: &Step<'_>) -> Result<Refreshed> {
+        if std::mem::take(&mut self.is_outrun) {
+            self.rebuild(step).await?;
+        }
+        let mut dead = Vec::new();
+        let changed = std::mem::take(&mut self.changed);
+        for is_final in [false, true] {
+            let starts = changed.iter().copied();
+            let starts = starts.filter(|it| self.rows.is_final(*it) == Some(is_final)).collect();
+            self.show(&starts, is_final, &mut dead).await?;
+        }
+        self.advance(step.epoch, &mut dead).await?;
+        Ok(Refreshed { changed: self.rows.take_untold(), dead })
+    }
+
+    /// Brings the rows of sessions in memory up to date.
+    async fn show(
+        &mut self,
+        starts: &BTreeSet<Start>,
+        is_final: bool,
+        dead: &mut Vec<DeadRow>,
+    ) -> Result<()> {
+        let mut of_starts = self.made(starts, is_final, dead).await?;
+        for start in starts {
+            self.rows.set(*start, of_starts.remove(start).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Makes the rows of the sessions that begin at these moments.
+    async fn made(
+        &mut self,
+        starts: &BTreeSet<Start>,
+        is_final: bool,
+        dead: &mut Vec<DeadRow>,
+    ) -> Result<BTreeMap<Start, Vec<RecordBatch>>> {
+        let Some(states) = self.held.states_at(starts)? else { return Ok(BTreeMap::new()) };
+        let groups = self.grouping.operator.shape().evaluated(&states)?;
+        let (rows, rejected) = self.grouping.show(groups, &self.plan, Some(is_final)).await?;
+        if is_final {
+            dead.extend(rejected.into_iter().map(DeadRow::of));
+        }
+        split(&rows, self.window.column)
+    }
+
+    /// Moves the watermark, closes the sessions that it passes and forgets what it has left behind.
+    async fn advance(&mut self, epoch: Epoch, dead: &mut Vec<DeadRow>) -> Result<()> {
+        self.rows.watermark = self.watermark();
+        let Some(watermark) = self.rows.watermark else { return Ok(()) };
+        let over = self.held.over(watermark.saturating_sub(self.gap_us));
+        if !over.is_empty() {
+            let rows = self.made(&over, true, dead).await?;
+            for start in &over {
+                self.held.close(*start);
+                self.rows.hold(*start, false);
+            }
+            drop(self.rows.take_over());
+            for batch in rows.into_values().flatten() {
+                self.rows.push_final(epoch, batch);
+            }
+        }
+        let behind = watermark.saturating_sub(self.gap_us.saturating_mul(2));
+        let rows = &self.rows;
+        self.held.forget(behind, &|start| rows.is_final(start).is_none())
+    }
+
+    pub(crate) fn change(&mut self, epoch: Epoch) -> Result<Option<Change>> {
+        if !self.changed.is_empty() {
+            return internal_err!("an epoch ended before its sessions were brought up to date");
+        }
+        Ok(self.rows.change(epoch))
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.held.count()
+    }
+
+    /// Returns up to when no session may begin that is not final.
+    pub(crate) fn final_until(&self) -> Option<i64> {
+        let watermark = self.rows.watermark?;
+        Some(self.rows.held().map_or(watermark, |it| it.min(watermark)))
+    }
+
+    pub(crate) fn state(&mut self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        self.held.to_state()
+    }
+
+    pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
+        self.rows.watermark = watermark;
+        for batch in state {
+            self.held.take_state(batch)?;
+        }
+        for start in self.held.starts() {
+            if self.held.is_open_at(start) {
+                self.rows.hold(start, true);
+                self.rows.touch(start, Epoch(0));
+                self.changed.insert(start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes all sessions again from the stored rows.
+    pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
+        let (session, max) = (step.session, self.groups_max);
+        let states = self.grouping.again(session, &self.plan, step.tables, Again::All, max).await?;
+        self.held = Held::new(self.grouping.operator.shape(), self.window.group)?;
+        self.rows.replace_all(step.epoch);
+        self.changed.clear();
+        self.reached_us = self.reached_us.max(step.time_us);
+        // All are open until the watermark, as it was, closes those that are over.
+        let watermark = self.rows.watermark.take();
+        for (_, state) in states {
+            self.merge(&state, step.epoch)?;
+        }
+        self.rows.watermark = watermark;
+        let mut told_before = Vec::new();
+        let changed = std::mem::take(&mut self.changed);
+        self.show(&changed, false, &mut told_before).await?;
+        self.advance(step.epoch, &mut told_before).await
+    }
+
+    pub(crate) fn set_lookup(
+        &mut self,
+        name: &base::Name,
+        rows: &Arc<[RecordBatch]>,
+    ) -> Result<()> {
+        self.grouping.set_lookup(name, rows)
+    }
+}
+
+/// Sorts rows by the start in a column.
+fn split(rows: &[RecordBatch], column: usize) -> Result<BTreeMap<Start, Vec<RecordBatch>>> {
+    let mut of_starts: BTreeMap<Start, Vec<RecordBatch>> = BTreeMap::new();
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    for batch in rows {
+        let starts = cast(batch.column(column), &micros)?;
+        let starts = starts.as_primitive::<TimestampMicrosecondType>();
+        let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
+        for row in (0..starts.len()).filter(|it| starts.is_valid(*it)) {
+            let place = u32::try_from(row).unwrap_or(u32::MAX);
+            places.entry(starts.value(row)).or_default().push(place);
+        }
+        for (start, places) in places {
+            let part = take_record_batch(batch, &UInt32Array::from(places))?;
+            of_starts.entry(start).or_default().push(part);
+        }
+    }
+    Ok(of_starts)
+}
+
+type Key = Box<[u8]>;
+
+/// The sessions in memory, by key. Each is a row of a state batch.
+#[derive(Debug)]
+struct Held {
+    converter: Option<RowConverter>,
+    /// The columns of a state batch that make up the key, and that of the start.
+    key: Vec<usize>,
+    start: usize,
+    schema: SchemaRef,
+    of_key: HashMap<Key, Vec<Session>>,
+    keys_at: BTreeMap<Start, BTreeSet<Key>>,
+    ends: BTreeSet<(i64, Start, Key)>,
+    batches: HashMap<u64, RecordBatch>,
+    next: u64,
+    live: usize,
+    dead: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    start: Start,
+    end: i64,
+    /// Whether it was final before: then it stays so, and what still comes corrects it.
+    is_closed: bool,
+    batch: u64,
+    row: usize,
+}
+
+/// What a session is made of: one that was there, or groups of a pane.
+struct Part {
+    from: i64,
+    to: i64,
+    is_closed: bool,
+    batch: RecordBatch,
+    row: usize,
+}
+
+/// Rows of no use that may lie among the states before they are copied.
+const DEAD_MAX: usize = 4_096;
+
+/// The column that says in a checkpoint whether a session was final before.
+const CLOSED: &str = "closed";
+
+impl Held {
+    fn new(shape: &Shape, start: usize) -> Result<Held> {
+        let schema = Arc::clone(shape.state());
+        let key: Vec<usize> = (0..shape.keys()).filter(|it| *it != start).collect();
+        let fields = key.iter().map(|it| SortField::new(schema.field(*it).data_type().clone()));
+        let fields: Vec<SortField> = fields.collect();
+        let converter = if fields.is_empty() { None } else { Some(RowConverter::new(fields)?) };
+        Ok(Held {
+            converter,
+            key,
+            start,
+            schema,
+            of_key: HashMap::new(),
+            keys_at: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            batches: HashMap::new(),
+            next: 0,
+            live: 0,
+            dead: 0,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.live
+    }
+
+    fn starts(&self) -> Vec<Start> {
+        self.keys_at.keys().copied().collect()
+    }
+
+    fn keys(&mut self, batch: &RecordBatch) -> Result<Vec<Key>> {
+        let Some(converter) = &mut self.converter else {
+            return Ok(vec![Key::default(); batch.num_rows()]);
+        };
+        let columns: Vec<ArrayRef> =
+            self.key.iter().map(|it| Arc::clone(batch.column(*it))).collect();
+        let rows = converter.convert_columns(&columns)?;
+        Ok(rows.iter().map(|it| Key::from(it.as_ref())).collect())
+    }
+
+    /// Returns the first and the last moment of each row of a state batch: its last two columns.
+    fn spans(batch: &RecordBatch) -> Result<Vec<(i64, i64)>> {
+        let column = |back: usize| {
+            let place = batch.num_columns().checked_sub(back)?;
+            batch.column(place).as_primitive_opt::<Int64Type>()
+        };
+        let (Some(from), Some(to)) = (column(2), column(1)) else {
+            return internal_err!("the state of sessions lacks their first and last moment");
+        };
+        Ok(from.values().iter().copied().zip(to.values().iter().copied()).collect())
+    }
+
+    fn remove(&mut self, key: &Key, session: Session) {
+        self.ends.remove(&(session.end, session.start, key.clone()));
+        if let Some(keys) = self.keys_at.get_mut(&session.start) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.keys_at.remove(&session.start);
+            }
+        }
+        self.live -= 1;
+        self.dead += 1;
+    }
+
+    fn insert(&mut self, key: Key, session: Session) {
+        self.ends.insert((session.end, session.start, key.clone()));
+        self.keys_at.entry(session.start).or_default().insert(key.clone());
+        self.of_key.entry(key).or_default().push(session);
+        self.live += 1;
+    }
+
+    fn add_batch(&mut self, batch: RecordBatch) -> u64 {
+        self.next += 1;
+        self.batches.insert(self.next, batch);
+        self.next
+    }
+
+    /// Merges new groups in; returns the starts at which sessions changed, begin or no longer do.
+    fn merge(&mut self, shape: &Shape, new: &RecordBatch, gap_us: i64) -> Result<BTreeSet<Start>> {
+        let (keys, spans) = (self.keys(new)?, Held::spans(new)?);
+        let mut of_key: HashMap<Key, Vec<Part>> = HashMap::new();
+        for (row, (key, (from, to))) in keys.into_iter().zip(spans).enumerate() {
+            let part = Part { from, to, is_closed: false, batch: new.clone(), row };
+            of_key.entry(key).or_default().push(part);
+        }
+        let mut touched = BTreeSet::new();
+        let mut merged: Vec<(Start, Vec<Part>)> = Vec::new();
+        let mut closed: BTreeSet<(Key, Start)> = BTreeSet::new();
+        for (key, mut parts) in of_key {
+            parts.sort_by_key(|it| it.from);
+            let mut sessions = self.of_key.remove(&key).unwrap_or_default();
+            sessions.sort_by_key(|it| it.start);
+            let mut stay = Vec::new();
+            let mut all: Vec<Vec<Part>> = Vec::new();
+            // Parts that follow each other within the gap are one; then the sessions they touch.
+            for part in parts {
+                let follows = all.last().and_then(|it| it.iter().map(|it| it.to).max());
+                match all.last_mut() {
+                    Some(last)
+                        if follows.is_some_and(|to| part.from.saturating_sub(to) <= gap_us) =>
+                    {
+                        last.push(part);
+                    }
+                    _ => all.push(vec![part]),
+                }
+            }
+            for session in sessions {
+                let is_near = |it: &Part| {
+                    it.from.saturating_sub(session.end) <= gap_us
+                        && session.start.saturating_sub(it.to) <= gap_us
+                };
+                let Some(first) = all.iter().position(|it| it.iter().any(is_near)) else {
+                    stay.push(session);
+                    continue;
+                };
+                // It may bridge several.
+                let mut one = all.remove(first);
+                while all.get(first).is_some_and(|it| it.iter().any(is_near)) {
+                    one.extend(all.remove(first));
+                }
+                let Some(batch) = self.batches.get(&session.batch).cloned() else {
+                    return internal_err!("the state of a session is gone");
+                };
+                let Session { start, end, is_closed, row, .. } = session;
+                one.push(Part { from: start, to: end, is_closed, batch, row });
+                all.insert(first, one);
+                touched.insert(start);
+                self.remove(&key, session);
+            }
+            if !stay.is_empty() {
+                self.of_key.insert(key.clone(), stay);
+            }
+            for parts in all {
+                let start = parts.iter().map(|it| it.from).min().unwrap_or_default();
+                touched.insert(start);
+                if parts.iter().any(|it| it.is_closed) {
+                    closed.insert((key.clone(), start));
+                }
+                merged.push((start, parts));
+            }
+        }
+        let batch = self.gather(&merged)?;
+        let batch = shape.merged(&batch)?;
+        self.take_in(batch, &|key, start| closed.contains(&(key.clone(), start)))?;
+        self.compact()?;
+        Ok(touched)
+    }
+
+    /// Puts the parts of sessions into one batch, each with the start of its session.
+    fn gather(&self, sessions: &[(Start, Vec<Part>)]) -> Result<RecordBatch> {
+        let parts = sessions.iter().flat_map(|(start, parts)| parts.iter().map(|it| (*start, it)));
+        let mut sources: Vec<&RecordBatch> = Vec::new();
+        let mut places = Vec::new();
+        let mut starts = Vec::new();
+        for (start, part) in parts {
+            let is_same = |it: &&RecordBatch| {
+                let (one, other) = (it.columns().first(), part.batch.columns().first());
+                one.zip(other).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+            };
+            let source = sources.iter().rposition(is_same).unwrap_or_else(|| {
+                sources.push(&part.batch);
+                sources.len() - 1
+            });
+            places.push((source, part.row));
+            starts.push(start);
+        }
+        if sources.is_empty() {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
+        }
+        let gathered = interleave_record_batch(&sources, &places)?;
+        let mut columns = gathered.columns().to_vec();
+        if let Some(column) = columns.get_mut(self.start) {
+            let kind = column.data_type().clone();
+            let starts = PrimitiveArray::<TimestampMicrosecondType>::from(starts);
+            *column = Arc::new(starts.with_data_type(kind));
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// Takes a batch over, each row a session.
+    fn take_in(
+        &mut self,
+        batch: RecordBatch,
+        is_closed: &dyn Fn(&Key, Start) -> bool,
+    ) -> Result<()> {
+        let (keys, spans) = (self.keys(&batch)?, Held::spans(&batch)?);
+        let id = self.add_batch(batch);
+        for (row, (key, (start, end))) in keys.into_iter().zip(spans).enumerate() {
+            let is_closed = is_closed(&key, start);
+            self.insert(key, Session { start, end, is_closed, batch: id, row });
+        }
+        Ok(())
+    }
+
+    /// Copies the states when most rows among them are of no use.
+    fn compact(&mut self) -> Result<()> {
+        if self.dead <= DEAD_MAX.max(self.live) {
+            return Ok(());
+        }
+        let mut sources: Vec<&RecordBatch> = Vec::new();
+        let mut source_of: HashMap<u64, usize> = HashMap::new();
+        let mut places = Vec::with_capacity(self.live);
+        for session in self.of_key.values().flatten() {
+            let Some(batch) = self.batches.get(&session.batch) else { continue };
+            let source = *source_of.entry(session.batch).or_insert_with(|| {
+                sources.push(batch);
+                sources.len() - 1
+            });
+            places.push((source, session.row));
+        }
+        let copied = if places.is_empty() {
+            RecordBatch::new_empty(Arc::clone(&self.schema))
+        } else {
+            interleave_record_batch(&sources, &places)?
+        };
+        self.batches.clear();
+        let id = self.add_batch(copied);
+        for (row, session) in self.of_key.values_mut().flatten().enumerate() {
+            (session.batch, session.row) = (id, row);
+        }
+        self.dead = 0;
+        Ok(())
+    }
+
+    fn at(&self, start: Start) -> impl Iterator<Item = (&Key, &Session)> {
+        let keys = self.keys_at.get(&start).into_iter().flatten();
+        keys.filter_map(move |key| {
+            let sessions = self.of_key.get(key)?;
+            Some((key, sessions.iter().find(|it| it.start == start)?))
+        })
+    }
+
+    /// Returns whether a session that begins then was never final.
+    fn is_open_at(&self, start: Start) -> bool {
+        let mut sessions = self.at(start).peekable();
+        sessions.peek().is_some() && sessions.all(|(_, it)| !it.is_closed)
+    }
+
+    /// Returns the states of the sessions that begin at these moments.
+    fn states_at(&self, starts: &BTreeSet<Start>) -> Result<Option<RecordBatch>> {
+        let sessions = starts.iter().flat_map(|it| self.at(*it));
+        let parts = sessions.filter_map(|(_, it)| {
+            let batch = self.batches.get(&it.batch)?.clone();
+            let Session { start, end, is_closed, row, .. } = *it;
+            Some((start, vec![Part { from: start, to: end, is_closed, batch, row }]))
+        });
+        let parts: Vec<(Start, Vec<Part>)> = parts.collect();
+        if parts.is_empty() { Ok(None) } else { self.gather(&parts).map(Some) }
+    }
+
+    /// Returns the starts at which all sessions ended before `end`, and were never final.
+    fn over(&self, end: i64) -> BTreeSet<Start> {
+        let ended = self.ends.iter().take_while(|(it, _, _)| *it < end);
+        let starts: BTreeSet<Start> = ended.map(|(_, start, _)| *start).collect();
+        let is_over =
+            |start: &Start| self.is_open_at(*start) && self.at(*start).all(|(_, it)| it.end < end);
+        starts.into_iter().filter(is_over).collect()
+    }
+
+    /// Notes that the sessions that begin then are final.
+    fn close(&mut self, start: Start) {
+        for key in self.keys_at.get(&start).cloned().unwrap_or_default() {
+            let sessions = self.of_key.get_mut(&key).into_iter().flatten();
+            sessions.filter(|it| it.start == start).for_each(|it| it.is_closed = true);
+        }
+    }
+
+    /// Forgets final sessions that ended before `end`.
+    fn forget(&mut self, end: i64, is_settled: &dyn Fn(Start) -> bool) -> Result<()> {
+        let ended = self.ends.iter().take_while(|(it, _, _)| *it < end);
+        let ended: Vec<(Start, Key)> = ended.map(|(_, start, key)| (*start, key.clone())).collect();
+        for (start, key) in ended {
+            let Some(sessions) = self.of_key.get_mut(&key) else { continue };
+            let found = sessions.iter().position(|it| it.start == start && it.is_closed);
+            let Some(place) = found.filter(|_| is_settled(start)) else { continue };
+            let session = sessions.swap_remove(place);
+            if sessions.is_empty() {
+                self.of_key.remove(&key);
+            }
+            self.remove(&key, session);
+        }
+        self.compact()
+    }
+
+    fn to_state(&self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let mut fields: Vec<Arc<Field>> = self.schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new(CLOSED, DataType::Boolean, false)));
+        let schema = Arc::new(Schema::new(fields));
+        let parts = self.of_key.values().flatten().filter_map(|it| {
+            let batch = self.batches.get(&it.batch)?.clone();
+            let Session { start, end, is_closed, row, .. } = *it;
+            Some((start, vec![Part { from: start, to: end, is_closed, batch, row }]))
+        });
+        let parts: Vec<(Start, Vec<Part>)> = parts.collect();
+        if parts.is_empty() {
+            return Ok((schema, Vec::new()));
+        }
+        let closed = parts.iter().flat_map(|(_, it)| it).map(|it| Some(it.is_closed));
+        let closed: ArrayRef = Arc::new(closed.collect::<BooleanArray>());
+        let mut columns = self.gather(&parts)?.columns().to_vec();
+        columns.push(closed);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        Ok((schema, vec![batch]))
+    }
+
+    /// Takes back what `to_state` returned.
+    fn take_state(&mut self, batch: &RecordBatch) -> Result<()> {
+        let Some((closed, columns)) = batch.columns().split_last() else { return Ok(()) };
+        let Some(closed) = closed.as_boolean_opt().cloned() else {
+            return internal_err!("the state of sessions does not say which were final");
+        };
+        let states = RecordBatch::try_new(Arc::clone(&self.schema), columns.to_vec())?;
+        let (keys, spans) = (self.keys(&states)?, Held::spans(&states)?);
+        let id = self.add_batch(states);
+        for (row, (key, (start, end))) in keys.into_iter().zip(spans).enumerate() {
+            let is_closed = closed.value(row);
+            self.insert(key, Session { start, end, is_closed, batch: id, row });
+        }
+        Ok(())
+    }
+}
