@@ -73,5 +73,23 @@ pub(crate) fn bench(arguments: &[String]) -> Outcome {
     let build = [&cargo, "build", "--workspace", "--release", "--locked"];
     chore::step("release build", &mut chore::command("", &build))?;
     let mut command = chore::command("", &["target/release/mainstem", "bench"]);
+    if chore::is_there(&["python3", "--version"]) {
+        events()?;
+        command.args(["--nexmark", EVENTS]);
+    } else {
+        println!("\n  no python3 here: Nexmark is left out");
+    }
     chore::step("bench", command.args(arguments))
+}
+
+const EVENTS: &str = "target/nexmark";
+
+/// Writes five million events of Nexmark, 10,000 a second.
+fn events() -> Outcome {
+    if chore::root().join(EVENTS).join("bid.ndjson").exists() {
+        return Ok(());
+    }
+    let script = "examples/nexmark/generate.py";
+    let line = ["python3", script, EVENTS, "--events", "5000000", "--rate", "10000"];
+    chore::step("writing the events of Nexmark", &mut chore::command("", &line))
 }

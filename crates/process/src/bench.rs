@@ -1,4 +1,5 @@
-//! How fast windows take rows in beside one question over all of them, and what a tick costs.
+//! How fast windows take rows in beside one question over all of them, what a tick costs, and what
+//! a table of a project does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +16,16 @@ use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 use crate::error::Error;
 use crate::flow::Flow;
 use crate::memory::MemoryTable;
-use crate::plan::{FlowPlan, TablePlan, plan};
-use crate::setup::{Settings, Setup};
+use crate::plan::{FlowPlan, Plan, TablePlan, plan};
+use crate::setup::{Settings, Setup, Storage};
 use crate::table::{Body, Moved, Step};
 use crate::{pipe, session};
+
+mod operator;
+mod project;
+
+pub use self::operator::{Operator, Written, checkpoints, operator};
+pub use self::project::{Once, Question, Run, once, run};
 
 /// What to compute.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +36,8 @@ pub struct Load {
     pub groups: usize,
     /// Rows of one batch.
     pub batch_rows: usize,
+    /// How many rows in a hundred are three seconds older than those around them.
+    pub late_percent: usize,
 }
 
 /// What came out.
@@ -74,6 +83,13 @@ value = "int not null"
 value_is_positive = "value > 0"
 "#;
 
+/// What joins find a row of each customer in.
+const LOOKUP: &str = r#"
+[lookup.customers]
+from = "customers.csv"
+key = "customer"
+"#;
+
 const WINDOWS: &str = "SELECT tumble(ts, '10 seconds') AS start, customer, count(*) AS orders, \
     sum(value) AS total, avg(value) AS mean, max(value) AS most \
     FROM orders GROUP BY start, customer";
@@ -83,6 +99,14 @@ const ROWS_PER_SECOND: usize = 100_000;
 
 /// 2026-01-05 10:00 UTC.
 const START_US: i64 = 1_767_607_200_000_000;
+
+const LATE_US: i64 = 3_000_000;
+
+/// Returns how far event time has come before the batch of this number.
+fn tick_time(at: usize, load: Load) -> i64 {
+    let seconds = i64::try_from(at * load.batch_rows / ROWS_PER_SECOND).unwrap_or_default();
+    START_US + seconds * 1_000_000
+}
 
 /// Takes rows into windows batch by batch; then asks once for all of them, on one thread. The
 /// folder must be empty.
@@ -94,12 +118,12 @@ pub async fn windows(
     clock: &dyn Clock,
     load: Load,
 ) -> Result<(Speed, Speed), Error> {
-    let flow = flow_plan(folder).await?;
+    let flow = flow_of(folder, WINDOWS, 0).await?;
     let (Some(stream), Some(table)) = (flow.streams.first(), flow.tables.first()) else {
         return Err(Error::StreamMissing("orders".to_owned()));
     };
     let batches = batches(&stream.schema, load)?;
-    let ours = windows_by_tick(table, &batches, clock).await?;
+    let ours = windows_by_tick(table, &batches, load, clock).await?;
     let once = windows_at_once(table, &stream.schema, batches, clock).await?;
     Ok((Speed { rows: load.rows, took: ours }, Speed { rows: load.rows, took: once }))
 }
@@ -107,6 +131,7 @@ pub async fn windows(
 async fn windows_by_tick(
     table: &Arc<TablePlan>,
     batches: &[RecordBatch],
+    load: Load,
     clock: &dyn Clock,
 ) -> Result<Duration, Error> {
     let failed = || Error::compute("the windows cannot be computed");
@@ -115,13 +140,12 @@ async fn windows_by_tick(
     let tables = |_: &str| None;
     let began = clock.elapsed();
     for (at, batch) in batches.iter().enumerate() {
-        let seconds = i64::try_from(at * batch.num_rows() / ROWS_PER_SECOND).unwrap_or_default();
         let step = Step {
             session: &session,
             epoch: Epoch(1),
             now_ms: 0,
             tables: &tables,
-            time_us: Some(START_US + seconds * 1_000_000),
+            time_us: Some(tick_time(at, load)),
         };
         let moved = Moved { of: 0, rows: batch.clone() };
         body.step(&[moved], &step).await.map_err(failed())?;
@@ -157,14 +181,10 @@ async fn windows_at_once(
 /// # Errors
 /// When the folder cannot be written to, or the flow fails.
 pub async fn ticks(folder: &Path, clock: &Arc<dyn Clock>, load: Load) -> Result<Ticks, Error> {
-    let flow = flow_plan(folder).await?;
+    let flow = flow_of(folder, WINDOWS, 0).await?;
     let settings = journal::Settings::new(folder.join("journal"));
     let journal = Journal::open(settings, RealDisk::new(), Arc::clone(clock))?;
-    let mut storage = BTreeMap::new();
-    for output in flow.outputs() {
-        let table = MemoryTable::new(&output.name, Arc::clone(&output.schema));
-        storage.insert(output.name.to_string(), table.storage());
-    }
+    let storage = memory_storage(&flow);
     let Some(name) = flow.streams().next() else {
         return Err(Error::StreamMissing("orders".to_owned()));
     };
@@ -215,12 +235,20 @@ fn customer(row: usize, groups: usize) -> usize {
     row.wrapping_mul(2_654_435_761) % groups.max(1)
 }
 
+/// Spreads late rows without a pattern that the customers share.
+fn is_late(row: usize, percent: usize) -> bool {
+    row.wrapping_mul(40_503) / 7 % 100 < percent
+}
+
 fn batches(schema: &SchemaRef, load: Load) -> Result<Vec<RecordBatch>, Error> {
     let mut batches = Vec::new();
     for first in (0..load.rows).step_by(load.batch_rows.max(1)) {
         let rows = first..(first + load.batch_rows).min(load.rows);
         let numbers = |it: usize| i64::try_from(it).unwrap_or_default();
-        let times = rows.clone().map(|it| START_US + numbers(it * 1_000_000 / ROWS_PER_SECOND));
+        let times = rows.clone().map(|it| {
+            let late = if is_late(it, load.late_percent) { LATE_US } else { 0 };
+            START_US + numbers(it * 1_000_000 / ROWS_PER_SECOND) - late
+        });
         let customers = rows.clone().map(|it| format!("c{}", customer(it, load.groups)));
         let utc = |it: TimestampMicrosecondArray| it.with_data_type(rows::schema::timestamp());
         let count = rows.len();
@@ -238,7 +266,8 @@ fn batches(schema: &SchemaRef, load: Load) -> Result<Vec<RecordBatch>, Error> {
     Ok(batches)
 }
 
-async fn flow_plan(folder: &Path) -> Result<FlowPlan, Error> {
+/// Returns the flow of one table over `orders`; with `customers` there is a lookup of so many.
+async fn flow_of(folder: &Path, select: &str, customers: usize) -> Result<FlowPlan, Error> {
     let project = folder.join("project");
     let disk = RealDisk::new();
     let write = |name: &str, text: &str| {
@@ -249,11 +278,30 @@ async fn flow_plan(folder: &Path) -> Result<FlowPlan, Error> {
     let failed = |source| Error::Disk { doing: "make", path: project.clone(), source };
     disk.create_folder(&project).map_err(failed)?;
     write("mainstem.toml", PROJECT)?;
-    write("by_customer.sql", WINDOWS)?;
-    let wrong = |faults: spec::Faults| Error::TooMuch(faults.to_string());
-    let loaded = spec::load(&project, None, &spec::placeholder).map_err(wrong)?;
-    let plan = plan(&loaded, &BTreeMap::new()).await.map_err(wrong)?;
+    if select.contains("customers") {
+        let row = |it: usize| format!("c{it},{}\n", it % 7);
+        let rows: String = (0..customers).map(row).collect();
+        write("lookup.toml", LOOKUP)?;
+        write("customers.csv", &format!("customer,tier\n{rows}"))?;
+    }
+    write("by_customer.sql", select)?;
+    let plan = plan_of(&project).await?;
     plan.flows.into_iter().next().ok_or_else(|| Error::StreamMissing("orders".to_owned()))
+}
+
+async fn plan_of(project: &Path) -> Result<Plan, Error> {
+    let wrong = |faults: spec::Faults| Error::TooMuch(faults.to_string());
+    let loaded = spec::load(project, None, &spec::placeholder).map_err(wrong)?;
+    plan(&loaded, &BTreeMap::new()).await.map_err(wrong)
+}
+
+/// Has all tables of a flow in memory.
+fn memory_storage(flow: &FlowPlan) -> BTreeMap<String, Storage> {
+    let storage = |output: crate::plan::Output| {
+        let table = MemoryTable::new(&output.name, Arc::clone(&output.schema));
+        (output.name.to_string(), table.storage())
+    };
+    flow.outputs().into_iter().map(storage).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod bare;
 mod crates;
 mod load;
+mod nexmark;
+mod operators;
 mod server;
 mod shop;
 
@@ -31,6 +33,11 @@ pub(crate) struct Bench {
     /// Only measurements whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+
+    /// The folder with Nexmark's events, as examples/nexmark/generate.py writes them; without it
+    /// Nexmark is left out.
+    #[arg(long, value_name = "DIR")]
+    nexmark: Option<PathBuf>,
 
     /// Put the table into this Markdown file, between its `bench` marks.
     #[arg(long, value_name = "FILE")]
@@ -107,6 +114,10 @@ impl Bench {
         if wanted("visible") {
             eprintln!("measuring visible");
             figures.extend(shop::visible(ctx).await?);
+        }
+        let only = self.only.as_deref().unwrap_or("nexmark");
+        if let (Some(events), true) = (&self.nexmark, only.starts_with("nexmark")) {
+            figures.extend(nexmark::measure(ctx, events, only).await?);
         }
         if wanted("shop") {
             eprintln!("measuring shop");

@@ -17,6 +17,8 @@ pub(crate) const MEASUREMENTS: &[(&str, Measure)] = &[
     ("decode", decode),
     ("windows", windows),
     ("ticks", ticks),
+    ("operators", super::operators::speeds),
+    ("checkpoints", super::operators::checkpoints),
 ];
 
 /// How fast this machine copies memory: what no figure in bytes can exceed.
@@ -101,7 +103,7 @@ fn windows(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
     let clock = SystemClock::start();
     let mut figures = Vec::new();
     for groups in [1_000, 100_000] {
-        let load = process::bench::Load { rows: ROWS, groups, batch_rows: 8_192 };
+        let load = process::bench::Load { rows: ROWS, groups, batch_rows: 8_192, late_percent: 0 };
         let (mut ours, mut once) = (Vec::new(), Vec::new());
         for round in 0..3 {
             let folder = ctx.folder.join(format!("windows-{groups}-{round}"));
@@ -126,7 +128,8 @@ fn windows(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
 fn ticks(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
     let clock: std::sync::Arc<dyn Clock> = SystemClock::start();
     let folder = ctx.folder.join("ticks");
-    let load = process::bench::Load { rows: 250_000, groups: 1_000, batch_rows: 250 };
+    let load =
+        process::bench::Load { rows: 250_000, groups: 1_000, batch_rows: 250, late_percent: 0 };
     let measured = process::bench::ticks(&folder, &clock, load);
     let ticks = tokio::runtime::Handle::current().block_on(measured)?;
     let ms = |it: Duration| it.as_secs_f64() * 1e3;

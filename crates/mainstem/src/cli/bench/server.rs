@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base::Clock;
 use base64::Engine as _;
 use serde_json::json;
 
@@ -63,13 +64,24 @@ impl Server {
 
     /// CPU seconds used so far.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let text =
-            fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The name in brackets may have spaces; user and system time are the 12th and 13th after it.
-        let after = text.rsplit_once(')').map_or("", |(_, it)| it);
-        let ticks =
-            after.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok());
-        ticks.sum::<f64>() / 100.0
+        cpu_seconds_of(&self.child.id().to_string())
+    }
+
+    /// Asks it to stop, and returns the CPU seconds it has used in all.
+    pub(crate) async fn stop(self, clock: &dyn Clock) -> anyhow::Result<f64> {
+        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.context("it has a process id")?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        // Until it is waited for, what has ended still tells what it used.
+        let status = format!("/proc/{}/stat", self.child.id());
+        for _ in 0..STOP_LOOKS_MAX {
+            let text = fs::read_to_string(&status)?;
+            if text.rsplit_once(')').is_some_and(|(_, it)| it.trim_start().starts_with('Z')) {
+                return Ok(self.cpu_seconds());
+            }
+            clock.sleep(Duration::from_millis(50)).await;
+        }
+        anyhow::bail!("it is still there after a minute")
     }
 
     /// The most memory it has had, in megabytes.
@@ -81,6 +93,18 @@ impl Server {
             / 1e3
     }
 }
+
+/// CPU seconds that a process has used so far, by its id or `self`.
+pub(crate) fn cpu_seconds_of(process: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in brackets may have spaces; user and system time are the 12th and 13th after it.
+    let after = text.rsplit_once(')').map_or("", |(_, it)| it);
+    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<f64>().ok());
+    ticks.sum::<f64>() / 100.0
+}
+
+/// How often it is looked whether the server has ended, with 50 ms between.
+const STOP_LOOKS_MAX: u32 = 1_200;
 
 impl Drop for Server {
     fn drop(&mut self) {

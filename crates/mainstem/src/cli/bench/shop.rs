@@ -220,7 +220,12 @@ async fn settle(server: &Server, records: u64) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(client: &reqwest::Client, server: &Server, sql: &str) -> anyhow::Result<Value> {
+/// Asks for one value.
+pub(super) async fn ask(
+    client: &reqwest::Client,
+    server: &Server,
+    sql: &str,
+) -> anyhow::Result<Value> {
     let request = client.post(format!("http://{}/v1/sql", server.http)).json(&json!({"sql": sql}));
     let answer: Value = request.send().await?.error_for_status()?.json().await?;
     let row = answer.pointer("/rows/0").cloned().context("a row")?;
