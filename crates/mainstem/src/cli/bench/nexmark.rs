@@ -30,6 +30,7 @@ const TABLES: &[(&str, &str)] = example![
     "q7.sql",
     "q8.sql",
     "q10.sql",
+    "q11.sql",
     "q12.sql",
     "q13.sql",
     "q14.sql",
@@ -37,6 +38,7 @@ const TABLES: &[(&str, &str)] = example![
     "q16.sql",
     "q17.sql",
     "q18.sql",
+    "q20.sql",
     "q21.sql",
     "q22.sql"
 ];
@@ -65,6 +67,7 @@ const QUESTIONS: &[Asked] = &[
     asked("q7", GOAL),
     Asked { streams: &["person", "auction"], ..asked("q8", "") },
     asked("q10", ""),
+    asked("q11", ""),
     asked("q12", ""),
     asked("q13", ""),
     asked("q14", ""),
@@ -72,6 +75,7 @@ const QUESTIONS: &[Asked] = &[
     asked("q16", ""),
     asked("q17", ""),
     asked("q18", ""),
+    Asked { streams: &["auction", "bid"], ..asked("q20", "") },
     asked("q21", ""),
     asked("q22", ""),
 ];
