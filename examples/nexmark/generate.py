@@ -10,7 +10,8 @@ price is anything from 1 to a million, small ones as often as great ones. Event 
 2026-01-05 00:00 UTC and goes by the number of the event: `--rate` events are one second.
 
 The same options write the same bytes, with any Python from 3.8 on. `--shuffle N` has each N events
-that follow each other arrive in another order, so that event time goes back and forth.
+that follow each other arrive in another order, so that event time goes back and forth; the events are
+the same.
 """
 
 import argparse
@@ -160,24 +161,23 @@ class Events:
         return "bid", self.bid(number)
 
 
-def numbers(count, shuffle):
-    """Returns the numbers of the events in the order in which they arrive."""
-    for first in range(0, count, shuffle):
-        size = min(shuffle, count - first)
-        # Any step without a common factor visits each once.
-        step = next(it for it in range(max(size * 2 // 3, 1), 2 * size + 2) if math.gcd(it, size) == 1)
-        for index in range(size):
-            yield first + index * step % size
+def mixed(records):
+    """Returns the records in another order, each once."""
+    count = len(records)
+    # Any step without a common factor visits all.
+    step = next(it for it in range(max(count * 2 // 3, 1), 2 * count + 2) if math.gcd(it, count) == 1)
+    return [records[index * step % count] for index in range(count)]
 
 
 def write(folder, events, rate, seed, shuffle):
-    """Writes the files, a block of events at a time."""
+    """Writes the files, a group of events at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     maker = Events(rate, seed)
     files = {it: open(folder / f"{it}.ndjson", "w", encoding="ascii") for it in ("person", "auction", "bid")}
-    for number in numbers(events, shuffle):
-        stream, record = maker.event(number)
-        files[stream].write(record)
+    for first in range(0, events, shuffle):
+        records = [maker.event(number) for number in range(first, min(first + shuffle, events))]
+        for stream, record in mixed(records):
+            files[stream].write(record)
     for file in files.values():
         file.close()
 
