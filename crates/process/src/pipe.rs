@@ -63,6 +63,14 @@ impl Pipe {
 
     /// Runs the plan over one batch of the input of that number.
     pub(crate) async fn run(&mut self, of: usize, batch: RecordBatch) -> Result<Vec<RecordBatch>> {
+        self.run_over(of, Arc::from([batch])).await
+    }
+
+    async fn run_over(
+        &mut self,
+        of: usize,
+        batches: Arc<[RecordBatch]>,
+    ) -> Result<Vec<RecordBatch>> {
         if self.renew_each_run || self.runs == RUNS_MAX {
             self.renew()?;
         }
@@ -70,13 +78,18 @@ impl Pipe {
         let Some(input) = self.inputs.get(of).map(Arc::clone) else {
             return internal_err!("a plan of {} inputs has none of number {of}", self.inputs.len());
         };
-        input.set(Arc::from([batch]));
+        input.set(batches);
         let result = collect(Arc::clone(&self.plan), Arc::clone(&self.task)).await;
         input.set(Arc::from([]));
         if result.is_err() {
             self.renew()?; // A failed build side must not fail for ever.
         }
         result
+    }
+
+    /// Runs the plan of one input over all of these rows together.
+    pub(crate) async fn run_all(&mut self, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        self.run_over(0, Arc::from(batches)).await
     }
 
     /// Runs the plan over a batch and finishes each result; see [`Pipe::run_each`].

@@ -10,8 +10,9 @@ use spec::Faults;
 use crate::lookup::{LookupData, LookupFile};
 use crate::plan::slices::{Slices, Told};
 
+pub(crate) mod kept;
 mod planner;
-mod select;
+pub(crate) mod select;
 pub(crate) mod slices;
 
 pub use planner::{plan, plan_sound};
@@ -319,6 +320,11 @@ impl FlowPlan {
 impl TablePlan {
     pub(crate) fn name(&self) -> &Name {
         &self.declared.name
+    }
+
+    /// Returns whether a part of the rows it reads is kept, rather than groups of them.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kind == TableKind::Running && select::has_no_totals(&self.select)
     }
 
     /// Returns the plan by which rows are taken in.

@@ -20,6 +20,7 @@ use crate::view::{Hides, TableView};
 
 pub(crate) mod append;
 pub(crate) mod grouping;
+pub(crate) mod kept;
 pub(crate) mod running;
 pub(crate) mod sessions;
 pub(crate) mod sliced;
@@ -43,6 +44,7 @@ pub(crate) enum Body {
     Sessions(Box<Sessions>),
     Sliced(Box<Sliced>),
     Running(Box<Running>),
+    Best(Box<kept::Best>),
     Whole(Whole),
 }
 
@@ -105,6 +107,9 @@ impl Body {
             TableKind::Windowed => {
                 Body::Windowed(Box::new(Windowed::new(session, plan, groups_max).await?))
             }
+            TableKind::Running if plan.is_kept() => {
+                Body::Best(Box::new(kept::plan(session, plan, groups_max).await?))
+            }
             TableKind::Running => {
                 Body::Running(Box::new(Running::new(session, plan, groups_max).await?))
             }
@@ -122,6 +127,7 @@ impl Body {
             Body::Windowed(it) => it.step(input, step).await,
             Body::Sessions(it) => it.step(input, step).await,
             Body::Running(it) => it.step(input, step).await,
+            Body::Best(it) => it.step(input, step).await,
             Body::Sliced(_) | Body::Whole(_) => Ok(Stepped::default()),
         }
     }
@@ -137,6 +143,7 @@ impl Body {
             Body::Sessions(it) => it.refresh(step).await,
             Body::Sliced(it) => it.refresh(step, below).await,
             Body::Running(it) => it.refresh().await.map(|()| Refreshed::default()),
+            Body::Best(it) => it.refresh().await.map(|()| Refreshed::default()),
             Body::Append(_) | Body::Whole(_) => Ok(Refreshed::default()),
         }
     }
@@ -147,7 +154,7 @@ impl Body {
             Body::Windowed(it) => Some(&it.rows),
             Body::Sessions(it) => Some(&it.rows),
             Body::Sliced(it) => Some(&it.rows),
-            Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
+            Body::Append(_) | Body::Running(_) | Body::Best(_) | Body::Whole(_) => None,
         }
     }
 
@@ -156,7 +163,7 @@ impl Body {
             Body::Windowed(it) => Some(&mut it.rows),
             Body::Sessions(it) => Some(&mut it.rows),
             Body::Sliced(it) => Some(&mut it.rows),
-            Body::Append(_) | Body::Running(_) | Body::Whole(_) => None,
+            Body::Append(_) | Body::Running(_) | Body::Best(_) | Body::Whole(_) => None,
         }
     }
 
@@ -176,6 +183,7 @@ impl Body {
             Body::Sessions(it) => it.change(epoch),
             Body::Sliced(it) => Ok(it.rows.change(epoch)),
             Body::Running(it) => Ok(it.change(epoch, now_ms)),
+            Body::Best(it) => Ok(it.change(epoch, now_ms)),
             Body::Whole(it) => Ok(it.change(epoch)),
         }
     }
@@ -187,7 +195,7 @@ impl Body {
             Body::Windowed(it) => it.rows.stored(epoch),
             Body::Sessions(it) => it.rows.stored(epoch),
             Body::Sliced(it) => it.rows.stored(epoch),
-            Body::Running(_) => {}
+            Body::Running(_) | Body::Best(_) => {}
             Body::Whole(it) => it.stored(epoch),
         }
     }
@@ -200,6 +208,7 @@ impl Body {
             Body::Sessions(it) => it.rows.hot(),
             Body::Sliced(it) => it.rows.hot(),
             Body::Running(it) => (it.rows.clone(), Hides::All),
+            Body::Best(it) => (it.rows.clone(), Hides::All),
             Body::Whole(it) => it.hot(),
         }
     }
@@ -211,7 +220,7 @@ impl Body {
             Body::Windowed(it) => it.rows.bytes(),
             Body::Sessions(it) => it.rows.bytes(),
             Body::Sliced(it) => it.rows.bytes(),
-            Body::Running(_) => 0, // Totals do not grow with time.
+            Body::Running(_) | Body::Best(_) => 0, // Totals do not grow with time.
             Body::Whole(it) => it.bytes(),
         }
     }
@@ -222,6 +231,7 @@ impl Body {
             Body::Windowed(it) => it.state().map(Some),
             Body::Sessions(it) => it.state().map(Some),
             Body::Running(it) => it.state().map(Some),
+            Body::Best(it) => Ok(Some(it.state())),
             Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(None),
         }
     }
@@ -232,6 +242,10 @@ impl Body {
             Body::Windowed(it) => it.restore(state, watermark),
             Body::Sessions(it) => it.restore(state, watermark),
             Body::Running(it) => it.restore(state),
+            Body::Best(it) => {
+                it.restore(state);
+                Ok(())
+            }
             Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(()),
         }
     }
@@ -244,6 +258,7 @@ impl Body {
             Body::Sessions(it) => it.rebuild(step).await,
             Body::Sliced(it) => it.rebuild(step).await,
             Body::Running(it) => it.rebuild(step).await,
+            Body::Best(it) => it.rebuild(step).await,
             Body::Whole(_) => Ok(()),
         }
     }
@@ -259,6 +274,7 @@ impl Body {
                 Ok(())
             }
             Body::Running(it) => it.grouping.set_lookup(name, rows),
+            Body::Best(it) => it.set_lookup(name, rows),
             Body::Whole(it) => {
                 it.is_dirty = true;
                 Ok(())
@@ -324,8 +340,9 @@ fn collect_scans(plan: &LogicalPlan, found: &mut dyn FnMut(&str, SchemaRef)) {
 }
 
 /// Plans the table as its flow would, to find what only the physical plan shows.
-pub(crate) async fn dry_run(session: &SessionContext, plan: &TablePlan) -> Result<()> {
+pub(crate) async fn dry_run(session: &SessionContext, plan: &Arc<TablePlan>) -> Result<()> {
     match plan.kind {
+        TableKind::Running if plan.is_kept() => kept::plan(session, plan, 1).await.map(|_| ()),
         TableKind::Append => Append::plan(session, plan).await.map(|_| ()),
         TableKind::Windowed | TableKind::Running if plan.slices.is_none() => {
             grouping::plan(session, plan, 1).await.map(|_| ())

@@ -211,6 +211,7 @@ impl Flow {
                 Body::Windowed(it) => {
                     run.stats.groups = it.grouping.operator.groups() as u64;
                 }
+                Body::Best(it) => run.stats.groups = it.count() as u64,
                 Body::Sessions(it) => run.stats.groups = it.groups() as u64,
                 Body::Running(it) => {
                     run.stats.groups = it.grouping.operator.groups() as u64;

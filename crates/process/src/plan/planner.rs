@@ -170,13 +170,13 @@ impl<'a> Planner<'a> {
                 };
                 self.know(name, known);
                 self.know(&table.dead, known_dead());
-                self.tables.push(Arc::new(table));
+                self.tables.push(table);
             }
             Err(faults) => self.faults.merge(faults),
         }
     }
 
-    async fn plan_table(&mut self, declared: &spec::Table) -> Result<TablePlan, Faults> {
+    async fn plan_table(&mut self, declared: &spec::Table) -> Result<Arc<TablePlan>, Faults> {
         let one = |fault: Fault| Faults::from_iter([fault]);
         if let Some(other) =
             declared.reads_beside.iter().find(|it| !self.known.contains_key(it.as_str()))
@@ -199,8 +199,8 @@ impl<'a> Planner<'a> {
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         let (class, plan) = select::classify(plan, &self.known);
         let made = self.make_table(declared, reads, plan, class);
-        let mut table = made.map_err(one)?;
-        table.sees_final = sees_final;
+        let table = made.map_err(one)?;
+        let table = Arc::new(TablePlan { sees_final, ..table });
         // The physical plan shows what the logical one hides: sorts, functions that cannot.
         crate::table::dry_run(&self.session, &table)
             .await

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use base::Name;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Join, LogicalPlan, Projection, ScalarUDF, TableScan, cast,
+    Aggregate, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, ScalarUDF,
+    TableScan, cast,
 };
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use query::functions::window::{self, Kind, Shape, WindowStart};
 use spec::{Fault, SqlText};
 
+use crate::plan::kept;
 use crate::plan::slices::{self, Slices, refuse_subqueries};
 use crate::plan::{Known, Sources, TableKind, WindowPlan};
 
@@ -66,7 +68,14 @@ pub(crate) fn without_order(plan: LogicalPlan) -> LogicalPlan {
 /// Tells what kind of table the plan makes, and how it is run: as written, or with joins in the
 /// place of subqueries.
 pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Class, LogicalPlan) {
-    let class = followed(&plan, known);
+    let plan = without_distinct(plan);
+    let mut class = followed(&plan, known);
+    if let Class::Whole { .. } = &class
+        && let Some(kept) = kept::find(&plan)
+        && let Ok(inputs) = follow(&kept.below, known)
+    {
+        class = Class::Running { inputs };
+    }
     let Class::Whole { reason } = &class else { return (class, plan) };
     let joined = without_subqueries(&plan);
     match slices::slices(joined.as_ref().unwrap_or(&plan), known) {
@@ -78,6 +87,21 @@ pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Cla
         Err(more) if *reason == more => (class, plan),
         Err(more) => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
     }
+}
+
+/// Returns the plan with groups in the place of DISTINCT: those are kept as totals are.
+fn without_distinct(plan: LogicalPlan) -> LogicalPlan {
+    let replaced = plan.clone().transform_down(|node| match node {
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            let columns: Vec<Expr> =
+                input.schema().columns().into_iter().map(Expr::Column).collect();
+            let groups = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input));
+            let groups = groups.aggregate(columns, Vec::<Expr>::new())?.build()?;
+            Ok(Transformed::yes(groups))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    replaced.map(|it| it.data).unwrap_or(plan)
 }
 
 /// Returns the plan with joins in the place of EXISTS and IN, if it has some.
@@ -172,8 +196,32 @@ fn rows_until_aggregate(plan: &LogicalPlan) -> Result<Option<&Aggregate>, String
         LogicalPlan::SubqueryAlias(it) => rows_until_aggregate(&it.input),
         LogicalPlan::Sort(it) if it.fetch.is_none() => rows_until_aggregate(&it.input),
         LogicalPlan::Aggregate(aggregate) => Ok(Some(aggregate)),
+        // Totals are looked at all together, so what is above them may rank and count them.
+        LogicalPlan::Window(it) => totals(&it.input),
+        LogicalPlan::Sort(it) => totals(&it.input),
+        LogicalPlan::Limit(it) => totals(&it.input),
         _ => Ok(None),
     }
+}
+
+/// Returns whether something above the aggregate looks at several groups together.
+pub(crate) fn compares_totals(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(_) => false,
+        LogicalPlan::Window(_) | LogicalPlan::Limit(_) => true,
+        other => other.inputs().first().is_some_and(|it| compares_totals(it)),
+    }
+}
+
+/// Returns whether there is no aggregate whose groups the plan could hold.
+pub(crate) fn has_no_totals(plan: &LogicalPlan) -> bool {
+    !matches!(rows_until_aggregate(plan), Ok(Some(_)))
+}
+
+fn totals(plan: &LogicalPlan) -> Result<Option<&Aggregate>, String> {
+    let aggregate = rows_until_aggregate(plan)?;
+    let is_window = |it: &Expr| window::window(it).is_some();
+    Ok(aggregate.filter(|it| !it.group_expr.iter().any(is_window)))
 }
 
 /// Returns the tables whose rows the plan follows row by row, or why it cannot.

@@ -27,6 +27,7 @@ use crate::plan::{Known, Sources, TableKind};
 mod reach;
 
 use reach::Reach;
+pub(crate) use reach::window_function;
 
 /// How a table is computed slice by slice.
 #[derive(Debug, Clone)]
@@ -535,7 +536,7 @@ impl<'a> Walk<'a> {
         input: &LogicalPlan,
         below: &mut Tags,
     ) -> Result<(), String> {
-        let Some(function) = reach::window_function(function) else {
+        let Some(function) = window_function(function) else {
             return Err("window functions".to_owned());
         };
         let what = "a window function";

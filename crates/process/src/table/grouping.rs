@@ -19,7 +19,7 @@ use futures::TryStreamExt;
 
 use crate::operator::{Computed, Operator, Shape, Start};
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
-use crate::plan::TablePlan;
+use crate::plan::{TablePlan, select};
 use crate::session;
 use crate::slot::{Slot, SlotExec};
 use crate::table::{Moved, bind, set_lookup};
@@ -30,6 +30,8 @@ pub(crate) struct Grouping {
     pub(crate) below: Pipe,
     pub(crate) operator: Operator,
     above: Pipe,
+    /// Whether what is above looks at several groups together.
+    compares: bool,
     lookups: LookupSlots,
 }
 
@@ -56,6 +58,7 @@ pub(crate) async fn plan(
         below: Pipe::new(cut.below, bound.inputs, state.task_ctx()),
         operator: Operator::new(cut.shape, groups_max),
         above: Pipe::new(above, vec![groups], state.task_ctx()),
+        compares: select::compares_totals(plan.running()),
         lookups: bound.lookups,
     })
 }
@@ -165,6 +168,11 @@ impl Grouping {
         is_final: Option<bool>,
     ) -> Result<(Vec<RecordBatch>, Vec<Rejected>)> {
         let finish = |it: RecordBatch| finish_rows(&it, plan, is_final);
+        if self.compares {
+            // Without one of the groups the others would be something else.
+            let rows = self.above.run(0, groups).await?.into_iter().map(finish);
+            return Ok((rows.collect::<Result<_>>()?, Vec::new()));
+        }
         self.above.run_rows(0, groups, finish).await
     }
 
