@@ -112,7 +112,7 @@ impl HotRows {
 }
 
 /// Gives texts one buffer of their own: merged ones would keep a buffer for every tick.
-fn compact(rows: &RecordBatch) -> RecordBatch {
+pub(crate) fn compact(rows: &RecordBatch) -> RecordBatch {
     let columns: Vec<ArrayRef> = rows
         .columns()
         .iter()

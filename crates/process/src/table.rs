@@ -21,6 +21,7 @@ use crate::view::{Hides, TableView};
 pub(crate) mod append;
 pub(crate) mod grouping;
 pub(crate) mod kept;
+pub(crate) mod recent;
 pub(crate) mod running;
 pub(crate) mod sessions;
 pub(crate) mod sliced;

@@ -69,13 +69,7 @@ pub(crate) fn without_order(plan: LogicalPlan) -> LogicalPlan {
 /// place of subqueries.
 pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Class, LogicalPlan) {
     let plan = without_distinct(plan);
-    let mut class = followed(&plan, known);
-    if let Class::Whole { .. } = &class
-        && let Some(kept) = kept::find(&plan)
-        && let Ok(inputs) = follow(&kept.below, known)
-    {
-        class = Class::Running { inputs };
-    }
+    let class = followed(&plan, known);
     let Class::Whole { reason } = &class else { return (class, plan) };
     let joined = without_subqueries(&plan);
     match slices::slices(joined.as_ref().unwrap_or(&plan), known) {
@@ -84,8 +78,11 @@ pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Cla
             let plan = timed.or(joined).unwrap_or(plan);
             (Class::Sliced { window: window_of(&plan, &slices), slices, hides_time }, plan)
         }
-        Err(more) if *reason == more => (class, plan),
-        Err(more) => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
+        Err(more) => match kept::find(&plan).map(|it| follow(&it.below, known)) {
+            Some(Ok(inputs)) => (Class::Running { inputs }, plan),
+            _ if *reason == more => (class, plan),
+            _ => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
+        },
     }
 }
 

@@ -10,9 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, take_record_batch};
+use arrow::compute::{cast, max, min, take_record_batch};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
 use datafusion::datasource::provider_as_source;
@@ -30,6 +31,7 @@ use crate::plan::{TablePlan, WindowPlan};
 use crate::session;
 use crate::table::append::fit;
 use crate::table::grouping::RANGES_MAX;
+use crate::table::recent::Recent;
 use crate::table::window_rows::{WindowRows, marked, rfc3339};
 use crate::table::{DeadRow, Step};
 
@@ -41,6 +43,8 @@ pub(crate) struct Sliced {
     window: WindowPlan,
     pub(crate) rows: WindowRows,
     dirty: Dirty,
+    /// The newest rows of tables below that tell times row by row.
+    recent: BTreeMap<Name, Recent>,
     /// Slices that could not be computed, and why, as it was told.
     failed: BTreeMap<Start, String>,
 }
@@ -80,8 +84,8 @@ impl Sliced {
         };
         let rows = WindowRows::new(plan, &window, slices.span_us());
         let dirty = Dirty::Slices(BTreeSet::new());
-        let (plan, failed) = (Arc::clone(plan), BTreeMap::new());
-        Ok(Sliced { plan, slices, window, rows, dirty, failed })
+        let (plan, recent, failed) = (Arc::clone(plan), BTreeMap::new(), BTreeMap::new());
+        Ok(Sliced { plan, slices, window, rows, dirty, recent, failed })
     }
 
     /// Returns the tables below that tell times row by row.
@@ -113,6 +117,11 @@ impl Sliced {
                     let moment = times.value(row);
                     changed.push(moment..moment.saturating_add(1));
                 }
+            }
+            if let Some(recent) = self.recent.get_mut(table)
+                && let (Some(first), Some(last)) = (min(times), max(times))
+            {
+                recent.push(batch.clone(), first..last.saturating_add(1));
             }
         }
         self.mark(&link, changed);
@@ -163,6 +172,7 @@ impl Sliced {
         step: &Step<'_>,
         dead: &mut Vec<DeadRow>,
     ) -> Result<()> {
+        self.remember(dirty, step).await?;
         let together = self.run(dirty, step).await;
         let rows = match together {
             Err(error) if pipe::is_of_rows(&error) => {
@@ -267,8 +277,65 @@ impl Sliced {
         Some(i64::try_from(from_ms).unwrap_or(i64::MAX).saturating_mul(1_000))
     }
 
+    /// Sees to it that the rows that open slices are made of are in memory.
+    async fn remember(&mut self, dirty: &Dirty, step: &Step<'_>) -> Result<()> {
+        let Dirty::Slices(slices) = dirty else { return Ok(()) };
+        let Some(first) = slices.iter().find(|it| !self.rows.is_over(**it)) else { return Ok(()) };
+        for link in self.slices.links.iter().filter(|it| matches!(it.told, Told::Rows(_))) {
+            let from = self.slices.made_of(link, *first).start;
+            match self.recent.get(&link.table) {
+                Some(recent) if !recent.fits() => {
+                    self.recent.insert(link.table.clone(), Recent::none());
+                }
+                Some(recent) if recent.is_none() || recent.covers(from) => {}
+                _ => {
+                    let recent = self.read(link, from, step).await?;
+                    self.recent.insert(link.table.clone(), recent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the rows of a table below from a moment on.
+    async fn read(&self, link: &Link, from: i64, step: &Step<'_>) -> Result<Recent> {
+        let mut recent = Recent::new(from);
+        let Some(provider) = (step.tables)(link.table.as_str()) else { return Ok(recent) };
+        let table = TableReference::bare(link.table.as_str());
+        let time = Column::new(Some(table.clone()), &link.column);
+        let scan = LogicalPlanBuilder::scan(table, provider_as_source(provider), None)?;
+        let plan = scan.filter(within(&time, from, None))?.build()?;
+        let state = session::at(step.session, step.now_ms);
+        let physical = state.create_physical_plan(&plan).await?;
+        let mut rows = execute_stream(physical, state.task_ctx())?;
+        while let Some(batch) = rows.try_next().await? {
+            let Some(times) = batch.column_by_name(&link.column) else { continue };
+            let times = times.as_primitive::<TimestampMicrosecondType>();
+            if let (Some(first), Some(last)) = (min(times), max(times)) {
+                recent.push(batch.clone(), first..last.saturating_add(1));
+            }
+            if !recent.fits() {
+                return Ok(Recent::none());
+            }
+        }
+        Ok(recent)
+    }
+
+    /// Returns a table below as far as these slices are made of it: from memory, if it is there.
+    fn below(&self, name: &str, dirty: &Dirty, step: &Step<'_>) -> Option<Arc<dyn TableProvider>> {
+        let stored = (step.tables)(name)?;
+        let Some(link) = self.slices.links.iter().find(|it| it.table == *name) else {
+            return Some(stored);
+        };
+        let from = self.ranges(dirty, link).first().map(|(from, _)| *from);
+        let recent = self.recent.get(&link.table).zip(from);
+        let recent = recent.filter(|(recent, from)| recent.covers(*from));
+        let table = recent.map(|(recent, from)| recent.table(&stored.schema(), from));
+        Some(table.and_then(Result::ok).unwrap_or(stored))
+    }
+
     async fn run(&self, dirty: &Dirty, step: &Step<'_>) -> Result<Vec<RecordBatch>> {
-        let bound = pipe::bind(&self.plan.select, step.tables)?;
+        let bound = pipe::bind(&self.plan.select, &|name| self.below(name, dirty, step))?;
         let bound = self.filtered(bound, dirty)?;
         let state = session::at(step.session, step.now_ms);
         let physical = state.create_physical_plan(&bound).await?;
@@ -381,6 +448,14 @@ impl Sliced {
         for (_, rows) in self.rows.take_over() {
             for batch in rows {
                 self.rows.push_final(step.epoch, marked(&batch, true));
+            }
+        }
+        if let Some(watermark) = self.rows.watermark {
+            let first = watermark.saturating_sub(self.window.size_us);
+            for link in &self.slices.links {
+                if let Some(recent) = self.recent.get_mut(&link.table) {
+                    recent.forget(self.slices.made_of(link, first).start);
+                }
             }
         }
     }
