@@ -19,6 +19,7 @@ use crate::slot::{Slot, SlotTable};
 use crate::view::{Hides, TableView};
 
 pub(crate) mod append;
+pub(crate) mod carry;
 pub(crate) mod grouping;
 pub(crate) mod kept;
 pub(crate) mod recent;
@@ -233,7 +234,8 @@ impl Body {
             Body::Sessions(it) => it.state().map(Some),
             Body::Running(it) => it.state().map(Some),
             Body::Best(it) => Ok(Some(it.state())),
-            Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(None),
+            Body::Sliced(it) => it.state(),
+            Body::Append(_) | Body::Whole(_) => Ok(None),
         }
     }
 
@@ -247,7 +249,8 @@ impl Body {
                 it.restore(state);
                 Ok(())
             }
-            Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => Ok(()),
+            Body::Sliced(it) => it.restore(state, watermark),
+            Body::Append(_) | Body::Whole(_) => Ok(()),
         }
     }
 

@@ -11,10 +11,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::expr::WindowFunctionDefinition;
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionDefinition};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Expr, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, lit,
+    Expr, ExprFunctionExt, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, lit,
 };
 
 use super::slices::window_function;
@@ -70,7 +71,7 @@ pub(crate) fn find(plan: &LogicalPlan) -> Option<Kept> {
                 let ranks = it.window_expr.iter().map(window_function);
                 let ranks: Vec<_> = ranks.collect::<Option<_>>()?;
                 let first = ranks.first()?;
-                let is_rank = |it: &&datafusion::logical_expr::expr::WindowFunction| {
+                let is_rank = |it: &&WindowFunction| {
                     matches!(&it.fun, WindowFunctionDefinition::WindowUDF(it)
                         if matches!(it.name(), "row_number" | "rank" | "dense_rank"))
                         && it.params.partition_by == first.params.partition_by
@@ -93,6 +94,53 @@ pub(crate) fn find(plan: &LogicalPlan) -> Option<Kept> {
         };
     }
 }
+
+/// Returns the SELECT cut below its window functions, and the rows that they need once others have
+/// come after them: the last `rows` of each key.
+pub(crate) fn find_last(plan: &LogicalPlan, rows: u64) -> Option<Kept> {
+    let mut node = plan;
+    let mut lowest = None;
+    let mut functions = Vec::new();
+    loop {
+        node = match node {
+            LogicalPlan::Window(it) => {
+                lowest = Some(it);
+                functions.extend(it.window_expr.iter().map(window_function));
+                &it.input
+            }
+            _ if lowest.is_some() => break,
+            LogicalPlan::Projection(it) => &it.input,
+            LogicalPlan::Filter(it) => &it.input,
+            LogicalPlan::SubqueryAlias(it) => &it.input,
+            LogicalPlan::Sort(it) if it.fetch.is_none() => &it.input,
+            _ => return None,
+        };
+    }
+    let lowest = lowest?;
+    let functions: Vec<_> = functions.into_iter().collect::<Option<_>>()?;
+    let params = &functions.first()?.params;
+    let is_alike = |it: &WindowFunction| {
+        it.params.partition_by == params.partition_by && it.params.order_by == params.order_by
+    };
+    if !functions.iter().all(|it| is_alike(it)) {
+        return None;
+    }
+    let from_last =
+        params.order_by.iter().map(|it| Sort::new(it.expr.clone(), !it.asc, !it.nulls_first));
+    let place = row_number()
+        .partition_by(params.partition_by.clone())
+        .order_by(from_last.collect())
+        .build()
+        .ok()?
+        .alias(PLACE);
+    let below = lowest.input.as_ref().clone();
+    let step = LogicalPlanBuilder::from(below.clone()).window(vec![place]).ok()?.build().ok()?;
+    let needs = Some(Expr::Column(Column::from_name(PLACE)).lt_eq(lit(rows)));
+    Some(Kept { below, step, needs, whole: plan.clone() })
+}
+
+/// What the place of a row among those of its key is called.
+const PLACE: &str = "_place_from_last";
 
 /// Reads from a condition which columns do not exceed a number.
 fn limits_of(condition: &Expr, schema: &DFSchema) -> Vec<(usize, u64)> {

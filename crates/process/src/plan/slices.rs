@@ -16,13 +16,14 @@ use std::sync::Arc;
 use base::{Name, Span};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, JoinType};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
 };
 use query::functions::window::{self, Shape};
 
-use crate::plan::{Known, Sources, TableKind};
+use crate::plan::{Known, Sources, TableKind, kept};
 
 mod reach;
 
@@ -41,6 +42,8 @@ pub(crate) struct Slices {
     pub(crate) size_us: i64,
     /// From the start of a slice to the start of the next.
     pub(crate) slide_us: i64,
+    /// How many rows of each key before a slice it is also made of, however long ago they were.
+    pub(crate) rows_back: Option<u64>,
 }
 
 /// What a slice is.
@@ -216,6 +219,8 @@ struct Walk<'a> {
     moving: Vec<Name>,
     /// The windows that some step looks at as a whole; none while that is windows below.
     windows: Option<Windows>,
+    /// How many rows of the same key before it a row is made of.
+    rows_back: Option<u64>,
 }
 
 /// How long a slice is where there are no windows: of this many the rows within reach are made.
@@ -306,12 +311,19 @@ fn of_result(plan: &LogicalPlan, known: &BTreeMap<Name, Known>) -> Result<Slices
         let size_us = size_us - size_us % SLICE_US_MIN;
         Windows { slide_us: size_us, size_us }
     });
-    Ok(Slices { links, unit, column, size_us, slide_us })
+    if let Some(rows) = walk.rows_back {
+        let is_alone = matches!(links.as_slice(), [link]
+            if link.reach == Reach::default() && matches!(link.told, Told::Rows(_)));
+        if !is_alone || unit != Unit::Stretch || kept::find_last(plan, rows).is_none() {
+            return Err("a window function by rows, beside another step over several".to_owned());
+        }
+    }
+    Ok(Slices { links, unit, column, size_us, slide_us, rows_back: walk.rows_back })
 }
 
 impl<'a> Walk<'a> {
     fn new(known: &'a BTreeMap<Name, Known>) -> Walk<'a> {
-        Walk { known, links: BTreeMap::new(), moving: Vec::new(), windows: None }
+        Walk { known, links: BTreeMap::new(), moving: Vec::new(), windows: None, rows_back: None }
     }
 
     /// Returns the column of the result that tells slices best.
@@ -548,9 +560,14 @@ impl<'a> Walk<'a> {
                 return Ok(());
             }
         };
-        let [order] = function.params.order_by.as_slice() else { return Err(reason) };
+        let Some(order) = function.params.order_by.first() else { return Err(reason) };
         let Some(reach) = reach::of_frame(function, order.asc) else {
-            return Err(format!("{what} without a bound in time (RANGE BETWEEN INTERVAL ..)"));
+            return self.by_rows(function, input, below).ok_or_else(|| {
+                format!(
+                    "{what} that needs all rows before or some after; bound it by ROWS or RANGE \
+                     BETWEEN .. PRECEDING AND CURRENT ROW"
+                )
+            });
         };
         let Some(Tag::Time(moment)) = self.tag(&order.expr, input, below)? else {
             return Err(reason);
@@ -561,6 +578,30 @@ impl<'a> Walk<'a> {
             *tag = is_it.then(|| Tag::Time(widened.clone()));
         }
         Ok(())
+    }
+
+    /// Notes that a window function looks at some rows of the same key before each.
+    fn by_rows(
+        &mut self,
+        function: &WindowFunction,
+        input: &LogicalPlan,
+        below: &mut Tags,
+    ) -> Option<()> {
+        let rows = reach::rows_back(function)?;
+        let order = function.params.order_by.first().filter(|it| it.asc)?;
+        let tag = self.tag(&order.expr, input, below).ok()??;
+        let Tag::Time(moment) = &tag else { return None };
+        if moment.is_of_window && self.rows_back.is_none() {
+            return None;
+        }
+        for it in below.iter_mut() {
+            if it.as_ref() != Some(&tag) {
+                *it = None;
+            }
+            fix_one(it);
+        }
+        self.rows_back = self.rows_back.max(Some(rows));
+        Some(())
     }
 
     /// `above` is a filter right above the join.

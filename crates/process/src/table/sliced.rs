@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, max, min, take_record_batch};
-use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -30,6 +30,7 @@ use crate::plan::slices::{Link, Slices, Told, Unit};
 use crate::plan::{TablePlan, WindowPlan};
 use crate::session;
 use crate::table::append::fit;
+use crate::table::carry::Carry;
 use crate::table::grouping::RANGES_MAX;
 use crate::table::recent::Recent;
 use crate::table::window_rows::{WindowRows, marked, rfc3339};
@@ -45,6 +46,8 @@ pub(crate) struct Sliced {
     dirty: Dirty,
     /// The newest rows of tables below that tell times row by row.
     recent: BTreeMap<Name, Recent>,
+    /// What window functions by rows look back at, if there are some.
+    carry: Option<Carry>,
     /// Slices that could not be computed, and why, as it was told.
     failed: BTreeMap<Start, String>,
 }
@@ -56,6 +59,10 @@ enum Dirty {
     /// Every slice that is open at this watermark; all without one.
     Open(Option<i64>),
 }
+
+/// How long rows are looked at themselves after they are final, and how often they are carried on.
+const CARRIED_AFTER_US: i64 = 60_000_000;
+const CARRIED_EACH_US: i64 = 10_000_000;
 
 /// Slices remembered that could not be computed.
 const FAILED_MAX: usize = 10_000;
@@ -84,8 +91,9 @@ impl Sliced {
         };
         let rows = WindowRows::new(plan, &window, slices.span_us());
         let dirty = Dirty::Slices(BTreeSet::new());
+        let carry = slices.rows_back.map(|it| Carry::new(plan, it)).transpose()?;
         let (plan, recent, failed) = (Arc::clone(plan), BTreeMap::new(), BTreeMap::new());
-        Ok(Sliced { plan, slices, window, rows, dirty, recent, failed })
+        Ok(Sliced { plan, slices, window, rows, dirty, recent, carry, failed })
     }
 
     /// Returns the tables below that tell times row by row.
@@ -122,6 +130,16 @@ impl Sliced {
                 && let (Some(first), Some(last)) = (min(times), max(times))
             {
                 recent.push(batch.clone(), first..last.saturating_add(1));
+            }
+        }
+        if let Some(carry) = &mut self.carry
+            && let Some(first) = changed.iter().map(|it| it.start).min()
+        {
+            // A row may matter to all that come after it.
+            let newest = changed.iter().map(|it| it.end).max().max(self.rows.newest());
+            changed = vec![first..newest.unwrap_or(first).max(first.saturating_add(1))];
+            if carry.until.is_some_and(|it| first < it) {
+                carry.forget();
             }
         }
         self.mark(&link, changed);
@@ -162,6 +180,7 @@ impl Sliced {
             return Err(error);
         }
         self.advance(below, step);
+        self.carry_on(step).await?;
         Ok(Refreshed { changed: self.rows.take_untold(), dead })
     }
 
@@ -283,6 +302,7 @@ impl Sliced {
         let Some(first) = slices.iter().find(|it| !self.rows.is_over(**it)) else { return Ok(()) };
         for link in self.slices.links.iter().filter(|it| matches!(it.told, Told::Rows(_))) {
             let from = self.slices.made_of(link, *first).start;
+            let from = self.carried().unwrap_or(from).min(from);
             match self.recent.get(&link.table) {
                 Some(recent) if !recent.fits() => {
                     self.recent.insert(link.table.clone(), Recent::none());
@@ -337,15 +357,15 @@ impl Sliced {
     async fn run(&self, dirty: &Dirty, step: &Step<'_>) -> Result<Vec<RecordBatch>> {
         let bound = pipe::bind(&self.plan.select, &|name| self.below(name, dirty, step))?;
         let bound = self.filtered(bound, dirty)?;
+        if let (Some(carry), Some(_)) = (&self.carry, self.reaches_back(dirty)) {
+            return self.finish(carry.run(step.session, &bound, step.now_ms).await?);
+        }
+        let bound = self.wanted(bound, dirty)?;
         let state = session::at(step.session, step.now_ms);
         let physical = state.create_physical_plan(&bound).await?;
         let mut rows = execute_stream(physical, state.task_ctx())?;
-        let fields = self.plan.schema.fields();
-        let made = fields.iter().filter(|it| it.name() != rows::schema::FINAL);
-        let made = Arc::new(Schema::new(made.cloned().collect::<Vec<_>>()));
         let (mut all, mut bytes) = (Vec::new(), 0);
         while let Some(batch) = rows.try_next().await? {
-            let batch = fit(&batch, &made)?;
             bytes += batch.get_array_memory_size();
             if limits::HOT_BYTES_MAX < bytes {
                 return Err(DataFusionError::ResourcesExhausted(format!(
@@ -353,17 +373,96 @@ impl Sliced {
                     base::ByteSize(limits::HOT_BYTES_MAX as u64)
                 )));
             }
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(arrow::array::BooleanArray::from(vec![false; batch.num_rows()])));
-            all.push(RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?);
+            all.push(batch);
         }
-        Ok(all)
+        self.finish(all)
+    }
+
+    /// Lets through only rows of the slices, where they are computed from all rows there are.
+    fn wanted(&self, plan: LogicalPlan, dirty: &Dirty) -> Result<LogicalPlan> {
+        let (Dirty::Slices(slices), Some(_)) = (dirty, &self.carry) else { return Ok(plan) };
+        let (Some(first), Some(last)) = (slices.first(), slices.last()) else { return Ok(plan) };
+        let time = Column::from(plan.schema().qualified_field(self.window.column));
+        let end = last.saturating_add(self.window.size_us);
+        LogicalPlanBuilder::from(plan).filter(within(&time, *first, Some(end)))?.build()
+    }
+
+    /// Brings rows to the table's schema.
+    fn finish(&self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let fields = self.plan.schema.fields();
+        let made = fields.iter().filter(|it| it.name() != rows::schema::FINAL);
+        let made = Arc::new(Schema::new(made.cloned().collect::<Vec<_>>()));
+        let finish = |batch: RecordBatch| {
+            let mut columns = fit(&batch, &made)?.columns().to_vec();
+            columns.push(Arc::new(arrow::array::BooleanArray::from(vec![false; batch.num_rows()])));
+            Ok(RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?)
+        };
+        rows.into_iter().map(finish).collect()
+    }
+
+    /// Returns up to when the rows are known that window functions look back at.
+    fn carried(&self) -> Option<i64> {
+        self.carry.as_ref()?.until
+    }
+
+    /// Returns from when on the rows below are needed beside those carried; none if all are.
+    fn reaches_back(&self, dirty: &Dirty) -> Option<i64> {
+        let until = self.carried()?;
+        let first = match dirty {
+            Dirty::Open(None) => return None,
+            Dirty::Open(Some(it)) => it.saturating_sub(self.window.size_us).saturating_add(1),
+            Dirty::Slices(slices) => slices.first().copied()?,
+        };
+        (until <= first).then_some(until)
+    }
+
+    /// Carries rows on that only those after them still need.
+    async fn carry_on(&mut self, step: &Step<'_>) -> Result<()> {
+        let (Some(watermark), Some(link)) = (self.rows.watermark, self.slices.links.first()) else {
+            return Ok(());
+        };
+        let Some(before) = self.carry.as_ref().map(|it| it.until) else { return Ok(()) };
+        let until = self.slices.slice_of(watermark.saturating_sub(CARRIED_AFTER_US));
+        if before.is_some_and(|it| until < it.saturating_add(CARRIED_EACH_US)) {
+            return Ok(());
+        }
+        let from = before.unwrap_or(i64::MIN);
+        let recent = self.recent.get(&link.table).filter(|it| it.covers(from));
+        let below = |name: &str| {
+            let stored = (step.tables)(name)?;
+            let recent = recent.filter(|_| link.table == *name);
+            let table = recent.map(|it| it.table(&stored.schema(), from));
+            Some(table.and_then(Result::ok).unwrap_or(stored))
+        };
+        let bound = pipe::bind(&self.plan.select, &below)?;
+        let bound = between(bound, link, before, Some(until))?;
+        if let Some(carry) = &mut self.carry {
+            carry.extend(step.session, &bound, step.now_ms, until).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
+        self.carry.as_ref().map(Carry::to_state).transpose()
+    }
+
+    /// Takes the table over as it was.
+    pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
+        self.reopen(watermark);
+        match &mut self.carry {
+            Some(carry) => carry.restore(state),
+            None => Ok(()),
+        }
     }
 
     /// Returns the times of the rows of a table that the slices are made of: from, and up to if
     /// there is an end; none for all rows.
     fn ranges(&self, dirty: &Dirty, link: &Link) -> Vec<(i64, Option<i64>)> {
         let mut ranges: Vec<(i64, Option<i64>)> = Vec::new();
+        if self.carry.is_some() {
+            ranges.extend(self.reaches_back(dirty).map(|it| (it, None)));
+            return ranges;
+        }
         match dirty {
             Dirty::Open(None) => {}
             // A slice is open if it ends after the watermark.
@@ -454,7 +553,9 @@ impl Sliced {
             let first = watermark.saturating_sub(self.window.size_us);
             for link in &self.slices.links {
                 if let Some(recent) = self.recent.get_mut(&link.table) {
-                    recent.forget(self.slices.made_of(link, first).start);
+                    let carried = self.carry.as_ref().map(|it| it.until.unwrap_or(i64::MIN));
+                    let first = self.slices.made_of(link, first).start;
+                    recent.forget(carried.unwrap_or(first).min(first));
                 }
             }
         }
@@ -491,6 +592,9 @@ impl Sliced {
     pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
         let watermark = self.rows.watermark.take();
         self.rows.replace_all(step.epoch);
+        if let Some(carry) = &mut self.carry {
+            carry.forget();
+        }
         let mut told_at_once = Vec::new();
         let computed = self.compute(&Dirty::Open(None), step, &mut told_at_once).await;
         self.rows.watermark = watermark;
@@ -501,7 +605,9 @@ impl Sliced {
 
     /// Says that a lookup has other rows: what is open is computed with them.
     pub(crate) fn set_lookup(&mut self) {
-        self.dirty = Dirty::Open(self.rows.watermark);
+        if let Dirty::Slices(dirty) = &mut self.dirty {
+            dirty.extend(self.rows.open());
+        }
     }
 }
 
@@ -524,6 +630,29 @@ fn touched(
     }
     all
 }
+
+/// Lets through only rows of these times.
+fn between(
+    plan: LogicalPlan,
+    link: &Link,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> Result<LogicalPlan> {
+    let filtered = plan.transform_down(|node| {
+        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+        if link.table != *scan.table_name.table() {
+            return Ok(Transformed::no(node));
+        }
+        let time = Column::new(Some(scan.table_name.clone()), &link.column);
+        let is_within = within(&time, from.unwrap_or(EARLIEST_US), to);
+        let filter = LogicalPlan::Filter(Filter::try_new(is_within, Arc::new(node))?);
+        Ok(Transformed::new(filter, true, TreeNodeRecursion::Jump))
+    })?;
+    Ok(filtered.data)
+}
+
+/// A moment before all others: the year 1.
+const EARLIEST_US: i64 = -62_135_596_800_000_000;
 
 /// Returns the moments of a column that are not null.
 fn moments(column: &ArrayRef) -> Result<BTreeSet<i64>> {

@@ -127,6 +127,16 @@ impl WindowRows {
         }
     }
 
+    /// Returns the open windows.
+    pub(crate) fn open(&self) -> impl Iterator<Item = Start> {
+        self.hot.iter().filter(|(_, it)| it.stage == Stage::Open).map(|(start, _)| *start)
+    }
+
+    /// Returns the end of the newest window in memory.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.hot.last_key_value().map(|(start, _)| start.saturating_add(self.size_us))
+    }
+
     /// Returns whether a window in memory is final; none if it is not in memory.
     pub(crate) fn is_final(&self, start: Start) -> Option<bool> {
         self.hot.get(&start).map(|it| it.stage != Stage::Open)

@@ -246,7 +246,8 @@ pub(crate) fn of_frame(function: &WindowFunction, is_rising: bool) -> Option<Rea
         }
     };
     let WindowFrame { units, start_bound, end_bound, .. } = &function.params.window_frame;
-    if !heeds_frame || *units != WindowFrameUnits::Range {
+    let is_by_time = function.params.order_by.len() == 1;
+    if !heeds_frame || !is_by_time || *units != WindowFrameUnits::Range {
         return None;
     }
     let reach = Reach {
@@ -254,6 +255,42 @@ pub(crate) fn of_frame(function: &WindowFunction, is_rising: bool) -> Option<Rea
         after_us: edge_us(end_bound)?.max(0),
     };
     Some(if is_rising { reach } else { reach.turned() })
+}
+
+/// Returns how many rows before each the function looks at, if it looks at none after.
+pub(crate) fn rows_back(function: &WindowFunction) -> Option<u64> {
+    let number = |it: &Expr| match it {
+        Expr::Literal(value, _) => unsigned(value),
+        _ => None,
+    };
+    match &function.fun {
+        WindowFunctionDefinition::WindowUDF(it) if it.name() == "lag" => {
+            function.params.args.get(1).map_or(Some(1), number)
+        }
+        WindowFunctionDefinition::WindowUDF(it)
+            if !matches!(it.name(), "first_value" | "last_value" | "nth_value") =>
+        {
+            None
+        }
+        _ => {
+            let WindowFrame { units, start_bound, end_bound, .. } = &function.params.window_frame;
+            let ends_here = match end_bound {
+                WindowFrameBound::CurrentRow => true,
+                WindowFrameBound::Preceding(it) => !it.is_null(),
+                WindowFrameBound::Following(_) => false,
+            };
+            let WindowFrameBound::Preceding(rows) = start_bound else { return None };
+            let is_it = *units == WindowFrameUnits::Rows && ends_here;
+            unsigned(rows).filter(|_| is_it)
+        }
+    }
+}
+
+fn unsigned(value: &ScalarValue) -> Option<u64> {
+    match value.cast_to(&DataType::UInt64).ok()? {
+        ScalarValue::UInt64(number) => number,
+        _ => None,
+    }
 }
 
 fn edge_us(bound: &WindowFrameBound) -> Option<i64> {
