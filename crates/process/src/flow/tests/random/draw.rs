@@ -255,7 +255,11 @@ impl Draw {
             7 | 8 => self.totals(source),
             9 | 10 => self.rows(source),
             11 | 12 => self.top(source),
-            13 => self.lag(source),
+            13 => match self.below(3) {
+                0 => self.lag(source),
+                1 => self.moving(source),
+                _ => self.exists(source, other),
+            },
             14 => self.union(source, other),
             15 => self.join(source, other),
             16 => self.distinct(source),
@@ -433,6 +437,51 @@ impl Draw {
         };
         columns.push((call, kind));
         Some(select(self.letter, columns, &format!("FROM {} s", source.from())))
+    }
+
+    /// Each row with what was about it in time, or just before it.
+    fn moving(&mut self, source: &Table) -> Option<Table> {
+        let time = self.column(source, &[Time])?;
+        let mut columns = sound(source);
+        let names = columns.iter().map(|it| it.0.clone()).collect::<Vec<_>>().join(", ");
+        let by = self.partition(source);
+        let int = self.column(source, &[Int])?;
+        let span = *self.one_of(&["10 seconds", "1 minute", "10 minutes"]);
+        let over = match self.below(3) {
+            0 => {
+                let until = *self.one_of(&["CURRENT ROW", "INTERVAL '20 seconds' FOLLOWING"]);
+                format!("{by}ORDER BY {time} RANGE BETWEEN INTERVAL '{span}' PRECEDING AND {until}")
+            }
+            1 => format!("{by}ORDER BY {time}, {names} ROWS 3 PRECEDING"),
+            _ => format!("{by}ORDER BY {time}, {names}"),
+        };
+        let call = if over.ends_with(&names) { "lag" } else { "sum" };
+        columns.push((format!("{call}({int}) OVER ({over})"), Int));
+        if self.random.bool() {
+            columns.retain(|(name, _)| *name != time);
+        }
+        Some(select(self.letter, columns, &format!("FROM {} s", source.from())))
+    }
+
+    /// Rows with or without another near them in time.
+    fn exists(&mut self, source: &Table, other: &Table) -> Option<Table> {
+        let (left, right) = (self.column(source, &[Time])?, self.column(other, &[Time])?);
+        let kind = *self.one_of(&[Text, Int]);
+        let (one, two) = (self.column(source, &[kind])?, self.column(other, &[kind])?);
+        let span = *self.one_of(&["10 seconds", "1 minute"]);
+        let way = *self.one_of(&["EXISTS", "NOT EXISTS"]);
+        let near = format!(
+            "b.{right} > a.{left} - INTERVAL '{span}' AND b.{right} < a.{left} + INTERVAL '{span}'"
+        );
+        let rest = format!(
+            "FROM {} a WHERE {way} (SELECT 1 FROM {} b WHERE b.{two} = a.{one} AND {near})",
+            source.from(),
+            other.from()
+        );
+        let columns = source.columns.iter().map(|it| (format!("a.{}", it.name), it.kind));
+        let mut made = select(self.letter, columns.collect(), &rest);
+        made.reads.insert(other.name.clone());
+        Some(made)
     }
 
     fn partition(&mut self, source: &Table) -> String {
