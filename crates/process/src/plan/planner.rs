@@ -277,6 +277,7 @@ impl<'a> Planner<'a> {
             Class::WindowsSeveral => return Err(select::windows_several(sql)),
             Class::Running { inputs } => {
                 select::refuse_time(sql, asks_time)?;
+                self.warn_hoards(declared, &select, &reads);
                 (TableKind::Running, inputs, None, other())
             }
             Class::Sliced { slices: found, window, .. } => {
@@ -361,6 +362,25 @@ impl<'a> Planner<'a> {
                 declared.name
             );
             let help = "read a windowed table instead, set `keep` on what it reads, or `every` to run it seldom";
+            self.faults.push(declared.sql.warning(range, message, Some(help.to_owned())));
+        }
+    }
+
+    /// Warns of what remembers every value that ever came.
+    fn warn_hoards(&mut self, declared: &spec::Table, select: &LogicalPlan, reads: &[Name]) {
+        let is_bounded = |it: &Name| self.known.get(it).is_some_and(|it| it.is_bounded);
+        if reads.iter().filter(|it| !self.lookups.contains_key(*it)).all(is_bounded) {
+            return;
+        }
+        for (function, expression) in select::hoards(select) {
+            let range = select::find(&declared.sql.text, &function);
+            let message = format!(
+                "`{expression}` keeps every value it has seen, so table `{}` needs more memory \
+                 the longer it runs",
+                declared.name
+            );
+            let help = "use `approx_distinct` or `approx_percentile_cont`, group by a window too, \
+                        or set `keep` on the stream";
             self.faults.push(declared.sql.warning(range, message, Some(help.to_owned())));
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use base::Name;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
@@ -81,6 +81,10 @@ pub(crate) fn classify(plan: LogicalPlan, known: &BTreeMap<Name, Known>) -> (Cla
         Err(more) => match kept::find(&plan).map(|it| follow(&it.below, known)) {
             Some(Ok(inputs)) => (Class::Running { inputs }, plan),
             _ if *reason == more => (class, plan),
+            // It says the same, and how to do better.
+            _ if more.starts_with("a join") || more.starts_with("a window function") => {
+                (Class::Whole { reason: more }, plan)
+            }
             _ => (Class::Whole { reason: format!("{reason}; by windows: {more}") }, plan),
         },
     }
@@ -182,6 +186,32 @@ fn grouped(
         sources: sources.unwrap_or_default(),
     };
     Class::Windowed { inputs, window }
+}
+
+/// Returns the aggregates of a plan whose state grows with the rows: the function, and the whole
+/// expression.
+pub(crate) fn hoards(plan: &LogicalPlan) -> Vec<(String, String)> {
+    const HOARDING: [&str; 5] = ["array_agg", "string_agg", "median", "percentile_cont", "mode"];
+    let mut found = Vec::new();
+    let walked = plan.apply(|node| {
+        let LogicalPlan::Aggregate(aggregate) = node else {
+            return Ok(TreeNodeRecursion::Continue);
+        };
+        for expression in &aggregate.aggr_expr {
+            expression.apply(|it| {
+                if let Expr::AggregateFunction(function) = it {
+                    let name = function.func.name().to_owned();
+                    if function.params.distinct || HOARDING.contains(&name.as_str()) {
+                        found.push((name, expression.schema_name().to_string()));
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    drop(walked);
+    found
 }
 
 /// Walks down through what works row by row, to the one aggregate, if there is one.
