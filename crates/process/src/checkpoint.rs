@@ -69,6 +69,17 @@ pub(crate) struct TablePoint {
     /// What the epoch does to the stored table; nothing if there is none.
     pub(crate) actions: Option<Actions>,
     pub(crate) state: Option<Section>,
+    /// What was written earlier and still counts, the oldest first: of a group that was written
+    /// several times, the newest does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<Piece>,
+}
+
+/// A stretch of an earlier state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    pub(crate) file: String,
+    pub(crate) section: Section,
 }
 
 /// Why a table no longer follows what it reads.
@@ -99,6 +110,16 @@ impl Checkpoint {
             observer: None,
             state: None,
         }
+    }
+
+    /// Returns all that was written of a table's state, the oldest first.
+    pub(crate) fn pieces(&self, table: &Name) -> Vec<Piece> {
+        let Some(point) = self.tables.get(table).filter(|_| self.is_current()) else {
+            return Vec::new();
+        };
+        let newest = self.state.clone().zip(point.state);
+        let newest = newest.map(|(file, section)| Piece { file, section });
+        point.earlier.iter().cloned().chain(newest).collect()
     }
 
     /// Returns whether the state has the layout of this program.
@@ -212,6 +233,21 @@ impl Files {
         })
     }
 
+    /// Reads a stretch of a state file, verified.
+    pub(crate) fn piece(&self, piece: &Piece) -> Result<Vec<u8>, Error> {
+        let path = self.folder.join(&piece.file);
+        let file = self.disk.open(&path).map_err(failed("open", &path))?;
+        let mut bytes = vec![0; usize::try_from(piece.section.length).unwrap_or(usize::MAX)];
+        let read = file.read_at(piece.section.offset, &mut bytes).map_err(failed("read", &path))?;
+        bytes.truncate(read);
+        if crc32c::crc32c(&bytes) != piece.section.crc32c {
+            let from = piece.section.offset;
+            let reason = format!("the checksum at byte {from} does not fit");
+            return Err(Error::Damaged { path, reason });
+        }
+        Ok(bytes)
+    }
+
     /// Returns a section of a state file, verified.
     pub(crate) fn section<'a>(
         &self,
@@ -237,8 +273,10 @@ impl Files {
     pub(crate) fn sweep(&self, checkpoint: &Checkpoint) {
         for name in self.disk.list(&self.folder).unwrap_or_default() {
             let is_ours = name.starts_with(&format!("{}@", self.flow));
-            let is_used =
-                name.ends_with(CHECKPOINT) || checkpoint.state.as_deref() == Some(name.as_str());
+            let mut earlier = checkpoint.tables.values().flat_map(|it| &it.earlier);
+            let is_used = name.ends_with(CHECKPOINT)
+                || checkpoint.state.as_deref() == Some(name.as_str())
+                || earlier.any(|it| it.file == name);
             if is_ours
                 && !is_used
                 && let Err(error) = self.disk.remove(&self.folder.join(&name))

@@ -115,6 +115,7 @@ impl Handover {
                     let since_ms = self.now_ms;
                     point.detached = Some(Detached { since_ms, error: reason.clone() });
                     point.state = None;
+                    point.earlier.clear();
                     refused.push((table, reason));
                 }
                 Err(error) => failed = worse(failed, error),

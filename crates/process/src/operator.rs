@@ -4,7 +4,7 @@
 //! and feeds [`Operator::update`]; what is above runs on what [`Operator::peek`] and
 //! [`Operator::close`] return. Groups outlive ticks, epochs (as state batches) and restarts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -13,6 +13,7 @@ use arrow::array::{
 };
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -94,6 +95,27 @@ impl Shape {
     /// Returns the number of columns that are grouped by; a state batch begins with them.
     pub(crate) fn keys(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Returns of states that were written down one after the other the newest of each group.
+    pub(crate) fn newest(&self, written: Vec<Vec<RecordBatch>>) -> Result<Vec<RecordBatch>> {
+        if written.len() < 2 || self.groups.is_empty() {
+            return Ok(written.into_iter().next_back().unwrap_or_default());
+        }
+        let fields = self.group_schema.fields().iter();
+        let fields = fields.map(|it| SortField::new(it.data_type().clone()));
+        let converter = RowConverter::new(fields.collect())?;
+        let mut seen: HashSet<OwnedRow> = HashSet::new();
+        let mut newest = Vec::new();
+        for batch in written.into_iter().rev().flatten() {
+            let keys = batch.columns().get(..self.groups.len()).unwrap_or_default();
+            let keys = converter.convert_columns(keys)?;
+            let is_new = keys.iter().map(|it| Some(seen.insert(it.owned())));
+            let is_new: BooleanArray = is_new.collect();
+            newest.push(compute::filter_record_batch(&batch, &is_new)?);
+        }
+        newest.retain(|it| 0 < it.num_rows());
+        Ok(newest)
     }
 
     /// Merges the rows of a state batch whose groups are the same.
@@ -189,6 +211,8 @@ pub(crate) struct Operator {
     shape: Arc<Shape>,
     windows: BTreeMap<Start, Window>,
     groups_max: usize,
+    /// Whether what was written of its states before is of no use.
+    is_anew: bool,
 }
 
 /// Why rows could not be taken in: the groups are in an unknown state, or too many.
@@ -238,7 +262,7 @@ pub(crate) struct Taken {
 impl Operator {
     /// Makes an operator without windows.
     pub(crate) fn new(shape: Arc<Shape>, groups_max: usize) -> Operator {
-        Operator { shape, windows: BTreeMap::new(), groups_max }
+        Operator { shape, windows: BTreeMap::new(), groups_max, is_anew: true }
     }
 
     /// Returns the shape.
@@ -309,9 +333,49 @@ impl Operator {
             let mut again = Window::new(&self.shape)?;
             again.merge(&self.shape, &state)?;
             again.state = Some(state);
+            again.marks = std::mem::take(&mut window.marks);
+            again.is_marked = window.is_marked;
             *window = again;
         }
         Ok(window.state.clone())
+    }
+
+    /// Returns whether what was written of its states before is of no use.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.is_anew
+    }
+
+    /// Notes that all was written that `unwritten` returned.
+    pub(crate) fn wrote(&mut self) {
+        self.is_anew = false;
+    }
+
+    /// Notes whether all its groups are written down as they are, or none.
+    pub(crate) fn set_written(&mut self, is_written: bool) {
+        self.is_anew = !is_written;
+        for window in self.windows.values_mut() {
+            window.is_marked = !is_written;
+            window.marks = vec![!is_written; window.groups];
+        }
+    }
+
+    /// Returns the states of a window's groups that are to be written down: of all, or of those that
+    /// changed since this was asked last.
+    pub(crate) fn unwritten(&mut self, start: Start, all: bool) -> Result<Option<RecordBatch>> {
+        if !all && !self.windows.get(&start).is_some_and(|it| it.is_marked) {
+            return Ok(None);
+        }
+        let Some(state) = self.state(start)? else { return Ok(None) };
+        let Some(window) = self.windows.get_mut(&start) else { return Ok(None) };
+        window.is_marked = false;
+        let marks = std::mem::take(&mut window.marks);
+        window.marks = vec![false; marks.len()];
+        if all || marks.len() != state.num_rows() {
+            return Ok(Some(state));
+        }
+        compute::filter_record_batch(&state, &BooleanArray::from(marks))
+            .map(Some)
+            .map_err(Into::into)
     }
 
     /// Returns the groups of a window as they are now; it stays as it is.
@@ -455,6 +519,9 @@ struct Window {
     indices: Vec<usize>,
     /// The state, if nothing came since it was taken.
     state: Option<RecordBatch>,
+    /// Which groups changed since their states were written down last.
+    marks: Vec<bool>,
+    is_marked: bool,
 }
 
 impl std::fmt::Debug for Window {
@@ -479,7 +546,9 @@ impl Window {
             .map(|it| accumulator(it).map(Mutex::new))
             .collect::<Result<_>>()?;
         let groups = usize::from(keys.is_none());
-        let mut window = Window { keys, accumulators, groups, indices: Vec::new(), state: None };
+        let (indices, marks) = (Vec::new(), Vec::new());
+        let mut window =
+            Window { keys, accumulators, groups, indices, state: None, marks, is_marked: false };
         if window.keys.is_none() {
             window.update(&nothing(shape))?; // Tells the accumulators of their one group.
         }
@@ -498,6 +567,13 @@ impl Window {
                 self.groups = values.len();
             }
         }
+        self.marks.resize(self.groups, false);
+        for group in &self.indices {
+            if let Some(mark) = self.marks.get_mut(*group) {
+                *mark = true;
+            }
+        }
+        self.is_marked |= 0 < rows;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use datafusion::prelude::SessionContext;
 use rows::DeadKind;
 use rows::sink::Change;
 
+use crate::operator::Operator;
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::{TableKind, TablePlan};
 use crate::session;
@@ -49,6 +50,18 @@ pub(crate) enum Body {
     Best(Box<kept::Best>),
     Whole(Whole),
 }
+
+/// What is written down of a table's groups.
+#[derive(Debug)]
+pub(crate) struct StateRows {
+    pub(crate) schema: SchemaRef,
+    pub(crate) rows: Vec<RecordBatch>,
+    /// Whether it is all there is; else what was written before still counts.
+    pub(crate) is_whole: bool,
+}
+
+/// From how many groups on only those are written down that changed.
+const GROUPS_MANY: usize = if cfg!(test) { 4 } else { 10_000 };
 
 /// What a step of a table may use.
 pub(crate) struct Step<'a> {
@@ -227,24 +240,56 @@ impl Body {
         }
     }
 
-    /// Returns the state to store with the epoch, and the schema of its batches.
-    pub(crate) fn state(&mut self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
+    /// Returns the state to store with the epoch: where the table has many groups and `may_add`,
+    /// of those only that changed since this was asked last.
+    pub(crate) fn state(&mut self, may_add: bool) -> Result<Option<StateRows>> {
+        let all =
+            !may_add || self.operator().is_none_or(|it| it.is_anew() || it.groups() < GROUPS_MANY);
+        let (schema, rows) = match self {
+            Body::Windowed(it) => return it.state(all).map(Some),
+            Body::Running(it) => return it.state(all).map(Some),
+            Body::Sessions(it) => it.state()?,
+            Body::Best(it) => it.state(),
+            Body::Sliced(it) => match it.state()? {
+                Some(state) => state,
+                None => return Ok(None),
+            },
+            Body::Append(_) | Body::Whole(_) => return Ok(None),
+        };
+        Ok(Some(StateRows { schema, rows, is_whole: true }))
+    }
+
+    fn operator(&self) -> Option<&Operator> {
         match self {
-            Body::Windowed(it) => it.state().map(Some),
-            Body::Sessions(it) => it.state().map(Some),
-            Body::Running(it) => it.state().map(Some),
-            Body::Best(it) => Ok(Some(it.state())),
-            Body::Sliced(it) => it.state(),
-            Body::Append(_) | Body::Whole(_) => Ok(None),
+            Body::Windowed(it) => Some(&it.grouping.operator),
+            Body::Running(it) => Some(&it.grouping.operator),
+            _ => None,
         }
     }
 
-    /// Takes back what `state` returned.
-    pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
+    /// Takes back what `state` returned: all of it, and what was added after it.
+    pub(crate) fn restore(
+        &mut self,
+        written: Vec<Vec<RecordBatch>>,
+        watermark: Option<i64>,
+    ) -> Result<()> {
+        let written = match self.operator() {
+            Some(operator) => operator.shape().newest(written)?,
+            None => written.into_iter().next_back().unwrap_or_default(),
+        };
+        let state = written.as_slice();
         match self {
-            Body::Windowed(it) => it.restore(state, watermark),
+            Body::Windowed(it) => {
+                it.restore(state, watermark)?;
+                it.grouping.operator.set_written(true);
+                Ok(())
+            }
             Body::Sessions(it) => it.restore(state, watermark),
-            Body::Running(it) => it.restore(state),
+            Body::Running(it) => {
+                it.restore(state)?;
+                it.grouping.operator.set_written(true);
+                Ok(())
+            }
             Body::Best(it) => {
                 it.restore(state);
                 Ok(())

@@ -3,10 +3,11 @@
 use base::{Epoch, Name};
 use rows::sink::Change;
 
-use crate::checkpoint::{Checkpoint, State, StreamPoint, TablePoint};
+use crate::checkpoint::{Checkpoint, Piece, State, StreamPoint, TablePoint};
 use crate::error::Error;
 use crate::flow::{Flow, TableRun};
 use crate::handover::{HandedOver, Handover, TableChange};
+use crate::table::StateRows;
 
 impl Flow {
     /// Ends the epoch: takes what it must hand over and begins the next. Returns nothing if there
@@ -94,10 +95,11 @@ impl Flow {
         for run in &mut self.tables {
             let dead = TablePoint { epoch, ..TablePoint::default() };
             checkpoint.tables.insert(run.plan.dead.clone(), dead);
-            let point = run.point(epoch, state, now_ms);
+            let point = run.point(epoch, state, now_ms, &self.durable);
             checkpoint.tables.insert(run.plan.name().clone(), point);
         }
         for point in checkpoint.tables.values_mut().filter(|it| it.epoch != epoch) {
+            point.earlier.clear();
             point.state = None; // Its state file goes; its rows tell the groups again.
         }
         for lookup in &self.lookups {
@@ -169,8 +171,25 @@ impl Flow {
     }
 }
 
+/// Pieces of state that a restart reads at most.
+const PIECES_MAX: usize = 16;
+
+/// Returns whether changes may be written beside these pieces: as long as all of them together are
+/// less than twice the first, which was everything.
+fn is_worth_more(written: &[Piece]) -> bool {
+    let Some((first, rest)) = written.split_first() else { return false };
+    let changes: u64 = rest.iter().map(|it| it.section.length).sum();
+    written.len() < PIECES_MAX && changes < first.section.length
+}
+
 impl TableRun {
-    fn point(&mut self, epoch: Epoch, state: &mut State, now_ms: u64) -> TablePoint {
+    fn point(
+        &mut self,
+        epoch: Epoch,
+        state: &mut State,
+        now_ms: u64,
+        durable: &Checkpoint,
+    ) -> TablePoint {
         let mut point = TablePoint {
             epoch,
             incarnation: "1".to_owned(),
@@ -182,9 +201,13 @@ impl TableRun {
             point.corrections = rows.corrections;
         }
         if self.detached.is_none() {
-            let stored = match self.body.state() {
+            let written = durable.pieces(self.plan.name());
+            let stored = match self.body.state(is_worth_more(&written)) {
                 Ok(None) => Ok(None),
-                Ok(Some((schema, rows))) => {
+                Ok(Some(StateRows { schema, rows, is_whole })) => {
+                    if !is_whole {
+                        point.earlier = written;
+                    }
                     state.push_rows(&schema, &rows).map(Some).map_err(|error| {
                         datafusion::error::DataFusionError::ArrowError(Box::new(error), None)
                     })
@@ -193,7 +216,10 @@ impl TableRun {
             };
             match stored {
                 Ok(section) => point.state = section,
-                Err(error) => self.detach(now_ms, error.strip_backtrace()),
+                Err(error) => {
+                    point.earlier.clear();
+                    self.detach(now_ms, error.strip_backtrace());
+                }
             }
         }
         point.detached.clone_from(&self.detached);

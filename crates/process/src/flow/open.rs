@@ -176,7 +176,6 @@ impl Flow {
     }
 
     async fn take_tables(&mut self, past: &Past) -> Result<(), Error> {
-        let mut states: BTreeMap<Epoch, Vec<u8>> = BTreeMap::new();
         for place in 0..self.tables.len() {
             let Some(run) = self.tables.get(place) else { continue };
             let plan = Arc::clone(&run.plan);
@@ -197,30 +196,33 @@ impl Flow {
                 continue;
             }
             let holds_state = matches!(plan.kind, TableKind::Windowed | TableKind::Running);
-            let section = point.state.filter(|_| checkpoint.is_current());
-            match section {
-                Some(section) => {
-                    let epoch = checkpoint.epoch;
-                    if let std::collections::btree_map::Entry::Vacant(entry) = states.entry(epoch) {
-                        entry.insert(files.read_state(checkpoint)?);
-                    }
-                    let bytes = states.get(&epoch).map(Vec::as_slice).unwrap_or_default();
-                    let bytes = files.section(checkpoint, bytes, section)?;
-                    self.restore(place, bytes, point)?;
+            let is_there = point.state.is_some() && checkpoint.is_current();
+            match is_there {
+                true => {
+                    let pieces = checkpoint.pieces(plan.name());
+                    let pieces = pieces.iter().map(|it| files.piece(it));
+                    let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
+                    self.restore(place, &pieces, point)?;
                 }
-                None if holds_state => self.rebuild(place, Some(point)).await,
-                None => {}
+                false if holds_state => self.rebuild(place, Some(point)).await,
+                false => {}
             }
         }
         Ok(())
     }
 
-    fn restore(&mut self, place: usize, bytes: &[u8], point: &TablePoint) -> Result<(), Error> {
+    fn restore(
+        &mut self,
+        place: usize,
+        pieces: &[Vec<u8>],
+        point: &TablePoint,
+    ) -> Result<(), Error> {
         let Some(run) = self.tables.get_mut(place) else { return Ok(()) };
-        let rows: Vec<RecordBatch> =
-            read_rows(bytes).map_err(|error| Error::table(run.plan.name(), error))?;
+        let written = pieces.iter().map(|it| read_rows(it));
+        let written: Vec<Vec<RecordBatch>> =
+            written.collect::<Result<_, _>>().map_err(|it| Error::table(run.plan.name(), it))?;
         run.body
-            .restore(&rows, point.watermark_us)
+            .restore(written, point.watermark_us)
             .map_err(|error| Error::table(run.plan.name(), error))
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use base::Epoch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
@@ -11,7 +10,7 @@ use rows::sink::{Change, Replace};
 
 use crate::plan::TablePlan;
 use crate::table::grouping::{self, Again, Grouping};
-use crate::table::{DeadRow, Moved, Step, Stepped};
+use crate::table::{DeadRow, Moved, StateRows, Step, Stepped};
 
 /// The one window of a running table.
 const ONLY: i64 = 0;
@@ -86,10 +85,11 @@ impl Running {
         Some(Change { rows: self.rows.clone(), replace: Replace::All })
     }
 
-    pub(crate) fn state(&mut self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let state = self.grouping.operator.state(ONLY)?;
+    pub(crate) fn state(&mut self, all: bool) -> Result<StateRows> {
+        let state = self.grouping.operator.unwritten(ONLY, all)?;
+        self.grouping.operator.wrote();
         let schema = Arc::clone(self.grouping.operator.shape().state());
-        Ok((schema, state.into_iter().collect()))
+        Ok(StateRows { schema, rows: state.into_iter().collect(), is_whole: all })
     }
 
     pub(crate) fn restore(&mut self, state: &[RecordBatch]) -> Result<()> {
@@ -109,6 +109,7 @@ impl Running {
         for (_, state) in states {
             self.grouping.operator.merge(ONLY, &state).map_err(DataFusionError::from)?;
         }
+        self.grouping.operator.set_written(false);
         self.is_unpublished = true;
         Ok(())
     }

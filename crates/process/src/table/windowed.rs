@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use base::Epoch;
 use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
@@ -18,7 +17,7 @@ use crate::plan::{TablePlan, WindowPlan};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::sliced::Refreshed;
 use crate::table::window_rows::{WindowRows, rfc3339};
-use crate::table::{DeadRow, Moved, Step, Stepped};
+use crate::table::{DeadRow, Moved, StateRows, Step, Stepped};
 
 /// See the module.
 ///
@@ -263,21 +262,26 @@ impl Windowed {
         Ok(change)
     }
 
-    pub(crate) fn state(&mut self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    pub(crate) fn state(&mut self, all: bool) -> Result<StateRows> {
         let of_open =
             |pane: &Start| self.rows.watermark.is_none_or(|it| it < self.window.last_end(*pane));
         let open: Vec<Start> = self.grouping.operator.starts().filter(of_open).collect();
         let mut states = Vec::new();
         for start in open {
-            states.extend(self.grouping.operator.state(start)?);
+            states.extend(self.grouping.operator.unwritten(start, all)?);
         }
-        Ok((Arc::clone(self.grouping.operator.shape().state()), states))
+        self.grouping.operator.wrote();
+        let schema = Arc::clone(self.grouping.operator.shape().state());
+        Ok(StateRows { schema, rows: states, is_whole: all })
     }
 
     pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
         self.rows.watermark = watermark;
         for batch in state {
             let Some(start) = self.grouping.operator.shape().start_of(batch) else { continue };
+            if watermark.is_some_and(|it| self.window.last_end(start) <= it) {
+                continue; // It was written before it was final.
+            }
             self.grouping.operator.merge(start, batch).map_err(DataFusionError::from)?;
             self.touch_open(start);
         }
@@ -311,6 +315,7 @@ impl Windowed {
         // All windows are open until the watermark, as it was, closes those that are over.
         let watermark = self.rows.watermark.take();
         self.restore(&states, None)?;
+        self.grouping.operator.set_written(false);
         self.rows.watermark = watermark;
         let time = if self.window.sources.is_empty() { newest } else { step.time_us };
         let mut told_before = Vec::new();
