@@ -262,3 +262,62 @@ async fn a_changed_lookup_counts_from_the_next_tick_and_a_broken_one_never() {
     assert_eq!(ask(&flow.view(), "SELECT title FROM pages").await, "{\"title\":\"fourth\"}\n");
     assert_eq!(flow.name(), &name("clicks"));
 }
+
+/// The sections of a table's state in the flow's last checkpoint, in bytes, the oldest first.
+fn written(flow: &Flow, table: &str) -> Vec<u64> {
+    let pieces = flow.durable.pieces(&name(table));
+    pieces.iter().map(|it| it.section.length).collect()
+}
+
+#[tokio::test]
+async fn a_checkpoint_grows_with_the_groups_that_changed() {
+    let files = vec![
+        ("mainstem.toml", STREAMS),
+        ("by_id.sql", "SELECT id, count(*) AS n, max(page) AS page FROM clicks GROUP BY id"),
+        (
+            "by_hour.sql",
+            "SELECT tumble(ts, '1 hour') AS hour, id, count(*) AS n FROM clicks GROUP BY hour, id",
+        ),
+    ];
+    let shown = "SELECT id, n, page FROM by_id ORDER BY id";
+    let at_once = "SELECT id, count(*) AS n, max(page) AS page FROM clicks GROUP BY id ORDER BY id";
+    let hours = "SELECT id, n FROM by_hour ORDER BY id";
+    let hours_at_once = "SELECT id, count(*) AS n FROM clicks GROUP BY id ORDER BY id";
+    let mut world = World::new(&files).await;
+    let mut flow = world.open().await;
+    send(&world, "clicks", 0..2_000).await;
+    flow.tick_all().await.unwrap();
+    flow.flush().await.unwrap();
+    let all = written(&flow, "by_id");
+    assert_eq!(all.len(), 1);
+    let (mut most, mut again) = (0, 0);
+    for round in 0..40_u32 {
+        // The same groups again, some several times, and a new one.
+        send(&world, "clicks", round * 3..round * 3 + 10).await;
+        send(&world, "clicks", 2_000 + round..2_001 + round).await;
+        flow.tick_all().await.unwrap();
+        flow.flush().await.unwrap();
+        for table in ["by_id", "by_hour"] {
+            let pieces = written(&flow, table);
+            most = most.max(pieces.len());
+            if let [_, .., newest] = pieces.as_slice() {
+                assert!(*newest < all[0] / 8, "{table}, round {round}: {pieces:?}");
+            } else {
+                again += 1;
+            }
+        }
+        if round % 5 == 4 {
+            drop(flow);
+            world.crash();
+            flow = world.open().await;
+        }
+        let view = flow.view();
+        assert_eq!(ask(&view, shown).await, ask(&view, at_once).await, "round {round}");
+        assert_eq!(ask(&view, hours).await, ask(&view, hours_at_once).await, "round {round}");
+    }
+    // Now and then the whole is written again, so that neither files nor a restart grow.
+    assert!((8..=16).contains(&most) && 2 <= again, "{most} pieces at most, {again} times again");
+    let folder = world.disk.as_disk();
+    let files = folder.list(std::path::Path::new("/flows")).unwrap();
+    assert!(files.len() <= 40, "{files:?}");
+}
