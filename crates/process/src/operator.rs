@@ -4,7 +4,7 @@
 //! and feeds [`Operator::update`]; what is above runs on what [`Operator::peek`] and
 //! [`Operator::close`] return. Groups outlive ticks, epochs (as state batches) and restarts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -386,24 +386,38 @@ impl Operator {
         copy.evaluate(&self.shape).map(Some)
     }
 
-    /// Returns the groups of several windows together, as if they were one that begins at `start`;
-    /// they stay as they are.
-    pub(crate) fn combine(
+    /// Returns the groups of windows that are made of several panes each; they stay as they are.
+    /// `panes` gives those of a window, rising.
+    ///
+    /// Windows that overlap share most panes: what two neighbours have in common is merged once.
+    pub(crate) fn combine<P: Iterator<Item = Start>>(
         &mut self,
-        windows: impl Iterator<Item = Start>,
-        start: Start,
-    ) -> Result<Option<RecordBatch>> {
+        windows: &BTreeSet<Start>,
+        panes: impl Fn(Start) -> P,
+    ) -> Result<RecordBatch> {
         let shape = Arc::clone(&self.shape);
-        let mut whole: Option<Window> = None;
-        for window in windows {
-            let Some(state) = self.state(window)? else { continue };
-            let state = shape.moved_to(&state, start)?;
-            match &mut whole {
-                Some(whole) => whole.merge(&shape, &state)?,
-                None => whole.insert(Window::new(&shape)?).merge(&shape, &state)?,
+        let mut all = Window::new(&shape)?;
+        // The panes merged so far, and their groups.
+        let mut common: Option<(Vec<Start>, RecordBatch)> = None;
+        for window in windows.iter().rev() {
+            let mut missing: Vec<Start> = panes(*window).filter(|it| self.has(*it)).collect();
+            let (mut merged, mut whole) = (Vec::new(), Window::new(&shape)?);
+            if let Some((panes, state)) = common.take().filter(|(it, _)| missing.ends_with(it)) {
+                missing.truncate(missing.len() - panes.len());
+                whole.merge(&shape, &shape.moved_to(&state, *window)?)?;
+                merged = panes;
             }
+            for pane in &missing {
+                if let Some(state) = self.state(*pane)? {
+                    whole.merge(&shape, &shape.moved_to(&state, *window)?)?;
+                }
+            }
+            let state = whole.take_state(&shape)?;
+            all.merge(&shape, &state)?;
+            missing.extend(merged);
+            common = Some((missing, state));
         }
-        whole.map(|mut it| it.evaluate(&shape)).transpose()
+        all.evaluate(&shape)
     }
 
     /// Takes a window out of memory and returns its groups.

@@ -7,13 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch, UInt32Array,
-};
-use arrow::compute::{cast, interleave_record_batch, take_record_batch};
-use arrow::datatypes::{
-    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use base::Epoch;
 use datafusion::common::{Result, internal_err};
@@ -27,7 +23,7 @@ use crate::operator::{Operator, Shape, Start};
 use crate::plan::{TablePlan, WindowPlan};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::sliced::Refreshed;
-use crate::table::window_rows::{WindowRows, rfc3339};
+use crate::table::window_rows::{WindowRows, rfc3339, split_by_start};
 use crate::table::{DeadRow, Moved, Step, Stepped};
 
 /// See the module.
@@ -206,7 +202,7 @@ impl Sessions {
         if is_final {
             dead.extend(rejected.into_iter().map(DeadRow::of));
         }
-        split(&rows, self.window.column)
+        Ok(split_by_start(&rows, self.window.column, &|it| it)?)
     }
 
     /// Moves the watermark, closes the sessions that it passes and forgets what it has left behind.
@@ -293,26 +289,6 @@ impl Sessions {
     ) -> Result<()> {
         self.grouping.set_lookup(name, rows)
     }
-}
-
-/// Sorts rows by the start in a column.
-fn split(rows: &[RecordBatch], column: usize) -> Result<BTreeMap<Start, Vec<RecordBatch>>> {
-    let mut of_starts: BTreeMap<Start, Vec<RecordBatch>> = BTreeMap::new();
-    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-    for batch in rows {
-        let starts = cast(batch.column(column), &micros)?;
-        let starts = starts.as_primitive::<TimestampMicrosecondType>();
-        let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
-        for row in (0..starts.len()).filter(|it| starts.is_valid(*it)) {
-            let place = u32::try_from(row).unwrap_or(u32::MAX);
-            places.entry(starts.value(row)).or_default().push(place);
-        }
-        for (start, places) in places {
-            let part = take_record_batch(batch, &UInt32Array::from(places))?;
-            of_starts.entry(start).or_default().push(part);
-        }
-    }
-    Ok(of_starts)
 }
 
 type Key = Box<[u8]>;

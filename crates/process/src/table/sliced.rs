@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, max, min, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
+use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
 use datafusion::catalog::TableProvider;
@@ -33,7 +33,7 @@ use crate::table::append::fit;
 use crate::table::carry::Carry;
 use crate::table::grouping::RANGES_MAX;
 use crate::table::recent::Recent;
-use crate::table::window_rows::{WindowRows, marked, rfc3339};
+use crate::table::window_rows::{WindowRows, marked, rfc3339, split_by_start};
 use crate::table::{DeadRow, Step};
 
 /// See the module.
@@ -511,23 +511,8 @@ impl Sliced {
 
     /// Sorts rows by the slices they are of.
     fn split(&self, rows: &[RecordBatch]) -> Result<BTreeMap<Start, Vec<RecordBatch>>> {
-        let mut of_slices: BTreeMap<Start, Vec<RecordBatch>> = BTreeMap::new();
-        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
-        for batch in rows {
-            let starts = cast(batch.column(self.window.column), &micros)?;
-            let starts = starts.as_primitive::<TimestampMicrosecondType>();
-            let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
-            for row in (0..starts.len()).filter(|it| starts.is_valid(*it)) {
-                let place = u32::try_from(row).unwrap_or(u32::MAX);
-                let slice = self.slices.slice_of(starts.value(row));
-                places.entry(slice).or_default().push(place);
-            }
-            for (start, places) in places {
-                let part = take_record_batch(batch, &UInt32Array::from(places))?;
-                of_slices.entry(start).or_default().push(part);
-            }
-        }
-        Ok(of_slices)
+        let of = |value| self.slices.slice_of(value);
+        Ok(split_by_start(rows, self.window.column, &of)?)
     }
 
     /// Moves the watermark and closes the slices it passes.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use base::Epoch;
 use rows::sink::{Change, Replace};
 
@@ -271,6 +272,30 @@ fn without_window(
     }
     let keep: BooleanArray = starts.iter().map(|it| Some(!is_in(it))).collect();
     filter_record_batch(rows, &keep).ok()
+}
+
+/// Sorts rows by the windows they are of; `start` tells that of a value of the column.
+pub(crate) fn split_by_start(
+    rows: &[RecordBatch],
+    column: usize,
+    start: &dyn Fn(i64) -> Start,
+) -> Result<BTreeMap<Start, Vec<RecordBatch>>, ArrowError> {
+    let mut of_starts: BTreeMap<Start, Vec<RecordBatch>> = BTreeMap::new();
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    for batch in rows {
+        let values = cast(batch.column(column), &micros)?;
+        let values = values.as_primitive::<TimestampMicrosecondType>();
+        let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
+        for row in (0..values.len()).filter(|it| values.is_valid(*it)) {
+            let place = u32::try_from(row).unwrap_or(u32::MAX);
+            places.entry(start(values.value(row))).or_default().push(place);
+        }
+        for (start, places) in places {
+            let part = take_record_batch(batch, &UInt32Array::from(places))?;
+            of_starts.entry(start).or_default().push(part);
+        }
+    }
+    Ok(of_starts)
 }
 
 /// Writes a moment as people read it.

@@ -16,7 +16,7 @@ use crate::operator::{Operator, Start};
 use crate::plan::{TablePlan, WindowPlan};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::sliced::Refreshed;
-use crate::table::window_rows::{WindowRows, rfc3339};
+use crate::table::window_rows::{WindowRows, rfc3339, split_by_start};
 use crate::table::{DeadRow, Moved, StateRows, Step, Stepped};
 
 /// See the module.
@@ -220,11 +220,14 @@ impl Windowed {
     /// Returns the groups of a window as they are now.
     fn groups(&mut self, start: Start) -> Result<Option<RecordBatch>> {
         if self.window.is_one_pane() {
-            self.grouping.operator.peek(start)
-        } else {
-            let panes = self.window.panes_of(start);
-            self.grouping.operator.combine(panes, start)
+            return self.grouping.operator.peek(start);
         }
+        self.combined(&BTreeSet::from([start])).map(Some)
+    }
+
+    fn combined(&mut self, starts: &BTreeSet<Start>) -> Result<RecordBatch> {
+        let window = &self.window;
+        self.grouping.operator.combine(starts, |it| window.panes_of(it))
     }
 
     /// Forgets the panes that neither an open window needs nor one corrected in this epoch.
@@ -242,13 +245,32 @@ impl Windowed {
 
     /// Brings the rows up to date.
     pub(crate) async fn refresh(&mut self) -> Result<Refreshed> {
-        for start in std::mem::take(&mut self.changed) {
-            let Some(is_final) = self.rows.is_final(start) else { continue };
-            let Some(groups) = self.groups(start)? else { continue };
-            let (rows, _) = self.grouping.show(groups, &self.plan, Some(is_final)).await?;
-            self.rows.set(start, rows);
+        let changed = std::mem::take(&mut self.changed);
+        for is_final in [false, true] {
+            let starts = changed.iter().copied();
+            let starts = starts.filter(|it| self.rows.is_final(*it) == Some(is_final)).collect();
+            self.show(&starts, is_final).await?;
         }
         Ok(Refreshed { changed: self.rows.take_untold(), dead: Vec::new() })
+    }
+
+    /// Brings the rows of windows up to date.
+    async fn show(&mut self, starts: &BTreeSet<Start>, is_final: bool) -> Result<()> {
+        if self.window.is_one_pane() {
+            for start in starts {
+                let Some(groups) = self.groups(*start)? else { continue };
+                let (rows, _) = self.grouping.show(groups, &self.plan, Some(is_final)).await?;
+                self.rows.set(*start, rows);
+            }
+        } else if !starts.is_empty() {
+            let groups = self.combined(starts)?;
+            let (rows, _) = self.grouping.show(groups, &self.plan, Some(is_final)).await?;
+            let mut of_starts = split_by_start(&rows, self.window.column, &|it| it)?;
+            for start in starts {
+                self.rows.set(*start, of_starts.remove(start).unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 
     /// INVARIANT: `refresh` was called since the last step.
