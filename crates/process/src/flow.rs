@@ -94,6 +94,9 @@ struct TableRun {
     stats: TableStats,
     /// A computation of the whole table under way.
     job: Option<Job>,
+    /// When it was brought up to date last, and how long that took.
+    refreshed_at: Duration,
+    refresh_took: Duration,
 }
 
 type Computed = datafusion::error::Result<Vec<arrow::array::RecordBatch>>;

@@ -16,6 +16,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PiecewiseMergeJoinExec,
 };
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use crate::slot::{Slot, SlotExec};
@@ -30,7 +31,7 @@ pub(crate) struct Pipe {
     /// Where the rows that move come from; one at a time holds some.
     inputs: Vec<Arc<Slot>>,
     task: Arc<TaskContext>,
-    /// Whether a join keeps moving rows from one run to the next unless it is renewed.
+    /// Whether a step keeps something of moving rows from one run to the next unless it is renewed.
     renew_each_run: bool,
     runs: u32,
 }
@@ -50,7 +51,8 @@ impl Pipe {
         inputs: Vec<Arc<Slot>>,
         task: Arc<TaskContext>,
     ) -> Pipe {
-        let renew_each_run = builds_on_moving(&plan);
+        // A sort that stops early remembers where it stopped.
+        let renew_each_run = builds_on_moving(&plan) || find::<SortExec>(&plan).is_some();
         Pipe { plan, inputs, task, renew_each_run, runs: 0 }
     }
 

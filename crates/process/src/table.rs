@@ -1,14 +1,17 @@
 //! One table of a flow at work: what it holds, how it takes rows in.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use base::{Epoch, Name};
 use datafusion::catalog::TableProvider;
+use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
+use futures::FutureExt;
 use rows::DeadKind;
 use rows::sink::Change;
 
@@ -72,6 +75,19 @@ pub(crate) struct Step<'a> {
     pub(crate) tables: &'a (dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
     /// How far event time has come in what closes the windows.
     pub(crate) time_us: Option<i64>,
+}
+
+/// Runs a step of one table so that a fault of the program in it is an error of that table, and
+/// costs no other.
+pub(crate) async fn guarded<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(step).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            internal_err!("a fault of the program: {}", text.unwrap_or("it panicked"))
+        }
+    }
 }
 
 /// Rows of a tick, and which of the tables that are followed they are new in.

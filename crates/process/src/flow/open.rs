@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arrow::array::RecordBatch;
@@ -82,7 +83,7 @@ impl Flow {
         flow.take_streams(&past);
         flow.take_tables(&past).await?;
         flow.take_observer(&past)?;
-        flow.refresh_tables(flow.clock.now_ms()).await;
+        flow.refresh_tables(flow.clock.now_ms(), true).await;
         let views = flow.all_views();
         flow.changed.clear();
         flow.swap(views);
@@ -124,6 +125,8 @@ impl Flow {
                 detached: None,
                 stats: TableStats::default(),
                 job: None,
+                refreshed_at: Duration::ZERO,
+                refresh_took: Duration::ZERO,
                 plan: Arc::clone(it),
             });
         }

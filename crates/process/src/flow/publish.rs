@@ -19,19 +19,23 @@ use crate::table::sliced::Below;
 use crate::table::{self, Body, Step, whole};
 use crate::view::{Hides, TableView, View};
 
+/// A table that is computed slice by slice may take this share of the time.
+const REFRESH_SHARE: u32 = 8;
+
 impl Flow {
     /// Brings all tables up to date and shows them.
     pub(crate) async fn publish(&mut self) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
-        self.refresh_tables(now_ms).await;
+        self.refresh_tables(now_ms, !self.is_running).await;
         self.compute_wholes(now_ms).await;
         self.show(true).await;
         Ok(())
     }
 
     /// Brings the rows of every table up to date, in FROM order: those that are computed by windows
-    /// are told which windows changed below.
-    pub(crate) async fn refresh_tables(&mut self, now_ms: u64) {
+    /// are told which windows changed below. One that takes long is left as it is for a while, unless
+    /// it `must` be brought up to date: it would keep the others waiting.
+    pub(crate) async fn refresh_tables(&mut self, now_ms: u64, must: bool) {
         let mut told: BTreeMap<Name, BTreeSet<Start>> = BTreeMap::new();
         for place in 0..self.tables.len() {
             let (lower, rest) = self.tables.split_at_mut(place);
@@ -55,6 +59,15 @@ impl Flow {
                 watermark: watermark(link, streams, lower, now_ms),
             });
             let below: Vec<Below<'_>> = below.collect();
+            let began = self.clock.elapsed();
+            let rests = began.saturating_sub(run.refreshed_at) < run.refresh_took * REFRESH_SHARE;
+            if let Body::Sliced(sliced) = &mut run.body
+                && rests
+                && !must
+            {
+                sliced.hear(&below);
+                continue;
+            }
             let tables = |name: &str| {
                 let view = find_view(streams, lower, lookups, name)?;
                 Some(table::provider(&view, plan.sees_final))
@@ -66,7 +79,10 @@ impl Flow {
                 tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
                 time_us: None,
             };
-            match run.body.refresh(&step, &below).await {
+            let refreshed = table::guarded(run.body.refresh(&step, &below)).await;
+            run.refreshed_at = self.clock.elapsed();
+            run.refresh_took = run.refreshed_at.saturating_sub(began);
+            match refreshed {
                 Ok(refreshed) => {
                     if !refreshed.changed.is_empty() {
                         self.changed.insert(plan.name().clone());

@@ -154,12 +154,8 @@ impl Sliced {
         }
     }
 
-    /// Computes what changed, closes what is over.
-    pub(crate) async fn refresh(
-        &mut self,
-        step: &Step<'_>,
-        below: &[Below<'_>],
-    ) -> Result<Refreshed> {
+    /// Notes what changed below.
+    pub(crate) fn hear(&mut self, below: &[Below<'_>]) {
         for it in below {
             let link = self.slices.links.iter().find(|link| link.table == *it.table);
             let Some(link) = link.filter(|_| !it.changed.is_empty()).cloned() else { continue };
@@ -169,6 +165,15 @@ impl Sliced {
             };
             self.mark(&link, it.changed.iter().map(|it| *it..it.saturating_add(span_us)));
         }
+    }
+
+    /// Computes what changed, closes what is over.
+    pub(crate) async fn refresh(
+        &mut self,
+        step: &Step<'_>,
+        below: &[Below<'_>],
+    ) -> Result<Refreshed> {
+        self.hear(below);
         let mut dead = Vec::new();
         let dirty = std::mem::replace(&mut self.dirty, Dirty::Slices(BTreeSet::new()));
         let computed = match &dirty {
