@@ -1,6 +1,5 @@
 /*
 description = "Top ten bids of each auction."
-every = "5 seconds"
 */
 SELECT auction, bidder, price, channel, url, date_time, extra, place
 FROM (
