@@ -39,6 +39,7 @@ const TABLES: &[(&str, &str)] = example![
     "q16.sql",
     "q17.sql",
     "q18.sql",
+    "q19.sql",
     "q20.sql",
     "q21.sql",
     "q22.sql"
@@ -77,6 +78,7 @@ const QUESTIONS: &[Asked] = &[
     asked("q16", ""),
     asked("q17", ""),
     asked("q18", ""),
+    asked("q19", ""),
     Asked { streams: &["auction", "bid"], ..asked("q20", "") },
     asked("q21", ""),
     asked("q22", ""),
