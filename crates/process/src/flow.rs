@@ -94,9 +94,8 @@ struct TableRun {
     stats: TableStats,
     /// A computation of the whole table under way.
     job: Option<Job>,
-    /// When it was brought up to date last, and how long that took.
-    refreshed_at: Duration,
-    refresh_took: Duration,
+    /// Until when it is left as it is: what it took last must not be all that its flow does.
+    rests_until: Duration,
 }
 
 type Computed = datafusion::error::Result<Vec<arrow::array::RecordBatch>>;

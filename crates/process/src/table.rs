@@ -264,7 +264,10 @@ impl Body {
         let (schema, rows) = match self {
             Body::Windowed(it) => return it.state(all).map(Some),
             Body::Running(it) => return it.state(all).map(Some),
-            Body::Sessions(it) => it.state()?,
+            Body::Sessions(it) => match it.state()? {
+                Some(state) => state,
+                None => return Ok(None),
+            },
             Body::Best(it) => it.state(),
             Body::Sliced(it) => match it.state()? {
                 Some(state) => state,

@@ -125,8 +125,7 @@ impl Flow {
                 detached: None,
                 stats: TableStats::default(),
                 job: None,
-                refreshed_at: Duration::ZERO,
-                refresh_took: Duration::ZERO,
+                rests_until: Duration::ZERO,
                 plan: Arc::clone(it),
             });
         }

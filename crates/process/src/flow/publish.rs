@@ -26,7 +26,7 @@ impl Flow {
     /// Brings all tables up to date and shows them.
     pub(crate) async fn publish(&mut self) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
-        self.refresh_tables(now_ms, !self.is_running).await;
+        self.refresh_tables(now_ms, false).await;
         self.compute_wholes(now_ms).await;
         self.show(true).await;
         Ok(())
@@ -51,6 +51,11 @@ impl Flow {
                 self.changed.insert(plan.name().clone());
                 continue;
             }
+            let began = self.clock.elapsed();
+            let rests = self.is_running && began < run.rests_until;
+            if let Body::Sessions(sessions) = &mut run.body {
+                sessions.rests = rests;
+            }
             let (streams, lookups) = (&self.streams, &self.lookups);
             let nothing = BTreeSet::new();
             let below = links.iter().map(|link| Below {
@@ -59,8 +64,6 @@ impl Flow {
                 watermark: watermark(link, streams, lower, now_ms),
             });
             let below: Vec<Below<'_>> = below.collect();
-            let began = self.clock.elapsed();
-            let rests = began.saturating_sub(run.refreshed_at) < run.refresh_took * REFRESH_SHARE;
             if let Body::Sliced(sliced) = &mut run.body
                 && rests
                 && !must
@@ -80,8 +83,9 @@ impl Flow {
                 time_us: None,
             };
             let refreshed = table::guarded(run.body.refresh(&step, &below)).await;
-            run.refreshed_at = self.clock.elapsed();
-            run.refresh_took = run.refreshed_at.saturating_sub(began);
+            let ended = self.clock.elapsed();
+            let rest = ended.saturating_sub(began) * REFRESH_SHARE;
+            run.rests_until = run.rests_until.max(ended.saturating_add(rest));
             match refreshed {
                 Ok(refreshed) => {
                     if !refreshed.changed.is_empty() {

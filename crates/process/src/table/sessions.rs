@@ -46,6 +46,8 @@ pub(crate) struct Sessions {
     reached_us: Option<i64>,
     /// Whether rows came that may belong to sessions no longer in memory.
     is_outrun: bool,
+    /// Whether computing all of it again must wait.
+    pub(crate) rests: bool,
 }
 
 impl Sessions {
@@ -69,6 +71,7 @@ impl Sessions {
             changed: BTreeSet::new(),
             reached_us: None,
             is_outrun: false,
+            rests: false,
         })
     }
 
@@ -161,7 +164,8 @@ impl Sessions {
 
     /// Shows what changed, and closes what is over.
     pub(crate) async fn refresh(&mut self, step: &Step<'_>) -> Result<Refreshed> {
-        if std::mem::take(&mut self.is_outrun) {
+        if self.is_outrun && !self.rests {
+            self.is_outrun = false;
             self.rebuild(step).await?;
         }
         let mut dead = Vec::new();
@@ -243,8 +247,10 @@ impl Sessions {
         Some(self.rows.held().map_or(watermark, |it| it.min(watermark)))
     }
 
-    pub(crate) fn state(&mut self) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        self.held.to_state()
+    /// Returns the sessions in memory; nothing while all of it has to be computed again, so that a
+    /// restart does so.
+    pub(crate) fn state(&self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
+        if self.is_outrun { Ok(None) } else { self.held.to_state().map(Some) }
     }
 
     pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {

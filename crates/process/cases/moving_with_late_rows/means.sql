@@ -1,0 +1,4 @@
+/*
+late = "20 seconds"
+*/
+SELECT id, who, avg(value) OVER (PARTITION BY who ORDER BY ts RANGE BETWEEN INTERVAL '1 minute' PRECEDING AND CURRENT ROW) AS mean, count(*) OVER (PARTITION BY who ORDER BY ts RANGE BETWEEN INTERVAL '10 seconds' PRECEDING AND INTERVAL '10 seconds' FOLLOWING) AS near FROM events
