@@ -86,7 +86,8 @@ const EVENTS: &str = "target/nexmark";
 
 /// Writes five million events of Nexmark, 10,000 a second.
 fn events() -> Outcome {
-    if chore::root().join(EVENTS).join("bid.ndjson").exists() {
+    let written = chore::root().join(EVENTS).join("bid.ndjson").try_exists();
+    if written.map_err(|error| format!("{EVENTS} cannot be read: {error}"))? {
         return Ok(());
     }
     let script = "examples/nexmark/generate.py";

@@ -174,8 +174,8 @@ impl Flow {
     /// When the journal fails, or a plan that is not of one table. A table that fails is detached
     /// and told in [`Stats`].
     pub async fn tick(&mut self) -> Result<u64, Error> {
-        let records = self.step().await?;
-        self.publish().await?;
+        let records = Box::pin(self.step()).await?;
+        Box::pin(self.publish()).await?;
         Ok(records)
     }
 
@@ -198,9 +198,9 @@ impl Flow {
     /// # Errors
     /// When a step of the hand-over fails. Only opening the flow anew tells how far it came.
     pub async fn flush(&mut self) -> Result<Epoch, Error> {
-        self.finish_epoch().await?;
-        if let Some(handover) = self.end_epoch().await? {
-            let done = handover.run(None).await?;
+        Box::pin(self.finish_epoch()).await?;
+        if let Some(handover) = Box::pin(self.end_epoch()).await? {
+            let done = Box::pin(handover.run(None)).await?;
             self.take_over(done);
             self.show(false).await;
         }

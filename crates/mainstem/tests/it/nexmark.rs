@@ -96,9 +96,7 @@ async fn differs(program: &Program, expected: &Value) -> Option<String> {
     let mut found = None;
     for _ in 0..TRIES {
         found = compare(table, &program.sql(&sql).await, expected);
-        if found.is_none() {
-            return None;
-        }
+        found.as_ref()?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     found

@@ -14,7 +14,7 @@ impl Flow {
     /// is nothing to hand over.
     pub(crate) async fn end_epoch(&mut self) -> Result<Option<Handover>, Error> {
         let now_ms = self.clock.now_ms();
-        self.refresh_tables(now_ms, true).await;
+        Box::pin(self.refresh_tables(now_ms, true)).await;
         let epoch = self.epoch;
         let mut changes = self.changes(epoch, now_ms);
         let observed = self.observer.as_ref().map(|it| it.state()).unwrap_or_default();

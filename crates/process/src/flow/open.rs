@@ -79,16 +79,16 @@ impl Flow {
         let past = Past::read(&setup)?;
         let plan = setup.plan.clone();
         finish_epochs(&past, &plan, &setup.storage).await?;
-        let mut flow = Flow::stand_up(setup, &past).await?;
+        let mut flow = Box::pin(Flow::stand_up(setup, &past)).await?;
         flow.take_streams(&past);
-        flow.take_tables(&past).await?;
+        Box::pin(flow.take_tables(&past)).await?;
         flow.take_observer(&past)?;
-        flow.refresh_tables(flow.clock.now_ms(), true).await;
+        Box::pin(flow.refresh_tables(flow.clock.now_ms(), true)).await;
         let views = flow.all_views();
         flow.changed.clear();
         flow.swap(views);
         if flow.inherits(&past) {
-            flow.flush().await?;
+            Box::pin(flow.flush()).await?;
         }
         Ok(flow)
     }

@@ -26,7 +26,7 @@ impl Flow {
     /// Brings all tables up to date and shows them.
     pub(crate) async fn publish(&mut self) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
-        self.refresh_tables(now_ms, false).await;
+        Box::pin(self.refresh_tables(now_ms, false)).await;
         self.compute_wholes(now_ms).await;
         self.show(true).await;
         Ok(())
@@ -82,7 +82,7 @@ impl Flow {
                 tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
                 time_us: None,
             };
-            let refreshed = table::guarded(run.body.refresh(&step, &below)).await;
+            let refreshed = table::guarded(Box::pin(run.body.refresh(&step, &below))).await;
             let ended = self.clock.elapsed();
             let rest = ended.saturating_sub(began) * REFRESH_SHARE;
             run.rests_until = run.rests_until.max(ended.saturating_add(rest));

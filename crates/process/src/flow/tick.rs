@@ -112,7 +112,7 @@ impl Flow {
             };
             let rows = moved(&plan.inputs, &fresh);
             let began = self.clock.elapsed();
-            let stepped = table::guarded(run.body.step(&rows, &step)).await;
+            let stepped = table::guarded(Box::pin(run.body.step(&rows, &step))).await;
             run.stats.rows_in += rows.iter().map(|it| it.rows.num_rows() as u64).sum::<u64>();
             let took = self.clock.elapsed().saturating_sub(began);
             run.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

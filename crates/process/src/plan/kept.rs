@@ -79,7 +79,7 @@ pub(crate) fn find(plan: &LogicalPlan) -> Option<Kept> {
                 };
                 let limited = limits.iter().filter(|(it, _)| columns <= *it);
                 let (place, limit) = limited.min_by_key(|(_, limit)| *limit)?;
-                if !ranks.iter().all(|it| is_rank(it)) || first.params.order_by.is_empty() {
+                if !ranks.iter().all(is_rank) || first.params.order_by.is_empty() {
                     return None;
                 }
                 let rank = Column::from(node.schema().qualified_field(*place));

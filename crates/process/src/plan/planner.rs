@@ -7,11 +7,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use base::Name;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
-use spec::{Fault, Faults, Project};
+use spec::{Fault, Faults, Project, SqlText};
 
 use crate::lookup::LookupFile;
 use crate::plan::select::{self, Class};
-use crate::plan::slices::{Slices, Told, Windows};
+use crate::plan::slices::{Link, Slices, Told, Windows};
 use crate::plan::{
     FlowPlan, Known, LookupPlan, Plan, Source, Sources, StreamPlan, TableKind, TablePlan, seen,
 };
@@ -211,7 +211,7 @@ impl<'a> Planner<'a> {
     /// Returns every fault of a SELECT that does not plan, `error` being the first of them.
     fn sql_faults(
         &self,
-        sql: &spec::SqlText,
+        sql: &SqlText,
         reads: &[Name],
         sees_final: bool,
         error: &datafusion::error::DataFusionError,
@@ -252,14 +252,7 @@ impl<'a> Planner<'a> {
     ) -> Result<TablePlan, Fault> {
         let sql = &declared.sql;
         let asks_time = session::asks_time(&select);
-        let schema = rows::schema::normalize(select.schema().as_arrow());
-        let schema =
-            schema.map_err(|error| sql.fault(0..sql.text.len(), error.to_string(), None))?;
-        let mut fields: Vec<Field> =
-            schema.fields().iter().map(|it| it.as_ref().clone().with_nullable(true)).collect();
-        let hides_time = matches!(class, Class::Sliced { hides_time: true, .. });
-        let shown = fields.len() - usize::from(hides_time);
-        select::refuse_names(sql, fields.get(..shown).unwrap_or_default())?;
+        let mut fields = made_fields(sql, &select, &class)?;
         let fields_read = fields.len();
         let mut slices = None;
         let other = || vec![Sources::new(); fields_read];
@@ -268,9 +261,7 @@ impl<'a> Planner<'a> {
             Class::Windowed { inputs, window } => {
                 select::refuse_time(sql, asks_time)?;
                 fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
-                for source in &window.sources {
-                    self.watch_time(source);
-                }
+                window.sources.iter().for_each(|it| self.watch_time(it));
                 (TableKind::Windowed, inputs, Some(window), other())
             }
             Class::WindowHidden { name } => return Err(select::window_hidden(sql, &name)),
@@ -286,11 +277,7 @@ impl<'a> Planner<'a> {
                     return Err(select::late_of_slices(sql, &found));
                 }
                 fields.push(Field::new(rows::schema::FINAL, DataType::Boolean, true));
-                for link in &found.links {
-                    if let Told::Rows(sources) = &link.told {
-                        sources.iter().for_each(|it| self.watch_time(it));
-                    }
-                }
+                found.links.iter().for_each(|it| self.watch_link(it));
                 slices = Some(found);
                 (TableKind::Windowed, Vec::new(), Some(window), other())
             }
@@ -330,7 +317,7 @@ impl<'a> Planner<'a> {
     /// Tells the rows of this table from others; those of the tables below count in.
     fn fingerprint(
         &self,
-        sql: &spec::SqlText,
+        sql: &SqlText,
         select: &LogicalPlan,
         kind: TableKind,
         reads: &[Name],
@@ -348,6 +335,13 @@ impl<'a> Planner<'a> {
             && !stream.times.contains(&source.column)
         {
             stream.times.push(source.column.clone());
+        }
+    }
+
+    /// Notes that slices wait for what is followed row by row.
+    fn watch_link(&mut self, link: &Link) {
+        if let Told::Rows(sources) = &link.told {
+            sources.iter().for_each(|it| self.watch_time(it));
         }
     }
 
@@ -439,6 +433,18 @@ impl<'a> Planner<'a> {
         }
         Plan { flows, warnings: Faults::default() }
     }
+}
+
+/// Returns the columns that a SELECT makes.
+fn made_fields(sql: &SqlText, select: &LogicalPlan, class: &Class) -> Result<Vec<Field>, Fault> {
+    let schema = rows::schema::normalize(select.schema().as_arrow());
+    let schema = schema.map_err(|error| sql.fault(0..sql.text.len(), error.to_string(), None))?;
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|it| it.as_ref().clone().with_nullable(true)).collect();
+    let hides_time = matches!(class, Class::Sliced { hides_time: true, .. });
+    let shown = fields.len() - usize::from(hides_time);
+    select::refuse_names(sql, fields.get(..shown).unwrap_or_default())?;
+    Ok(fields)
 }
 
 fn known_dead() -> Known {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, TimeUnit};
 use base::Name;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
@@ -192,26 +192,24 @@ fn grouped(
 /// expression.
 pub(crate) fn hoards(plan: &LogicalPlan) -> Vec<(String, String)> {
     const HOARDING: [&str; 5] = ["array_agg", "string_agg", "median", "percentile_cont", "mode"];
-    let mut found = Vec::new();
-    let walked = plan.apply(|node| {
-        let LogicalPlan::Aggregate(aggregate) = node else {
-            return Ok(TreeNodeRecursion::Continue);
-        };
-        for expression in &aggregate.aggr_expr {
-            expression.apply(|it| {
-                if let Expr::AggregateFunction(function) = it {
-                    let name = function.func.name().to_owned();
-                    if function.params.distinct || HOARDING.contains(&name.as_str()) {
-                        found.push((name, expression.schema_name().to_string()));
-                    }
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
+    let mut found: Vec<(String, String)> = plan.inputs().into_iter().flat_map(hoards).collect();
+    let LogicalPlan::Aggregate(aggregate) = plan else { return found };
+    for expression in &aggregate.aggr_expr {
+        let Expr::AggregateFunction(function) = inner(expression) else { continue };
+        let name = function.func.name();
+        if function.params.distinct || HOARDING.contains(&name) {
+            found.push((name.to_owned(), expression.schema_name().to_string()));
         }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    drop(walked);
+    }
     found
+}
+
+/// Looks through aliases.
+fn inner(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Alias(alias) => inner(&alias.expr),
+        other => other,
+    }
 }
 
 /// Walks down through what works row by row, to the one aggregate, if there is one.

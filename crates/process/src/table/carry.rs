@@ -144,7 +144,7 @@ impl Carry {
         for batch in state {
             let Some((until, columns)) = batch.columns().split_last() else { continue };
             let until = until.as_primitive_opt::<Int64Type>().filter(|it| !it.is_empty());
-            self.until = self.until.or(until.map(|it| it.value(0)));
+            self.until = self.until.or_else(|| until.map(|it| it.value(0)));
             self.rows.push(RecordBatch::try_new(Arc::clone(&self.schema), columns.to_vec())?);
         }
         Ok(())

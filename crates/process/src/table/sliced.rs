@@ -137,7 +137,8 @@ impl Sliced {
         {
             // A row may matter to all that come after it.
             let newest = changed.iter().map(|it| it.end).max().max(self.rows.newest());
-            changed = vec![first..newest.unwrap_or(first).max(first.saturating_add(1))];
+            changed.clear();
+            changed.push(first..newest.unwrap_or(first).max(first.saturating_add(1)));
             if carry.until.is_some_and(|it| first < it) {
                 carry.forget();
             }
