@@ -65,8 +65,9 @@ pub const EPOCH_EVERY: Duration = Duration::from_secs(5);
 /// An epoch becomes durable when it holds so many bytes of records, however young it is.
 pub const EPOCH_BYTES: usize = 128 << 20;
 
-/// The file of a lookup: it is read whole, and joins hold it in memory.
-pub const LOOKUP_BYTES_MAX: u64 = 64 << 20;
+/// The file of a lookup: it is read whole, and stays in memory with where each key stands, once for
+/// all tables that join it; twice while a changed file is read.
+pub const LOOKUP_BYTES_MAX: u64 = 256 << 20;
 
 /// Hot rows of one flow before ticks wait for the flush under way.
 pub const HOT_BYTES_MAX: usize = 512 << 20;

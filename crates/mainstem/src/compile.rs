@@ -117,6 +117,17 @@ fn check_charts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults
             }
         }
         check_last(chart, schema, faults);
+        check_fill(chart, schema, faults);
+    }
+}
+
+fn check_fill(chart: &Chart, schema: &SchemaRef, faults: &mut Faults) {
+    let (Some((_, spot)), Some(x)) = (&chart.fill, &chart.x) else { return };
+    let is_time = |it: &DataType| matches!(it, DataType::Timestamp(..));
+    if schema.field_with_name(x.as_str()).is_ok_and(|it| !is_time(it.data_type())) {
+        let message = format!("`fill` needs times along `x`, and `{x}` holds none");
+        let help = "leave `fill` out, or let `x` be the start of a window".to_owned();
+        faults.push(spot.fault(message, Some(help)));
     }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn at(pipeline: &Pipeline, running: &Running, views: &[Arc<View>]) ->
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_ms: pipeline.started_ms,
         now_ms,
-        dashboards: running.project.dashboards.values().map(dashboard).collect(),
+        dashboards: running.project.dashboards.values().map(|it| dashboard(it, running)).collect(),
         journal: journal(pipeline),
         waiting: pipeline.changes.waiting(),
         ..Facts::default()
@@ -410,7 +410,18 @@ pub(crate) fn type_name(kind: &DataType) -> String {
     }
 }
 
-fn dashboard(declared: &spec::Dashboard) -> show::Dashboard {
+fn dashboard(declared: &spec::Dashboard, running: &Running) -> show::Dashboard {
+    let fill = |it: spec::ChartFill| match it {
+        spec::ChartFill::Zero => show::ChartFill::Zero,
+        spec::ChartFill::Null => show::ChartFill::Null,
+        spec::ChartFill::Previous => show::ChartFill::Previous,
+    };
+    let step_ms = |chart: &spec::Chart| {
+        let (from, x) = (chart.from.as_str(), chart.x.as_ref()?.as_str());
+        let mut plans = running.parts.iter().map(|it| &it.plan);
+        let step_us = plans.find_map(|it| it.step_us(from, x))?;
+        u64::try_from(step_us / 1_000).ok()
+    };
     let kind = |it: spec::ChartKind| match it {
         spec::ChartKind::Line => show::ChartKind::Line,
         spec::ChartKind::Area => show::ChartKind::Area,
@@ -427,6 +438,8 @@ fn dashboard(declared: &spec::Dashboard) -> show::Dashboard {
         by: it.by.as_ref().map(ToString::to_string),
         last_ms: it.last.map(base::Span::as_millis),
         limit: it.limit,
+        fill: it.fill.as_ref().map(|(it, _)| fill(*it)),
+        step_ms: step_ms(it),
         span: None,
     };
     show::Dashboard {

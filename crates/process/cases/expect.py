@@ -160,7 +160,9 @@ def load(case, project):
         load_stream(session, name, declared, records)
     for name, declared in project.get("lookup", {}).items():
         path = case / declared["from"]
-        session.execute(f"CREATE TABLE \"{name}\" AS SELECT * FROM read_csv('{path}', header = true)")
+        is_csv = path.suffix in (".csv", ".tsv")
+        rows = f"read_csv('{path}', header = true)" if is_csv else f"read_ndjson('{path}')"
+        session.execute(f'CREATE TABLE "{name}" AS SELECT * FROM {rows}')
     return session
 
 

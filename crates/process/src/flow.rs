@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::checkpoint::{Checkpoint, Detached, Files};
 use crate::error::Error;
+use crate::flow::backfill::{Backfill, History};
 use crate::flow::stream::StreamRun;
 use crate::handle::Shown;
 use crate::handover::HandedOver;
@@ -21,10 +22,12 @@ use crate::hot::HotRows;
 use crate::lookup::Lookup;
 use crate::plan::{TableKind, TablePlan};
 use crate::setup::{Observer, Settings, Storage};
+use crate::slot::{Slot, SlotTable};
 use crate::stats::{Stats, TableStats};
-use crate::table::Body;
+use crate::table::{self, Body};
 use crate::view::{TableView, View};
 
+mod backfill;
 mod dead;
 mod epoch;
 mod open;
@@ -47,6 +50,8 @@ pub struct Flow {
     streams: Vec<StreamRun>,
     lookups: Vec<Lookup>,
     tables: Vec<TableRun>,
+    /// Tables that are made anew because a lookup changed.
+    backfill: Option<Backfill>,
     observer: Option<Box<dyn Observer>>,
     /// The epoch that ticks fill now.
     epoch: Epoch,
@@ -90,6 +95,12 @@ struct TableRun {
     dead: HotRows,
     own: Stored,
     dead_stored: Stored,
+    /// The versions of lookups that its rows of before were made with.
+    history: History,
+    /// Those with which they were tried to be made last.
+    tried: History,
+    /// The epoch that its rows bear until the epoch ends in which they were taken over.
+    tagged: Option<Epoch>,
     detached: Option<Detached>,
     stats: TableStats,
     /// A computation of the whole table under way.
@@ -247,6 +258,21 @@ fn find_view(
         }
     }
     lookups.iter().find(|it| it.name == *name).map(publish::lookup_view)
+}
+
+/// Finds what a plan reads under that name.
+fn find_provider(
+    streams: &[StreamRun],
+    tables: &[TableRun],
+    lookups: &[Lookup],
+    name: &str,
+    sees_final: bool,
+) -> Option<Arc<dyn TableProvider>> {
+    if let Some(lookup) = lookups.iter().find(|it| it.name == *name) {
+        return Some(Arc::new(SlotTable(Slot::of_lookup(&lookup.data.rows))));
+    }
+    let view = find_view(streams, tables, lookups, name)?;
+    Some(table::provider(&view, sees_final))
 }
 
 /// The tables of a flow at one moment, by name.

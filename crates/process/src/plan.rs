@@ -7,7 +7,8 @@ use base::{Name, Span};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use spec::Faults;
 
-use crate::lookup::{LookupData, LookupFile};
+use crate::lookup::LookupData;
+use crate::lookup::read::LookupFile;
 use crate::plan::slices::{Slices, Told};
 
 pub(crate) mod kept;
@@ -143,6 +144,9 @@ pub(crate) struct TablePlan {
     /// Every table it reads, dead letters included.
     pub(crate) reads: Vec<Name>,
     pub(crate) lookups: Vec<Name>,
+    /// Lookups whose change makes its rows of before anew: its own if it says so, and those of the
+    /// tables that it follows.
+    pub(crate) backfills: Vec<Name>,
     pub(crate) window: Option<WindowPlan>,
     /// How it is computed slice by slice, if it is.
     pub(crate) slices: Option<Slices>,
@@ -277,6 +281,15 @@ impl FlowPlan {
         let table = self.tables.iter().find(|it| it.declared.name == *table)?;
         let window = table.window.as_ref()?;
         Some((table.schema.field(window.column).name().clone(), window.size_us))
+    }
+
+    /// Returns from one window to the next, in microseconds, where the column of a table is the start
+    /// of its windows.
+    pub fn step_us(&self, table: &str, column: &str) -> Option<i64> {
+        let table = self.tables.iter().find(|it| it.declared.name == *table)?;
+        let window = table.window.as_ref().filter(|it| !it.is_session)?;
+        let is_start = table.schema.field(window.column).name() == column;
+        is_start.then_some(window.slide_us)
     }
 
     /// Returns all tables that need storage: raw tables, tables, and the dead letters of each.

@@ -9,6 +9,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use query::ContextSettings;
 
+use crate::lookup::join::JoinLookups;
+
 /// Rules that would take the aggregate apart or change what its groups are: a plan that is run
 /// batch by batch keeps its one aggregate as written.
 const RULES_OFF: &[&str] = &[
@@ -38,6 +40,7 @@ pub(crate) fn for_ticks() -> Result<SessionContext> {
         .collect();
     let mut physical = state.physical_optimizers().to_vec();
     physical.retain(|it| it.name() != PHYSICAL_RULE_OFF);
+    physical.push(Arc::new(JoinLookups));
     let mut state = SessionStateBuilder::new_from_existing(state)
         .with_optimizer_rules(rules)
         .with_physical_optimizer_rules(physical)

@@ -24,51 +24,81 @@ use datafusion::physical_plan::{
 };
 use parking_lot::Mutex;
 
+use crate::lookup::index::LookupRows;
+
 /// Rows that a planner expects of what moves, so that joins build their hash table on lookups.
 const MOVING_ROWS: usize = 1_000_000_000;
+
+/// Rows that a planner expects of a lookup: fewer than anything else has.
+const LOOKUP_ROWS: usize = 1;
 
 /// Holds the batches that a [`SlotExec`] yields.
 pub(crate) struct Slot {
     schema: SchemaRef,
-    /// `None`: rows that move, more than any lookup has.
-    rows_expected: Option<usize>,
-    held: Mutex<Arc<[RecordBatch]>>,
+    is_moving: bool,
+    held: Mutex<Held>,
+}
+
+#[derive(Clone)]
+enum Held {
+    Moving(Arc<[RecordBatch]>),
+    Lookup(Arc<LookupRows>),
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("rows_expected", &self.rows_expected).finish_non_exhaustive()
+        f.debug_struct("Slot").field("is_moving", &self.is_moving).finish_non_exhaustive()
     }
 }
 
 impl Slot {
     /// Makes a slot for rows that move.
     pub(crate) fn moving(schema: SchemaRef) -> Arc<Slot> {
-        Arc::new(Slot { schema, rows_expected: None, held: Mutex::new(Arc::from([])) })
+        Slot::new(schema, true, Held::Moving(Arc::from([])))
     }
 
-    /// Makes a slot for a small table that is read whole.
-    pub(crate) fn still(schema: SchemaRef, rows_expected: usize) -> Arc<Slot> {
-        Arc::new(Slot {
-            schema,
-            rows_expected: Some(rows_expected),
-            held: Mutex::new(Arc::from([])),
-        })
+    /// Makes a slot for a lookup.
+    pub(crate) fn still(schema: SchemaRef) -> Arc<Slot> {
+        Slot::new(schema, false, Held::Moving(Arc::from([])))
+    }
+
+    /// Makes a slot with these rows of a lookup.
+    pub(crate) fn of_lookup(rows: &Arc<LookupRows>) -> Arc<Slot> {
+        Slot::new(rows.rows.schema(), false, Held::Lookup(Arc::clone(rows)))
+    }
+
+    fn new(schema: SchemaRef, is_moving: bool, held: Held) -> Arc<Slot> {
+        Arc::new(Slot { schema, is_moving, held: Mutex::new(held) })
     }
 
     /// Puts in what the next runs yield.
     pub(crate) fn set(&self, batches: Arc<[RecordBatch]>) {
-        *self.held.lock() = batches;
+        *self.held.lock() = Held::Moving(batches);
     }
 
-    /// Returns what the next run yields.
-    pub(crate) fn get(&self) -> Arc<[RecordBatch]> {
-        Arc::clone(&self.held.lock())
+    /// Puts in the rows of a lookup.
+    pub(crate) fn set_lookup(&self, rows: &Arc<LookupRows>) {
+        *self.held.lock() = Held::Lookup(Arc::clone(rows));
+    }
+
+    /// Returns the rows of the lookup, if there are some.
+    pub(crate) fn lookup(&self) -> Option<Arc<LookupRows>> {
+        match &*self.held.lock() {
+            Held::Moving(_) => None,
+            Held::Lookup(rows) => Some(Arc::clone(rows)),
+        }
     }
 
     /// Returns whether its rows move.
     pub(crate) fn is_moving(&self) -> bool {
-        self.rows_expected.is_none()
+        self.is_moving
+    }
+
+    fn batches(&self) -> Vec<RecordBatch> {
+        match &*self.held.lock() {
+            Held::Moving(batches) => batches.to_vec(),
+            Held::Lookup(rows) => vec![rows.rows.clone()],
+        }
     }
 }
 
@@ -128,6 +158,30 @@ impl SlotExec {
     pub(crate) fn slot(&self) -> &Arc<Slot> {
         &self.slot
     }
+
+    /// Returns which column of the slot is at this place.
+    pub(crate) fn column(&self, place: usize) -> Option<usize> {
+        match &self.projection {
+            None => Some(place),
+            Some(columns) => columns.get(place).copied(),
+        }
+    }
+
+    /// Returns where a column of the slot is.
+    pub(crate) fn place(&self, column: usize) -> Option<usize> {
+        match &self.projection {
+            None => Some(column),
+            Some(columns) => columns.iter().position(|it| *it == column),
+        }
+    }
+
+    /// Returns the columns that it yields.
+    pub(crate) fn project(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        match &self.projection {
+            None => Ok(rows.clone()),
+            Some(columns) => Ok(rows.project(columns)?),
+        }
+    }
 }
 
 impl DisplayAs for SlotExec {
@@ -173,10 +227,9 @@ impl ExecutionPlan for SlotExec {
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let held = Arc::clone(&self.slot.held.lock());
         // MemoryStream keeps the full schema and projects; it takes batches by value, whose
         // clones are a few counters.
-        let batches = held.to_vec();
+        let batches = self.slot.batches();
         let stream = MemoryStream::try_new(batches, self.schema(), self.projection.clone())?;
         Ok(Box::pin(stream))
     }
@@ -186,7 +239,7 @@ impl ExecutionPlan for SlotExec {
         _: &[Arc<Statistics>],
         _: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let rows = self.slot.rows_expected.unwrap_or(MOVING_ROWS);
+        let rows = if self.slot.is_moving { MOVING_ROWS } else { LOOKUP_ROWS };
         let columns = self.schema().fields().len();
         Ok(Arc::new(Statistics {
             num_rows: Precision::Inexact(rows),

@@ -15,6 +15,7 @@ use futures::FutureExt;
 use rows::DeadKind;
 use rows::sink::Change;
 
+use crate::lookup::index::LookupRows;
 use crate::operator::Operator;
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::{TableKind, TablePlan};
@@ -332,7 +333,7 @@ impl Body {
     }
 
     /// Says that a lookup has other rows from now on.
-    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<LookupRows>) -> Result<()> {
         match self {
             Body::Append(it) => set_lookup(&it.lookups, name, rows, &mut it.pipe),
             Body::Windowed(it) => it.grouping.set_lookup(name, rows),
@@ -354,11 +355,11 @@ impl Body {
 pub(crate) fn set_lookup(
     slots: &LookupSlots,
     name: &Name,
-    rows: &Arc<[RecordBatch]>,
+    rows: &Arc<LookupRows>,
     pipe: &mut Pipe,
 ) -> Result<()> {
     for (_, slot) in slots.iter().filter(|(it, _)| it == name) {
-        slot.set(Arc::clone(rows));
+        slot.set_lookup(rows);
         pipe.renew()?;
     }
     Ok(())
@@ -378,7 +379,7 @@ pub(crate) fn bind(plan: &TablePlan) -> Result<Bound> {
     collect_scans(plan.running(), &mut |name, schema| {
         if slots.iter().all(|(it, _)| it != name) {
             let is_input = plan.inputs.iter().any(|it| *it == *name);
-            let slot = if is_input { Slot::moving(schema) } else { Slot::still(schema, 1_000) };
+            let slot = if is_input { Slot::moving(schema) } else { Slot::still(schema) };
             slots.push((name.to_owned(), slot));
         }
     });

@@ -49,7 +49,7 @@ impl View {
 }
 
 /// One table at one tick: its hot rows, and those of its stored rows that they do not replace.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TableView {
     /// The name.
     pub name: Name,

@@ -369,8 +369,24 @@ pub struct Chart {
     pub last_ms: Option<u64>,
     /// Rows or bars at most.
     pub limit: Option<u32>,
+    /// What it draws where a window has no rows.
+    pub fill: Option<ChartFill>,
+    /// How far the windows along `x` lie apart, if that is known.
+    pub step_ms: Option<u64>,
     /// How wide it is, in columns of the page.
     pub span: Option<u32>,
+}
+
+/// What a chart draws where a window has no rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChartFill {
+    /// 0.
+    Zero,
+    /// A gap.
+    Null,
+    /// The value before it.
+    Previous,
 }
 
 /// A flow: tables that move together.

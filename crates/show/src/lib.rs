@@ -39,9 +39,9 @@ pub use crate::change::{
     ApplyState, Applying, Back, Change, ChangeAction, ChangeBuild, ChangeItem, Waiting, Wanted,
 };
 pub use crate::facts::{
-    Alert, AlertInstance, AlertState, Chart, ChartKind, Check, Column, Dashboard, Door, Edge,
-    Facts, Flow, Journal, Node, NodeKind, Notice, NoticeState, Problem, Reject, Stream, Table,
-    TableKind,
+    Alert, AlertInstance, AlertState, Chart, ChartFill, ChartKind, Check, Column, Dashboard, Door,
+    Edge, Facts, Flow, Journal, Node, NodeKind, Notice, NoticeState, Problem, Reject, Stream,
+    Table, TableKind,
 };
 pub use crate::guard::Hosts;
 pub use crate::pipeline::{Pipeline, Replay, Replayed};

@@ -49,6 +49,20 @@ pub struct Chart {
     pub last: Option<Span>,
     /// How many rows or bars it shows.
     pub limit: Option<u32>,
+    /// What is drawn where a window has no rows.
+    pub fill: Option<(ChartFill, Spot)>,
+}
+
+/// What a chart draws where a window has no rows, between the first window and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
+pub enum ChartFill {
+    /// 0: nothing came.
+    Zero,
+    /// A gap: nothing is known.
+    Null,
+    /// The value before it, which goes on.
+    Previous,
 }
 
 /// How a chart is drawn.
@@ -107,6 +121,9 @@ pub(crate) struct ChartOptions {
     last: Option<Said<Words<Span>>>,
     /// How many rows or bars it shows at most.
     limit: Option<Said<i64>>,
+    /// What is drawn where a window has no rows: 0, a gap, or the value before; a line straight to
+    /// the next point if not said.
+    fill: Option<Said<Words<ChartFill>>>,
 }
 
 pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) -> Dashboard {
@@ -156,8 +173,13 @@ fn read_chart(ctx: &mut LoadCtx<'_>, said: Said<ChartOptions>, is_sound: bool) -
         limit
     });
     let last = ctx.span(options.last, "last");
+    if let (Some(said), Some(ChartKind::Number | ChartKind::Table)) = (&options.fill, kind) {
+        let help = "remove it, or draw a line, an area or bars along time".to_owned();
+        ctx.fault(&said.range, "`fill` where nothing is drawn along time", Some(help));
+    }
     Some(Chart {
         kind: kind?,
+        fill: options.fill.map(|it| (it.value.0, ctx.spot(&it.range))),
         from: ctx.word(&options.from?),
         x: options.x.map(|it| ctx.word(&it)),
         y: ctx.words(options.y),
@@ -167,6 +189,19 @@ fn read_chart(ctx: &mut LoadCtx<'_>, said: Said<ChartOptions>, is_sound: bool) -
         title: options.title,
         spot,
     })
+}
+
+impl FromWords for ChartFill {
+    const WHAT: &'static str = "`\"zero\"`, `\"null\"` or `\"previous\"`";
+
+    fn from_words(text: &str) -> Result<ChartFill, String> {
+        let fills = [
+            ("zero", ChartFill::Zero),
+            ("null", ChartFill::Null),
+            ("previous", ChartFill::Previous),
+        ];
+        choose(text, &fills)
+    }
 }
 
 impl FromWords for ChartKind {

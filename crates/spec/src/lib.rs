@@ -34,12 +34,12 @@ mod table;
 mod test;
 
 pub use crate::alert::{Alert, AlertOn, Notify, NotifyFormat};
-pub use crate::dashboard::{Chart, ChartKind, Dashboard};
+pub use crate::dashboard::{Chart, ChartFill, ChartKind, Dashboard};
 pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};
 pub use crate::graph::{Edge, Flow, Graph, Node, NodeKind};
 pub use crate::load::{Sound, Texts, load, load_sound, load_sound_texts, load_texts, stamp};
-pub use crate::lookup::Lookup;
+pub use crate::lookup::{Lookup, LookupFormat};
 pub use crate::project::Project;
 pub use crate::schema::json_schema;
 pub use crate::secret::{Secret, placeholder};

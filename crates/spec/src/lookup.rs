@@ -19,9 +19,15 @@ pub struct Lookup {
     pub spot: Spot,
     /// The file, by its path in the project.
     pub from: Word,
+    /// What the file is written in.
+    pub format: LookupFormat,
     /// The column that finds a row.
     pub key: Word,
-    /// How often the file is looked at for a change.
+    /// The column that says from when on a row is valid, where a key has several rows.
+    pub valid_from: Option<Word>,
+    /// The column that says up to when a row is valid; up to the next row of the key if not said.
+    pub valid_to: Option<Word>,
+    /// How often the file is read again, whether it looks changed or not.
     pub every: Option<Span>,
     /// The columns with a declared type; the types of the others are found from their values.
     pub columns: Vec<Column>,
@@ -33,16 +39,43 @@ pub struct Lookup {
     pub tags: Vec<String>,
 }
 
-/// `[lookup.NAME]`: a small table, read whole from a CSV file of the project.
+/// What the file of a lookup is written in; its ending says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupFormat {
+    /// Values between commas, semicolons or tabs; the first line names the columns.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+    /// Parquet.
+    Parquet,
+}
+
+const FORMATS: &[(&str, LookupFormat)] = &[
+    ("csv", LookupFormat::Csv),
+    ("tsv", LookupFormat::Csv),
+    ("ndjson", LookupFormat::Ndjson),
+    ("jsonl", LookupFormat::Ndjson),
+    ("parquet", LookupFormat::Parquet),
+];
+
+/// `[lookup.NAME]`: a small table, read whole from a file of the project.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("required" = ["from", "key"]))]
 pub(crate) struct LookupOptions {
-    /// The CSV file, by its path in the project's folder; its first line names the columns.
+    /// The file, by its path in the project's folder: `.csv` (or `.tsv`) with a first line that names
+    /// the columns, `.ndjson` (or `.jsonl`) with an object a line, or `.parquet`.
     from: Option<Said<String>>,
     /// The column that finds a row.
     key: Option<Said<String>>,
-    /// How often the file is looked at for a change; at the start only if not said.
+    /// The column that says from when on a row is valid, where a key has several rows, as prices
+    /// have. Joins then ask for the row of their moment: `o.ts >= p.since AND o.ts < p.valid_to`.
+    valid_from: Option<Said<String>>,
+    /// The column that says up to when a row is valid; without it the column `valid_to` is added,
+    /// with the time at which the next row of the same key begins.
+    valid_to: Option<Said<String>>,
+    /// How often the file is read again, whether it looks changed or not; a file that looks changed
+    /// is read at once anyway.
     every: Option<Said<Words<Span>>>,
     /// Types of columns, where they should not be found from the values.
     #[serde(default)]
@@ -69,11 +102,22 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) 
             ctx.missing(&declared.spot, format!("`{}` has no `{key}`", declared.name), help);
         }
     }
+    if let (Some(said), None) = (&options.valid_to, &options.valid_from) {
+        let message = "`valid_to` without `valid_from`".to_owned();
+        let help =
+            "add `valid_from = \"COLUMN\"`, which says from when on a row is valid".to_owned();
+        ctx.fault(&said.range, message, Some(help));
+    }
     let (from, key) = (options.from?, options.key?);
-    check_file(ctx, &from, &key, &columns);
+    let format = format_of(&from.value);
+    let named = [Some(&key), options.valid_from.as_ref(), options.valid_to.as_ref()];
+    check_file(ctx, &from, format, &named, &columns);
     Some(Lookup {
         from: ctx.word(&from),
+        format: format.unwrap_or(LookupFormat::Csv),
         key: ctx.word(&key),
+        valid_from: options.valid_from.map(|it| ctx.word(&it)),
+        valid_to: options.valid_to.map(|it| ctx.word(&it)),
         every,
         columns,
         description: options.description,
@@ -84,30 +128,47 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) 
     })
 }
 
-fn check_file(ctx: &mut LoadCtx<'_>, from: &Said<String>, key: &Said<String>, columns: &[Column]) {
+fn format_of(path: &str) -> Option<LookupFormat> {
+    let (_, ending) = path.rsplit_once('.')?;
+    FORMATS.iter().find(|(it, _)| it.eq_ignore_ascii_case(ending)).map(|(_, format)| *format)
+}
+
+fn check_file(
+    ctx: &mut LoadCtx<'_>,
+    from: &Said<String>,
+    format: Option<LookupFormat>,
+    named: &[Option<&Said<String>>],
+    columns: &[Column],
+) {
     let path = &from.value;
     let leaves = path.split(['/', '\\']).any(|it| it == "..") || path.starts_with(['/', '\\']);
     let help = "write its path below the project's folder, as in `\"products.csv\"`".to_owned();
     if leaves || path.is_empty() {
         return ctx.fault(&from.range, format!("`{path}` is not in the project"), Some(help));
     }
-    if !path.to_ascii_lowercase().ends_with(".csv") {
-        let help = "a lookup is read from a CSV file with a first line of names".to_owned();
-        return ctx.fault(&from.range, format!("`{path}` is not a CSV file"), Some(help));
-    }
+    let Some(format) = format else {
+        let endings: Vec<String> = FORMATS.iter().map(|(it, _)| format!(".{it}")).collect();
+        let endings: Vec<&str> = endings.iter().map(String::as_str).collect();
+        let help = format!("a lookup is read from a file that ends in {}", listed(&endings));
+        let message = format!("`{path}` is no file that a lookup can be read from");
+        return ctx.fault(&from.range, message, Some(help));
+    };
     let head = match (ctx.head)(path) {
         Ok(head) => head,
         Err(why) => {
             return ctx.fault(&from.range, format!("`{path}` cannot be read: {why}"), Some(help));
         }
     };
+    if format != LookupFormat::Csv {
+        return; // Its columns are known when its rows are read.
+    }
     let Some(header) = header(&head) else {
         let help = "its first line must name the columns: `product_id,name`".to_owned();
         return ctx.fault(&from.range, format!("`{path}` has no first line"), Some(help));
     };
     let spots = columns.iter().map(|it| (it.name.clone(), it.spot.clone()));
-    let wanted: Vec<(String, Spot)> =
-        [(key.value.clone(), ctx.spot(&key.range))].into_iter().chain(spots).collect();
+    let named = named.iter().flatten().map(|it| (it.value.clone(), ctx.spot(&it.range)));
+    let wanted: Vec<(String, Spot)> = named.chain(spots).collect();
     for (column, spot) in wanted {
         if !header.contains(&column) {
             let names: Vec<&str> = header.iter().map(String::as_str).collect();
@@ -124,6 +185,9 @@ fn check_file(ctx: &mut LoadCtx<'_>, from: &Said<String>, key: &Said<String>, co
 /// Returns the names in the first line of a CSV file.
 fn header(head: &str) -> Option<Vec<String>> {
     let head = head.strip_prefix('\u{feff}').unwrap_or(head);
+    let first_line = head.lines().next().unwrap_or_default();
+    let separators = ['\t', ';', ','];
+    let separator = separators.into_iter().max_by_key(|it| first_line.matches(*it).count())?;
     let mut names = vec![String::new()];
     let mut is_quoted = false;
     let mut signs = head.chars().peekable();
@@ -135,7 +199,7 @@ fn header(head: &str) -> Option<Vec<String>> {
                 signs.next();
             }
             '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => names.push(String::new()),
+            sign if sign == separator && !is_quoted => names.push(String::new()),
             '\r' | '\n' if !is_quoted => break,
             other => name.push(other),
         }

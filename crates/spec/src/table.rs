@@ -38,6 +38,8 @@ pub struct Table {
     pub every: Option<Span>,
     /// How often running totals are stored.
     pub publish: Span,
+    /// Where it says that a changed lookup changes the rows of before too.
+    pub lookup_backfill: Option<Spot>,
     /// What must hold of its rows.
     pub checks: Vec<Check>,
     /// What it is, for people.
@@ -100,6 +102,9 @@ pub(crate) struct TableOptions {
     every: Option<Said<Words<Span>>>,
     /// How often running totals are stored; `"1 minute"` if not said.
     publish: Option<Said<Words<Span>>>,
+    /// Whether a changed lookup changes the rows of before too: the table, and those that follow it,
+    /// are then computed again from the stored rows, beside what runs.
+    lookup_backfill: Option<Said<bool>>,
     /// What must hold of its rows, in SQL: `one_row_per_order = "count(*) = count(DISTINCT id)"`,
     /// or `{ sql = "..", severity = "fail" }`. A table that breaks one is marked; no row is dropped.
     #[serde(default)]
@@ -146,6 +151,8 @@ pub(crate) fn read(
     let keep = ctx.span(options.keep, "keep");
     let every = ctx.span(options.every, "every");
     let publish = ctx.span(options.publish, "publish").unwrap_or(PUBLISH_DEFAULT);
+    let lookup_backfill = options.lookup_backfill.filter(|it| it.value);
+    let lookup_backfill = lookup_backfill.map(|it| ctx.spot(&it.range));
     let sql = sql?;
     let reads = sql::parse_select(&sql).unwrap_or_else(|faults| {
         ctx.faults.merge(faults);
@@ -162,6 +169,7 @@ pub(crate) fn read(
         keep,
         every,
         publish,
+        lookup_backfill,
         checks,
         description: options.description,
         owner: options.owner,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { axesOf, bars, complete, isFilling, lines, pick, SERIES_MAX, stacked } from "./series";
+import { axesOf, bars, complete, filled, isFilling, lines, pick, SERIES_MAX, stacked } from "./series";
 import type { Cell, Rows } from "./types";
 
 const at = (minute: number) => new Date(Date.UTC(2026, 0, 5, 10, minute)).toISOString();
@@ -41,6 +41,27 @@ describe("lines", () => {
     expect(drawn.series).toHaveLength(SERIES_MAX);
     expect(drawn.hidden).toBe(12);
     expect(drawn.series.every((it) => (it.values[0] ?? 0) >= 12)).toBe(true);
+  });
+  test("missing windows are 0, a gap, or what was before", () => {
+    const data = rows(SALES, [
+      [at(0), "FR", 1],
+      [at(2), "DE", 5],
+      [at(6), "FR", 3],
+      [at(6), "DE", null],
+    ]);
+    const drawn = lines(data, { kind: "line", x: 0, by: 1, ys: [2] });
+    const values = (fill: "zero" | "null" | "previous", step: number | null) =>
+      filled(drawn, fill, step).series.map((it) => it.values);
+    expect(filled(drawn, "zero", null).xs).toHaveLength(4);
+    expect(values("zero", null)).toEqual([[0, 5, 0, 0], [1, 0, 0, 3]]);
+    expect(values("null", 60)).toEqual([
+      [null, null, 5, null, null, null, null],
+      [1, null, null, null, null, null, 3],
+    ]);
+    expect(values("previous", 60)).toEqual([[null, null, 5, 5, 5, 5, 5], [1, 1, 1, 1, 1, 1, 3]]);
+    expect(filled(drawn, null, 60)).toBe(drawn);
+    expect(filled(drawn, "zero", 7)).toBe(drawn);
+    expect(filled(drawn, "zero", 0.001)).toBe(drawn);
   });
   test("rows without a time are left out", () => {
     const data = rows(SALES, [[null, "FR", 1], ["garbage", "FR", 2]]);

@@ -1,6 +1,6 @@
 // From the rows of an answer to what a chart draws.
 import { isNumeric, isTime, numeric } from "./format";
-import type { Cell, Column, Rows } from "./types";
+import type { Cell, Column, Fill, Rows } from "./types";
 
 /** As many as colours can be told apart. */
 export const SERIES_MAX = 8;
@@ -54,6 +54,40 @@ export function lines(data: Rows, axes: Axes): Lines {
   const all = [...byLabel.values()];
   const series = largest(all).sort((a, b) => a.label.localeCompare(b.label));
   return { xs, series, hidden: all.length - series.length, step: stepOf(xs) };
+}
+
+/** More points than this are not filled in: they could not be told apart. */
+const POINTS_MAX = 20_000;
+
+/**
+ * Puts a point wherever a window is missing between the first and the last. Windows lie `step`
+ * seconds apart; as far as the nearest two if that is not known.
+ */
+export function filled(of: Lines, fill: Fill | null, step: number | null): Lines {
+  const first = of.xs[0];
+  const last = of.xs.at(-1);
+  const apart = step ?? of.step;
+  if (fill === null || first === undefined || last === undefined || apart <= 0) return of;
+  const place = (at: number) => Math.round((at - first) / apart);
+  const isOnGrid = of.xs.every((at) => Math.abs(first + place(at) * apart - at) < 1e-3);
+  const count = place(last) + 1;
+  if (!isOnGrid || count > POINTS_MAX) return of;
+  const xs = Array.from({ length: count }, (_, index) => first + index * apart);
+  const series = of.series.map((it) => {
+    const values = new Array<number | null>(count).fill(null);
+    it.values.forEach((value, index) => (values[place(of.xs[index] ?? first)] = value));
+    return { ...it, values: values.map(filler(fill)) };
+  });
+  return { ...of, xs, series, step: apart };
+}
+
+function filler(fill: Fill): (value: number | null) => number | null {
+  let before: number | null = null;
+  return (value) => {
+    if (value !== null) before = value;
+    if (value !== null || fill === "null") return value;
+    return fill === "zero" ? 0 : before;
+  };
 }
 
 function labelOf(row: Cell[], axes: Axes, y: number, columns: Column[]): string {

@@ -133,8 +133,13 @@ export interface Chart {
   by: string | null;
   last_ms: number | null;
   limit: number | null;
+  fill: Fill | null;
+  step_ms: number | null;
   span: number | null;
 }
+
+/** What a chart draws where a window has no rows. */
+export type Fill = "zero" | "null" | "previous";
 
 export interface Dashboard {
   name: string;

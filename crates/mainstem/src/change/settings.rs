@@ -120,6 +120,8 @@ impl Settings {
         Settings::new()
             .with("from", &it.from)
             .with("key", &it.key)
+            .with("valid_from", or_none(it.valid_from.as_ref().map(|it| it.text.as_str())))
+            .with("valid_to", or_none(it.valid_to.as_ref().map(|it| it.text.as_str())))
             .with("every", kept(it.every))
             .with("columns", columns.join(", "))
             .person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
@@ -137,7 +139,8 @@ impl Settings {
             )
             .with("keep", kept(it.keep))
             .with("every", kept(it.every))
-            .with("publish", it.publish);
+            .with("publish", it.publish)
+            .with("lookup_backfill", it.lookup_backfill.is_some().to_string());
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
             let severity = match check.severity {
@@ -196,6 +199,7 @@ impl Settings {
                 word(&chart.by),
                 kept(chart.last),
                 format!("{:?}", chart.limit),
+                format!("{:?}", chart.fill.as_ref().map(|(fill, _)| fill)),
             ];
             let name = format!("chart {} ({title})", place + 1);
             settings = settings.hidden(&name, told.join(" "));

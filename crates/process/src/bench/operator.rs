@@ -55,7 +55,7 @@ async fn by_tick(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Durat
     let session = session::for_ticks().map_err(failed())?;
     let mut body = Body::new(&session, table, usize::MAX).await.map_err(failed())?;
     for lookup in &flow.lookups {
-        let rows = Arc::from([lookup.first.rows.clone()]);
+        let rows = Arc::clone(&lookup.first.rows);
         body.set_lookup(&lookup.name, &rows).map_err(failed())?;
     }
     let tables = |_: &str| None;
@@ -86,7 +86,7 @@ async fn at_once(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Durat
     let session = session::for_ticks().map_err(failed())?;
     let mut tables: BTreeMap<&str, Arc<dyn TableProvider>> = BTreeMap::new();
     for lookup in &flow.lookups {
-        let rows = vec![vec![lookup.first.rows.clone()]];
+        let rows = vec![vec![lookup.first.rows.rows.clone()]];
         let table = MemTable::try_new(lookup.first.schema(), rows).map_err(failed())?;
         tables.insert(lookup.name.as_str(), Arc::new(table));
     }

@@ -168,7 +168,7 @@ pub async fn once(question: &Question<'_>) -> Result<Once, Error> {
     }
     let parse = (question.cpu)() - before;
     for lookup in &flow.lookups {
-        let rows = vec![vec![lookup.first.rows.clone()]];
+        let rows = vec![vec![lookup.first.rows.rows.clone()]];
         let table = MemTable::try_new(lookup.first.schema(), rows).map_err(failed())?;
         tables.insert(lookup.name.to_string(), Arc::new(table));
     }

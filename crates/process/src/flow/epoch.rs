@@ -14,7 +14,8 @@ impl Flow {
     /// is nothing to hand over.
     pub(crate) async fn end_epoch(&mut self) -> Result<Option<Handover>, Error> {
         let now_ms = self.clock.now_ms();
-        Box::pin(self.refresh_tables(now_ms, true)).await;
+        let told = Box::pin(self.take_backfill(now_ms)).await;
+        Box::pin(self.refresh_told(now_ms, told, true)).await;
         let epoch = self.epoch;
         let mut changes = self.changes(epoch, now_ms);
         let observed = self.observer.as_ref().map(|it| it.state()).unwrap_or_default();
@@ -57,7 +58,8 @@ impl Flow {
             if run.detached.is_some() {
                 continue;
             }
-            match run.body.change(epoch, now_ms) {
+            let of = run.tagged.take().unwrap_or(epoch);
+            match run.body.change(of, now_ms) {
                 Ok(change) => add(run.plan.name(), &run.own, false, change),
                 Err(error) => {
                     run.detach(now_ms, error.strip_backtrace());
@@ -193,7 +195,7 @@ impl TableRun {
         let mut point = TablePoint {
             epoch,
             incarnation: "1".to_owned(),
-            fingerprint: self.plan.fingerprint.clone(),
+            fingerprint: self.plan.fingerprint_with(&self.history),
             ..TablePoint::default()
         };
         if let Some(rows) = self.body.window_rows() {

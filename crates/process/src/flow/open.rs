@@ -16,8 +16,9 @@ use tokio::sync::watch;
 
 use crate::checkpoint::{Checkpoint, Files, StreamPoint, TablePoint, read_rows};
 use crate::error::Error;
+use crate::flow::backfill::History;
 use crate::flow::stream::StreamRun;
-use crate::flow::{Flow, Stored, TableRun, find_view, stream};
+use crate::flow::{Flow, Stored, TableRun, find_provider, stream};
 use crate::handle::Shown;
 use crate::hot::HotRows;
 use crate::lookup::Lookup;
@@ -25,7 +26,7 @@ use crate::plan::{FlowPlan, TableKind};
 use crate::session;
 use crate::setup::{Setup, Storage};
 use crate::stats::{Stats, TableStats};
-use crate::table::{self, Body, Step};
+use crate::table::{Body, Step};
 use crate::view::View;
 
 /// What the checkpoints of all flows say.
@@ -115,13 +116,16 @@ impl Flow {
             let broken = |error| Error::table(it.name(), error);
             let mut body = Body::new(&session, it, settings.groups_max).await.map_err(broken)?;
             for lookup in &lookups {
-                body.set_lookup(&lookup.name, &lookup.batches()).map_err(broken)?;
+                body.set_lookup(&lookup.name, &lookup.data.rows).map_err(broken)?;
             }
             tables.push(TableRun {
                 body,
                 dead: HotRows::default(),
                 own: stored(it.name())?,
                 dead_stored: stored(&it.dead)?,
+                history: History::of(it, &lookups),
+                tried: History::of(it, &lookups),
+                tagged: None,
                 detached: None,
                 stats: TableStats::default(),
                 job: None,
@@ -151,6 +155,7 @@ impl Flow {
             streams,
             lookups,
             tables,
+            backfill: None,
             observer,
             durable,
             in_flight: None,
@@ -180,7 +185,7 @@ impl Flow {
     async fn take_tables(&mut self, past: &Past) -> Result<(), Error> {
         for place in 0..self.tables.len() {
             let Some(run) = self.tables.get(place) else { continue };
-            let plan = Arc::clone(&run.plan);
+            let (plan, history) = (Arc::clone(&run.plan), run.history.clone());
             let Some((files, checkpoint, point)) = past.table(plan.name()) else {
                 self.rebuild(place, None).await;
                 continue;
@@ -192,7 +197,7 @@ impl Flow {
             }
             // A table that was dropped and comes again has missed what came in meanwhile.
             let is_left = point.epoch < checkpoint.epoch;
-            let is_same = point.fingerprint == plan.fingerprint && point.detached.is_none();
+            let is_same = plan.made(&point.fingerprint, &history) && point.detached.is_none();
             if is_left || !is_same {
                 self.rebuild(place, None).await;
                 continue;
@@ -230,7 +235,7 @@ impl Flow {
 
     /// Computes a table anew from stored rows: only its open groups if the rest of it is as the
     /// plan would make it (`of`), else all of it.
-    async fn rebuild(&mut self, place: usize, of: Option<&TablePoint>) {
+    pub(crate) async fn rebuild(&mut self, place: usize, of: Option<&TablePoint>) {
         let now_ms = self.clock.now_ms();
         let (below, rest) = self.tables.split_at_mut(place);
         let Some(run) = rest.first_mut() else { return };
@@ -238,10 +243,7 @@ impl Flow {
         let sources = plan.window.as_ref().map(|it| it.sources.as_slice()).unwrap_or_default();
         let time_us = stream::least_all(&self.streams, sources);
         let (streams, lookups) = (&self.streams, &self.lookups);
-        let tables = |name: &str| {
-            let view = find_view(streams, below, lookups, name)?;
-            Some(table::provider(&view, plan.sees_final))
-        };
+        let tables = |name: &str| find_provider(streams, below, lookups, name, plan.sees_final);
         let step = Step {
             session: &self.session,
             epoch: self.epoch,

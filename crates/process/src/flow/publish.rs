@@ -9,7 +9,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 
 use crate::error::Error;
 use crate::flow::stream::{self, StreamRun};
-use crate::flow::{Flow, Job, TableRun, Views, find_view};
+use crate::flow::{Flow, Job, TableRun, Views, find_provider};
 use crate::lookup::Lookup;
 use crate::operator::Start;
 use crate::plan::TableKind;
@@ -36,7 +36,16 @@ impl Flow {
     /// are told which windows changed below. One that takes long is left as it is for a while, unless
     /// it `must` be brought up to date: it would keep the others waiting.
     pub(crate) async fn refresh_tables(&mut self, now_ms: u64, must: bool) {
-        let mut told: BTreeMap<Name, BTreeSet<Start>> = BTreeMap::new();
+        self.refresh_told(now_ms, BTreeMap::new(), must).await;
+    }
+
+    /// Does it where these windows changed already.
+    pub(crate) async fn refresh_told(
+        &mut self,
+        now_ms: u64,
+        mut told: BTreeMap<Name, BTreeSet<Start>>,
+        must: bool,
+    ) {
         for place in 0..self.tables.len() {
             let (lower, rest) = self.tables.split_at_mut(place);
             let Some(run) = rest.first_mut().filter(|it| it.detached.is_none()) else { continue };
@@ -71,13 +80,10 @@ impl Flow {
                 sliced.hear(&below);
                 continue;
             }
-            let tables = |name: &str| {
-                let view = find_view(streams, lower, lookups, name)?;
-                Some(table::provider(&view, plan.sees_final))
-            };
+            let tables = |name: &str| find_provider(streams, lower, lookups, name, plan.sees_final);
             let step = Step {
                 session: &self.session,
-                epoch: self.epoch,
+                epoch: run.tagged.unwrap_or(self.epoch),
                 now_ms,
                 tables: &tables as &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
                 time_us: None,
@@ -92,7 +98,7 @@ impl Flow {
                         self.changed.insert(plan.name().clone());
                     }
                     run.bury(&refreshed.dead, self.epoch, &mut self.changed);
-                    told.insert(plan.name().clone(), refreshed.changed);
+                    told.entry(plan.name().clone()).or_default().extend(refreshed.changed);
                 }
                 Err(error) => {
                     run.detach(now_ms, error.strip_backtrace());
@@ -100,6 +106,7 @@ impl Flow {
                 }
             }
         }
+        self.tell_backfill(&told);
     }
 
     /// Computes the whole tables whose turn it is.
@@ -250,7 +257,7 @@ impl Flow {
             self.stats.tables.insert(run.plan.name().clone(), run.stats.clone());
         }
         for lookup in &self.lookups {
-            let rows = lookup.data.rows.num_rows() as u64;
+            let rows = lookup.data.rows.rows.num_rows() as u64;
             let stats = LookupStats { version: lookup.number, rows, error: lookup.error.clone() };
             self.stats.lookups.insert(lookup.name.clone(), stats);
         }
@@ -275,7 +282,7 @@ fn watermark(link: &Link, streams: &[StreamRun], tables: &[TableRun], now_ms: u6
 /// Shows a lookup as a table.
 pub(crate) fn lookup_view(lookup: &Lookup) -> Arc<TableView> {
     let schema = lookup.data.schema();
-    let rows: Vec<RecordBatch> = vec![lookup.data.rows.clone()];
+    let rows: Vec<RecordBatch> = vec![lookup.data.rows.rows.clone()];
     let cold =
         MemTable::try_new(Arc::clone(&schema), vec![Vec::new()]).expect("no rows fit any schema");
     Arc::new(TableView {

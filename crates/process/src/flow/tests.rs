@@ -22,6 +22,7 @@ mod case;
 mod cases;
 mod crash;
 mod live;
+mod lookups;
 mod random;
 mod recovery;
 mod shop;

@@ -10,8 +10,8 @@ use rows::dead::{Builder, Record};
 
 use crate::checkpoint::Detached;
 use crate::error::Error;
-use crate::flow::{Flow, TableRun, find_view, stream};
-use crate::table::{self, Body, DeadRow, Moved, Step, Stepped};
+use crate::flow::{Flow, TableRun, find_provider, stream};
+use crate::table::{Body, DeadRow, Moved, Step, Stepped};
 
 /// The new rows of each table.
 pub(crate) type Fresh = BTreeMap<Name, Vec<RecordBatch>>;
@@ -21,7 +21,7 @@ impl Flow {
     pub(crate) async fn step(&mut self) -> Result<u64, Error> {
         let now_ms = self.clock.now_ms();
         let began = self.clock.elapsed();
-        self.refresh_lookups(now_ms)?;
+        self.refresh_lookups(now_ms).await?;
         let mut fresh = Fresh::new();
         let mut records = 0;
         let bytes_max = self.settings.tick_bytes_max / self.streams.len().max(1);
@@ -51,13 +51,13 @@ impl Flow {
         Ok(records)
     }
 
-    fn refresh_lookups(&mut self, now_ms: u64) -> Result<(), Error> {
+    async fn refresh_lookups(&mut self, now_ms: u64) -> Result<(), Error> {
         for lookup in &mut self.lookups {
-            if !lookup.refresh(now_ms) {
+            if !lookup.refresh(now_ms, self.is_running) {
                 continue;
             }
             self.changed.insert(lookup.name.clone());
-            let rows = lookup.batches();
+            let rows = Arc::clone(&lookup.data.rows);
             for table in &mut self.tables {
                 if table.plan.lookups.contains(&lookup.name) {
                     table
@@ -67,6 +67,7 @@ impl Flow {
                 }
             }
         }
+        self.backfill(now_ms).await;
         Ok(())
     }
 
@@ -99,10 +100,7 @@ impl Flow {
             let sources = plan.window.as_ref().map(|it| it.sources.as_slice()).unwrap_or_default();
             let time_us = stream::reached_all(&self.streams, sources, now_ms);
             let (streams, lookups) = (&self.streams, &self.lookups);
-            let tables = |name: &str| {
-                let view = find_view(streams, below, lookups, name)?;
-                Some(table::provider(&view, plan.sees_final))
-            };
+            let tables = |name: &str| find_provider(streams, below, lookups, name, plan.sees_final);
             let step = Step {
                 session: &self.session,
                 epoch: self.epoch,
@@ -124,12 +122,13 @@ impl Flow {
                 }
             }
         }
+        self.keep_for_backfill(&fresh);
         Ok(())
     }
 }
 
 /// Returns the new rows of the tables that a table follows.
-fn moved(inputs: &[Name], fresh: &Fresh) -> Vec<Moved> {
+pub(crate) fn moved(inputs: &[Name], fresh: &Fresh) -> Vec<Moved> {
     let of_input = |(of, name): (usize, &Name)| {
         let batches = fresh.get(name).into_iter().flatten();
         batches.map(move |rows| Moved { of, rows: rows.clone() })

@@ -1,15 +1,15 @@
 //! Plans the tables of a project one after the other, each on top of those it reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use base::Name;
+use base::{Name, Span};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use spec::{Fault, Faults, Project, SqlText};
 
-use crate::lookup::LookupFile;
+use crate::lookup::read::LookupFile;
 use crate::plan::select::{self, Class};
 use crate::plan::slices::{Link, Slices, Told, Windows};
 use crate::plan::{
@@ -197,6 +197,7 @@ impl<'a> Planner<'a> {
             plan.map_err(|error| self.sql_faults(&declared.sql, &reads, sees_final, &error))?;
         let plan = query::functions::window::with_ends(select::without_order(plan))
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
+        self.warn_timeless(declared, &plan);
         let (class, plan) = select::classify(plan, &self.known);
         let made = self.make_table(declared, reads, plan, class);
         let table = made.map_err(one)?;
@@ -232,7 +233,7 @@ impl<'a> Planner<'a> {
             let Some(known) = self.known.get(name) else { continue };
             let schema = seen(&known.schema, sees_final);
             let slot = if known.kind == TableKind::Lookup {
-                Slot::still(schema, 1)
+                Slot::still(schema)
             } else {
                 Slot::moving(schema)
             };
@@ -286,7 +287,11 @@ impl<'a> Planner<'a> {
                 (TableKind::Recomputed, Vec::new(), None, other())
             }
         };
-        let lookups = reads.iter().filter(|it| self.lookups.contains_key(*it)).cloned().collect();
+        let lookups: Vec<Name> =
+            reads.iter().filter(|it| self.lookups.contains_key(*it)).cloned().collect();
+        let input_keep = inputs.iter().filter_map(|it| self.known.get(it)?.keep).min();
+        self.check_backfill(declared, &lookups, input_keep)?;
+        let backfills = self.backfills(declared, kind, &reads, &lookups);
         let fingerprint = self.fingerprint(sql, &select, kind, &reads)?;
         let grouped = match &window {
             Some(window) if slices.is_none() => {
@@ -301,10 +306,11 @@ impl<'a> Planner<'a> {
             select,
             grouped,
             schema: Arc::new(Schema::new(fields)),
-            input_keep: inputs.iter().filter_map(|it| self.known.get(it)?.keep).min(),
+            input_keep,
             inputs,
             reads,
             lookups,
+            backfills,
             window,
             slices,
             sources,
@@ -312,6 +318,48 @@ impl<'a> Planner<'a> {
             asks_time,
             fingerprint,
         })
+    }
+
+    /// Returns the lookups whose change makes the table's rows of before anew.
+    fn backfills(
+        &self,
+        declared: &spec::Table,
+        kind: TableKind,
+        reads: &[Name],
+        lookups: &[Name],
+    ) -> Vec<Name> {
+        let mut found = BTreeSet::new();
+        if declared.lookup_backfill.is_some() {
+            found.extend(lookups.iter().cloned());
+        }
+        let below = self.tables.iter().filter(|it| reads.contains(it.name()));
+        found.extend(below.flat_map(|it| it.backfills.iter().cloned()));
+        // A table that is recomputed as a whole follows by itself.
+        if kind == TableKind::Recomputed { Vec::new() } else { found.into_iter().collect() }
+    }
+
+    fn check_backfill(
+        &mut self,
+        declared: &spec::Table,
+        lookups: &[Name],
+        input_keep: Option<Span>,
+    ) -> Result<(), Fault> {
+        let Some(spot) = &declared.lookup_backfill else { return Ok(()) };
+        if lookups.is_empty() {
+            let message = format!("`lookup_backfill`, but `{}` reads no lookup", declared.name);
+            let help = "remove it, or set it for the table that joins the lookup".to_owned();
+            return Err(spot.fault(message, Some(help)));
+        }
+        if let Some(keep) = input_keep.filter(|it| declared.keep.is_none_or(|own| *it < own)) {
+            let message = format!(
+                "`lookup_backfill` makes `{}` of the stored rows of what it reads, and those are \
+                 kept for {keep} only: older rows of it go when the lookup changes",
+                declared.name
+            );
+            let help = format!("set `keep = \"{keep}\"` here too, or a longer one there");
+            self.faults.push(spot.warning(message, Some(help)));
+        }
+        Ok(())
     }
 
     /// Tells the rows of this table from others; those of the tables below count in.
@@ -376,6 +424,25 @@ impl<'a> Planner<'a> {
             let help = "use `approx_distinct` or `approx_percentile_cont`, group by a window too, \
                         or set `keep` on the stream";
             self.faults.push(declared.sql.warning(range, message, Some(help.to_owned())));
+        }
+    }
+
+    /// Warns where a lookup has a row for each time, and the SELECT does not say which.
+    fn warn_timeless(&mut self, declared: &spec::Table, plan: &LogicalPlan) {
+        for lookup in declared.reads.iter().filter_map(|it| self.project.lookups.get(it)) {
+            let Some(from) = &lookup.valid_from else { continue };
+            if select::looks_at(plan, &from.text) {
+                continue;
+            }
+            let (name, from) = (&lookup.name, &from.text);
+            let to = lookup.valid_to.as_ref().map_or("valid_to", |it| it.text.as_str());
+            let range = select::find(&declared.sql.text, name);
+            let message = format!(
+                "`{name}` has a row for each time from which a key's values count, and this reads \
+                 them all"
+            );
+            let help = format!("join with `AND TIME >= {name}.{from} AND TIME < {name}.{to}`");
+            self.faults.push(declared.sql.warning(range, message, Some(help)));
         }
     }
 

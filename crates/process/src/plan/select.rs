@@ -330,6 +330,19 @@ fn moving_join(join: &Join, known: &BTreeMap<Name, Known>) -> Result<Vec<Name>, 
     }
 }
 
+/// Returns whether a condition of the plan looks at a column of this name.
+pub(crate) fn looks_at(plan: &LogicalPlan, column: &str) -> bool {
+    let mut looks = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        if matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Join(_)) {
+            let used = |it: &Expr| it.column_refs().iter().any(|it| it.name == column);
+            looks |= node.expressions().iter().any(used);
+        }
+        Ok(if looks { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    visited.is_err() || looks
+}
+
 /// Returns the column that the expression is, looking through aliases.
 fn column_of(expression: &Expr) -> Option<&Column> {
     match expression {

@@ -50,8 +50,9 @@ impl Append {
     async fn at(&mut self, step: &Step<'_>) -> Result<()> {
         let bound = bind(&self.plan)?;
         for (name, slot) in &bound.lookups {
-            if let Some((_, old)) = self.lookups.iter().find(|(it, _)| it == name) {
-                slot.set(old.get());
+            let old = self.lookups.iter().find(|(it, _)| it == name);
+            if let Some(rows) = old.and_then(|(_, it)| it.lookup()) {
+                slot.set_lookup(&rows);
             }
         }
         self.pipe = Append::pipe(step.session, &bound, step.now_ms).await?;

@@ -17,6 +17,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
+use crate::lookup::index::LookupRows;
 use crate::operator::{Computed, Operator, Shape, Start};
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::{TablePlan, select};
@@ -119,7 +120,7 @@ pub(crate) enum Again<'a> {
 pub(crate) const RANGES_MAX: usize = 32;
 
 impl Grouping {
-    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<LookupRows>) -> Result<()> {
         set_lookup(&self.lookups, name, rows, &mut self.below)?;
         self.above.renew()
     }

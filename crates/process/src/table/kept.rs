@@ -11,6 +11,7 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use rows::sink::{Change, Replace};
 
+use crate::lookup::index::LookupRows;
 use crate::pipe::{self, LookupSlots, Pipe};
 use crate::plan::TablePlan;
 use crate::plan::kept;
@@ -182,7 +183,7 @@ impl Best {
         Ok(())
     }
 
-    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<[RecordBatch]>) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<LookupRows>) -> Result<()> {
         self.is_changed = true;
         set_lookup(&self.lookups, name, rows, &mut self.below)?;
         self.above.renew()

@@ -19,6 +19,7 @@ use rows::DeadKind;
 use rows::sink::Change;
 use spec::Late;
 
+use crate::lookup::index::LookupRows;
 use crate::operator::{Operator, Shape, Start};
 use crate::plan::{TablePlan, WindowPlan};
 use crate::table::grouping::{self, Again, Grouping};
@@ -288,11 +289,7 @@ impl Sessions {
         self.advance(step.epoch, &mut told_before).await
     }
 
-    pub(crate) fn set_lookup(
-        &mut self,
-        name: &base::Name,
-        rows: &Arc<[RecordBatch]>,
-    ) -> Result<()> {
+    pub(crate) fn set_lookup(&mut self, name: &base::Name, rows: &Arc<LookupRows>) -> Result<()> {
         self.grouping.set_lookup(name, rows)
     }
 }

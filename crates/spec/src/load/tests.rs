@@ -548,6 +548,8 @@ lookup.d = { from = 'p.json', key = 'id' }
 lookup.e = { key = 5 }
 lookup.f = {}
 lookup.g = { from = 'empty.csv', key = 'id' }
+lookup.h = { from = 'p.csv', key = 'id', valid_from = 'nam', valid_to = 'name' }
+lookup.i = { from = 'p.csv', key = 'id', valid_to = 'name' }
 "#;
     check_all(
         &[("a.toml", toml), ("p.csv", "\u{feff}id,\"name\"\r\n1,a\r\n"), ("empty.csv", "\n")],
@@ -556,11 +558,13 @@ lookup.g = { from = 'empty.csv', key = 'id' }
             a.toml:3:36: `p.csv` has no column `idd`; did you mean `id`?
             a.toml:3:51: `p.csv` has no column `nme`; did you mean `name`?
             a.toml:4:21: `../p.csv` is not in the project; write its path below the project's folder, as in `"products.csv"`
-            a.toml:5:21: `p.json` is not a CSV file; a lookup is read from a CSV file with a first line of names
+            a.toml:5:21: `p.json` is no file that a lookup can be read from; a lookup is read from a file that ends in `.csv`, `.tsv`, `.ndjson`, `.jsonl` or `.parquet`
             a.toml:6:20: `key` must be a string, not the integer `5`
             a.toml:7:8: `f` has no `from`; add `from = "products.csv"`
             a.toml:7:8: `f` has no `key`; add `key = "product_id"`
             a.toml:8:21: `empty.csv` has no first line; its first line must name the columns: `product_id,name`
+            a.toml:9:55: `p.csv` has no column `nam`; did you mean `name`?
+            a.toml:10:53: `valid_to` without `valid_from`; add `valid_from = "COLUMN"`, which says from when on a row is valid
         "#]],
     );
 }
