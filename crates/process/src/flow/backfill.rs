@@ -136,7 +136,7 @@ impl Flow {
 
     async fn begin_backfill(&mut self, outdated: Vec<(usize, History)>, now_ms: u64) {
         // What is read must be up to date: windows are told to those above only once.
-        self.refresh_tables(now_ms).await;
+        Box::pin(self.refresh_tables(now_ms, true)).await;
         let (mut tables, mut plans) = (Vec::new(), Vec::new());
         for (place, today) in outdated {
             let Some(run) = self.tables.get(place) else { continue };
