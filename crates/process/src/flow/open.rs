@@ -22,7 +22,7 @@ use crate::flow::{Flow, Stored, TableRun, find_provider, stream};
 use crate::handle::Shown;
 use crate::hot::HotRows;
 use crate::lookup::Lookup;
-use crate::plan::{FlowPlan, TableKind};
+use crate::plan::{FlowPlan, TableKind, TablePlan};
 use crate::session;
 use crate::setup::{Setup, Storage};
 use crate::stats::{Stats, TableStats};
@@ -118,20 +118,8 @@ impl Flow {
             for lookup in &lookups {
                 body.set_lookup(&lookup.name, &lookup.data.rows).map_err(broken)?;
             }
-            tables.push(TableRun {
-                body,
-                dead: HotRows::default(),
-                own: stored(it.name())?,
-                dead_stored: stored(&it.dead)?,
-                history: History::of(it, &lookups),
-                tried: History::of(it, &lookups),
-                tagged: None,
-                detached: None,
-                stats: TableStats::default(),
-                job: None,
-                rests_until: Duration::ZERO,
-                plan: Arc::clone(it),
-            });
+            let history = History::of(it, &lookups);
+            tables.push(TableRun::new(it, body, stored(it.name())?, stored(&it.dead)?, history));
         }
         let epoch = past.epoch();
         let files = Files::open(disk, &folder, &plan.name)?;
@@ -284,6 +272,31 @@ impl Flow {
         let streams = self.streams.iter().map(|it| &it.plan.declared.name);
         let mut names = streams.chain(self.tables.iter().map(|it| it.plan.name()));
         (is_new && !past.all.is_empty()) || names.any(is_elsewhere)
+    }
+}
+
+impl TableRun {
+    fn new(
+        plan: &Arc<TablePlan>,
+        body: Body,
+        own: Stored,
+        dead_stored: Stored,
+        history: History,
+    ) -> TableRun {
+        TableRun {
+            body,
+            dead: HotRows::default(),
+            own,
+            dead_stored,
+            tried: history.clone(),
+            history,
+            tagged: None,
+            detached: None,
+            stats: TableStats::default(),
+            job: None,
+            rests_until: Duration::ZERO,
+            plan: Arc::clone(plan),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use rows::dead::{Builder, Record};
 use crate::checkpoint::Detached;
 use crate::error::Error;
 use crate::flow::{Flow, TableRun, find_provider, stream};
-use crate::table::{Body, DeadRow, Moved, Step, Stepped};
+use crate::table::{self, Body, DeadRow, Moved, Step, Stepped};
 
 /// The new rows of each table.
 pub(crate) type Fresh = BTreeMap<Name, Vec<RecordBatch>>;

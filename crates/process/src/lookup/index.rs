@@ -117,7 +117,7 @@ impl fmt::Debug for Index {
 
 /// Returns the hashes of the rows of these columns, and which rows have a value in all of them.
 pub(crate) fn hashes(keys: &[ArrayRef]) -> Result<(Vec<u64>, Option<BooleanArray>)> {
-    let rows = keys.first().map_or(0, |it| it.len());
+    let rows = keys.first().map_or(0, Array::len);
     let mut hashes = vec![0; rows];
     create_hashes(keys, &RandomState::with_seed(0), &mut hashes)?;
     let mut valid: Option<BooleanArray> = None;
@@ -209,16 +209,22 @@ impl Index {
                 continue;
             }
             for (place, row) in rows.iter().enumerate() {
-                for other in rows.iter().skip(place + 1) {
-                    if self.compare(*row, *other)? == Ordering::Equal {
-                        pairs.push((*row, *other));
-                        break;
-                    }
-                }
+                let after = rows.get(place + 1..).unwrap_or_default();
+                pairs.extend(self.next_alike(*row, after)?.map(|it| (*row, it)));
             }
         }
         pairs.sort_unstable();
         Ok(pairs)
+    }
+
+    /// Returns the first of these rows that has the key of `row`.
+    fn next_alike(&self, row: u32, after: &[u32]) -> Result<Option<u32>> {
+        for other in after {
+            if self.compare(row, *other)? == Ordering::Equal {
+                return Ok(Some(*other));
+            }
+        }
+        Ok(None)
     }
 
     fn compare(&self, one: u32, other: u32) -> Result<Ordering> {

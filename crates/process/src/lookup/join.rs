@@ -384,7 +384,7 @@ impl Joiner {
         let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
         let (hashes, valid) = hashes(&keys)?;
         let moments = moment.map(|it| it.evaluate(probe)?.into_array(rows)).transpose()?;
-        let moments = moments.as_ref().map(|it| it.as_primitive::<TimestampMicrosecondType>());
+        let moments = moments.as_ref().map(AsArray::as_primitive::<TimestampMicrosecondType>);
         let (mut batches, mut pairs, mut from) = (Vec::new(), Pairs::default(), 0);
         for (row, hash) in hashes.iter().enumerate() {
             let has_key = valid.as_ref().is_none_or(|it| it.value(row));

@@ -227,23 +227,7 @@ impl LookupFile {
         let text = text.map_err(|error| format!("{}: not UTF-8: {error}", self.place()))?;
         let columns = match known {
             Some(columns) => columns.to_vec(),
-            None => {
-                let mut kinds: Vec<(String, Option<ColumnType>)> = Vec::new();
-                let mut places: HashMap<String, usize> = HashMap::new();
-                self.each_object(text, &mut |object, _| {
-                    for (name, value) in object {
-                        let place = *places.entry(name.clone()).or_insert_with(|| {
-                            kinds.push((name, None));
-                            kinds.len() - 1
-                        });
-                        if let (Some(own), Some((_, kind))) = (infer(&value), kinds.get_mut(place))
-                        {
-                            *kind = Some(both(*kind, own));
-                        }
-                    }
-                })?;
-                self.columns(kinds.into_iter())?
-            }
+            None => self.json_columns(text)?,
         };
         let kinds: HashMap<&str, ColumnType> =
             columns.iter().map(|it| (it.name.as_str(), it.kind)).collect();
@@ -265,6 +249,25 @@ impl LookupFile {
             lines.push(line);
         })?;
         self.decoded(decoder, columns, lines)
+    }
+
+    /// Finds the columns of JSON objects, in the order in which they come first.
+    fn json_columns(&self, text: &str) -> Result<Vec<spec::Column>, String> {
+        let mut kinds: Vec<(String, Option<ColumnType>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut take = |name: String, value: &Value| {
+            let place = *places.entry(name.clone()).or_insert_with(|| {
+                kinds.push((name, None));
+                kinds.len() - 1
+            });
+            if let (Some(own), Some((_, kind))) = (infer(value), kinds.get_mut(place)) {
+                *kind = Some(both(*kind, own));
+            }
+        };
+        self.each_object(text, &mut |object, _| {
+            object.into_iter().for_each(|(name, value)| take(name, &value));
+        })?;
+        self.columns(kinds.into_iter())
     }
 
     fn each_object(
@@ -292,7 +295,9 @@ impl LookupFile {
     ) -> Result<Read, String> {
         let broken = |error: &dyn std::fmt::Display| format!("{}: {error}", self.place());
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes);
-        let reader = reader.and_then(|it| it.build()).map_err(|error| broken(&error))?;
+        let reader = reader
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(|error| broken(&error))?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|error| broken(&error))?;
         let found = concat_batches(&schema, &batches).map_err(|error| broken(&error))?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use expect_test::expect;
 
+use base::time::SystemClock;
+
 use super::{World, ask, assert_conserved, plan_of};
 
 const PROJECT: &str = r#"
@@ -101,7 +103,7 @@ async fn rows_of_before_change_with_the_lookup_where_the_table_says_so() {
     backfilled(folder.path());
     let mut world = World::at(folder.path()).await;
     let mut flow = world.open().await;
-    let sku = |it: usize| if it % 2 == 0 { "x" } else { "y" }.to_owned();
+    let sku = |it: usize| if it.is_multiple_of(2) { "x" } else { "y" }.to_owned();
     send(&world, 0..2, sku).await;
     flow.tick().await.unwrap();
     world.send("orders", &[CLOSED]).await;
@@ -157,11 +159,12 @@ async fn a_running_flow_goes_on_while_rows_of_before_are_made_anew() {
     backfilled(folder.path());
     let world = World::at(folder.path()).await;
     let mut setup = world.setup();
-    setup.clock = base::time::SystemClock::start();
+    setup.clock = SystemClock::start();
     setup.settings.epoch_every = Duration::from_millis(20);
     let handle = crate::flow::Flow::open(setup).await.unwrap().run().unwrap();
-    let sku = |it: usize| if it % 2 == 0 { "x" } else { "y" }.to_owned();
+    let sku = |it: usize| if it.is_multiple_of(2) { "x" } else { "y" }.to_owned();
     let mut sent = 0;
+    let clock = SystemClock::start();
     for price in [10, 20, 30] {
         send(&world, sent..sent + 50, sku).await;
         sent += 50;
@@ -169,10 +172,14 @@ async fn a_running_flow_goes_on_while_rows_of_before_are_made_anew() {
             .unwrap();
         let expected = format!("{{\"n\":{}}}\n", sent / 2);
         let sql = format!("SELECT count(*) AS n FROM named WHERE price = {price}");
-        let late = std::time::SystemTime::now() + Duration::from_secs(60);
+        let began = clock.elapsed();
         let mut ticks = handle.ticks();
         while ask(&handle.view(), &sql).await != expected {
-            assert!(std::time::SystemTime::now() < late, "{}", show_all(&handle.view()).await);
+            assert!(
+                clock.elapsed() - began < Duration::from_secs(60),
+                "{}",
+                show_all(&handle.view()).await
+            );
             ticks.changed().await.unwrap();
         }
     }
@@ -213,17 +220,17 @@ async fn a_large_lookup_is_looked_up_tick_by_tick() {
         writeln!(text, "sku-{row:07},{},{more}", row % 100).unwrap();
     }
     write("prices.csv", &text);
-    let began = std::time::SystemTime::now();
+    let clock = SystemClock::start();
     let world = World::at(folder.path()).await;
     let mut flow = world.open().await;
-    println!("{rows} rows, {} bytes, read in {:?}", text.len(), began.elapsed().unwrap());
+    println!("{rows} rows, {} bytes, read in {:?}", text.len(), clock.elapsed());
     let mut took = Vec::new();
     // More ticks than a plan runs before it is renewed.
     for tick in 0..600 {
         send(&world, tick..tick + 1, |it| format!("sku-{:07}", it * 7_919 % rows)).await;
-        let began = std::time::SystemTime::now();
+        let began = clock.elapsed();
         flow.tick().await.unwrap();
-        took.push(began.elapsed().unwrap());
+        took.push(clock.elapsed() - began);
     }
     let first: Vec<Duration> = took.iter().take(2).copied().collect();
     took.sort_unstable();
