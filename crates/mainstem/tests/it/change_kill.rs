@@ -84,7 +84,7 @@ struct Known {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_of_a_change_leaves_one_of_the_two_projects_whole() {
     let seed = number("SEED", 20_260_105);
-    let kills = number("KILLS", if is_slow_welcome() { 40 } else { 6 });
+    let kills = number("KILLS", if is_slow_welcome() { 12 } else { 6 });
     eprintln!("SEED={seed} KILLS={kills}");
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -183,6 +183,7 @@ async fn another_engine_makes_the_groups_again() {
     for _ in 0..2 {
         for (name, _, question) in KINDS {
             let is = ask(&flow.view(), &format!("SELECT * FROM {name}")).await;
+            let is = is.replace(",\"_final\":true", "").replace(",\"_final\":false", "");
             assert_eq!(is, ask(&flow.view(), question).await, "{name}");
         }
         flow.flush().await.unwrap();
