@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{Field, Schema};
 use base::{Name, Place, limits};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
@@ -30,6 +30,7 @@ use crate::trace::path::{Groups, Path, Touched};
 use crate::view::View;
 
 mod path;
+mod windows;
 
 /// What one record touched.
 #[derive(Debug)]
@@ -392,7 +393,7 @@ impl Walk<'_> {
         let find = |name: &str| self.find(name, plan.sees_final);
         let keys = groups.keys(&self.session, mine, &find).await?;
         let mut keys: Vec<path::Key> =
-            keys.into_iter().flat_map(|it| of_windows(plan, it)).collect();
+            keys.into_iter().flat_map(|it| windows::of_windows(plan, it)).collect();
         for key in keys.iter_mut().take(limits::TRACE_ROWS_MAX) {
             self.find_session(plan, groups, key).await?;
         }
@@ -422,37 +423,6 @@ impl Walk<'_> {
             step.found = Found::Groups(found);
         }
         Ok(marks.into_iter().reduce(Expr::or))
-    }
-
-    /// Puts the start of the session into a key that has the start of a pane: it is the last that
-    /// begins before the pane ends.
-    async fn find_session(
-        &self,
-        plan: &TablePlan,
-        groups: &Groups,
-        key: &mut path::Key,
-    ) -> Result<()> {
-        let Some(window) = plan.window.as_ref().filter(|it| it.is_session) else { return Ok(()) };
-        let column = plan.schema.field(window.column).name();
-        let mut others = key.clone();
-        let Some(place) = key.get_mut(window.group) else { return Ok(()) };
-        let ScalarValue::TimestampMicrosecond(Some(pane), zone) = place.clone() else {
-            return Ok(());
-        };
-        others.remove(window.group);
-        let end = ScalarValue::TimestampMicrosecond(Some(window.end(pane)), zone.clone());
-        let condition = ident(column).lt(lit(end));
-        let condition = match groups.without(window.group).condition(&others) {
-            Some(others) => condition.and(others),
-            None => condition,
-        };
-        let rows = self.read(plan.name(), condition).await?;
-        let starts = rows.iter().filter_map(|it| it.column_by_name(column));
-        let starts = starts.filter_map(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
-        if let Some(start) = starts.flat_map(PrimitiveArray::iter).flatten().max() {
-            *place = ScalarValue::TimestampMicrosecond(Some(start), zone);
-        }
-        Ok(())
     }
 }
 
@@ -531,27 +501,6 @@ fn unchanged(plan: &TablePlan, mine: &Touched) -> Result<Option<(Expr, Vec<Strin
         columns.push(format!("`{}`", field.name()));
     }
     Ok(all.map(|it| (it, columns)))
-}
-
-/// Returns the key once for each window that its pane lies in.
-fn of_windows(plan: &TablePlan, key: path::Key) -> Vec<path::Key> {
-    let Some(window) = plan.window.as_ref().filter(|it| !it.is_one_pane()) else {
-        return vec![key];
-    };
-    let pane = match key.get(window.group) {
-        Some(ScalarValue::TimestampMicrosecond(Some(pane), zone)) => (*pane, zone.clone()),
-        Some(_) | None => return vec![key],
-    };
-    let mut starts: Vec<i64> = window.windows_of(pane.0).collect();
-    starts.sort_unstable();
-    let in_window = |start: i64| {
-        let mut key = key.clone();
-        if let Some(value) = key.get_mut(window.group) {
-            *value = ScalarValue::TimestampMicrosecond(Some(start), pane.1.clone());
-        }
-        key
-    };
-    starts.into_iter().map(in_window).collect()
 }
 
 fn rows_of(found: &Found) -> Vec<RecordBatch> {

@@ -14,19 +14,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use base::{Name, Span};
+use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Join, LogicalPlan, Operator, Projection, TableScan,
-};
+use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, Projection, TableScan};
 use query::functions::window::{self, Shape};
 
 use crate::plan::{Known, Sources, TableKind, kept};
 
+mod join;
+mod moment;
 mod reach;
 
+use moment::{Moment, fix, fix_one, two_times};
 use reach::Reach;
 pub(crate) use reach::window_function;
 
@@ -145,67 +145,6 @@ enum Tag {
     Time(Moment),
     /// The start of a window over it.
     Window(Windows),
-}
-
-/// The time of the rows of a table, unchanged, and what lies how near to them. The first link is
-/// that of the table itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Moment {
-    links: Vec<Link>,
-    /// Whether rows of the same window were looked at: how far they are is not in the links.
-    is_of_window: bool,
-}
-
-impl Moment {
-    /// Returns the windows whose start it is, if it is one.
-    fn windows(&self) -> Option<Windows> {
-        self.links.iter().find_map(|it| match it.told {
-            Told::Windows(windows) => Some(windows),
-            Told::Rows(_) | Told::Stretches { .. } => None,
-        })
-    }
-
-    /// Returns whether it is the start of windows of a table below.
-    fn is_window(&self) -> bool {
-        self.links.first().is_some_and(|it| matches!(it.told, Told::Windows(_)))
-    }
-
-    /// Adds rows that lie within `reach` of it.
-    fn near(&mut self, other: &Moment, reach: Reach) -> Result<(), String> {
-        if other.is_of_window && reach != Reach::default() {
-            return Err(CUT.to_owned());
-        }
-        for link in &other.links {
-            let link = Link { reach: link.reach.then(reach), ..link.clone() };
-            match self.links.iter_mut().find(|it| it.table == link.table) {
-                Some(known) if known.column != link.column => return Err(two_times(known, &link)),
-                Some(known) => known.reach = known.reach.or(link.reach),
-                None => self.links.push(link),
-            }
-        }
-        Ok(())
-    }
-
-    fn widened(&self, reach: Reach) -> Result<Moment, String> {
-        if self.is_of_window {
-            return Err(CUT.to_owned());
-        }
-        let widen = |it: &Link| Link { reach: it.reach.then(reach), ..it.clone() };
-        Ok(Moment { links: self.links.iter().map(widen).collect(), is_of_window: false })
-    }
-
-    /// Returns how far from this moment the rows of a table are, by the same column.
-    fn reach_of(&self, link: &Link) -> Option<Reach> {
-        let is_it = |it: &&Link| it.table == link.table && it.column == link.column;
-        self.links.iter().find(is_it).map(|it| it.reach)
-    }
-}
-
-const CUT: &str = "a span of time that cuts windows";
-
-fn two_times(one: &Link, other: &Link) -> String {
-    let (one, other, table) = (&one.column, &other.column, &one.table);
-    format!("`{one}` and `{other}` both tell the time of `{table}`")
 }
 
 type Tags = Vec<Option<Tag>>;
@@ -604,115 +543,6 @@ impl<'a> Walk<'a> {
         Some(())
     }
 
-    /// `above` is a filter right above the join.
-    fn join(&mut self, join: &Join, above: Option<&Expr>) -> Found {
-        let (left, right) = (self.tags(&join.left)?, self.tags(&join.right)?);
-        let (left_columns, right_columns) =
-            (join.left.schema().fields().len(), join.right.schema().fields().len());
-        let keeps_left = matches!(
-            join.join_type,
-            JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti
-        );
-        let keeps_right = matches!(
-            join.join_type,
-            JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti
-        );
-        let above = above.filter(|_| join.join_type == JoinType::Inner);
-        let mut found = match (left, right) {
-            (None, None) => return Ok(None),
-            (Some(left), None) if keeps_left => (left, vec![None; right_columns]),
-            (None, Some(right)) if keeps_right => (vec![None; left_columns], right),
-            (Some(left), Some(right)) => {
-                if self.ties(join, above, &left, &right)? {
-                    let (mut left, mut right) = (left, right);
-                    left.iter_mut().chain(&mut right).for_each(fix_one);
-                    (left, right)
-                } else {
-                    self.near(join, above, left, right)?
-                }
-            }
-            _ => return Err("an outer join that keeps all rows of a lookup".to_owned()),
-        };
-        // A side without a partner is filled with nulls: its window says nothing.
-        if !keeps_left {
-            found.0.fill(None);
-        }
-        if !keeps_right {
-            found.1.fill(None);
-        }
-        Ok(Some(match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti => found.0,
-            JoinType::RightSemi | JoinType::RightAnti => found.1,
-            JoinType::Inner | JoinType::Left | JoinType::Right => [found.0, found.1].concat(),
-            other => return Err(format!("a join of type {other}")),
-        }))
-    }
-
-    /// Returns whether the rows of both sides of a join are of one window, and notes it.
-    fn ties(
-        &mut self,
-        join: &Join,
-        above: Option<&Expr>,
-        left: &Tags,
-        right: &Tags,
-    ) -> Result<bool, String> {
-        let is_like = |one: &Tag, other: &Tag| matches!(one, Tag::Window(_)) && one == other;
-        let mut are_tied = false;
-        for (one, other) in equal(join, above) {
-            for (one, other) in [(one, other), (other, one)] {
-                let one = self.tag(one, &join.left, left)?;
-                let other = self.tag(other, &join.right, right)?;
-                if let (Some(one), Some(other)) = (one, other)
-                    && is_like(&one, &other)
-                {
-                    self.uses(&one)?;
-                    self.uses(&other)?;
-                    are_tied = true;
-                }
-            }
-        }
-        Ok(are_tied)
-    }
-
-    /// Returns the tags of a join whose condition says how far apart the rows of both sides are.
-    fn near(
-        &mut self,
-        join: &Join,
-        above: Option<&Expr>,
-        left: Tags,
-        right: Tags,
-    ) -> Result<(Tags, Tags), String> {
-        let sides = [(join.left.as_ref(), &left), (join.right.as_ref(), &right)];
-        let mut conditions: Vec<Expr> =
-            equal(join, None).map(|(one, other)| one.clone().eq(other.clone())).collect();
-        conditions.extend(join.filter.iter().chain(above).flat_map(split_conjunction).cloned());
-        let Some(bound) = reach::bound(&conditions, &sides) else {
-            return Err("a join of two tables that move, without a bound in time \
-                        (b.ts BETWEEN a.ts AND a.ts + INTERVAL ..)"
-                .to_owned());
-        };
-        let moment = |tags: &Tags, place: usize| match tags.get(place).cloned().flatten() {
-            Some(Tag::Time(it)) => Ok(it),
-            _ => Err("a join by something else than time".to_owned()),
-        };
-        let (one, other) = (moment(&left, bound.left)?, moment(&right, bound.right)?);
-        let near = |tags: Tags, from: &Moment, to: &Moment, reach: Reach| -> Result<Tags, String> {
-            let tag = |tag: Option<Tag>| {
-                let Some(Tag::Time(mut moment)) = tag else { return Ok(None) };
-                // How far it is from the row that the condition names.
-                let Some(own) = from.links.first().and_then(|it| moment.reach_of(it)) else {
-                    return Ok(None);
-                };
-                moment.near(to, reach.then(own))?;
-                Ok(Some(Tag::Time(moment)))
-            };
-            tags.into_iter().map(tag).collect()
-        };
-        let left = near(left, &one, &other, bound.reach)?;
-        let right = near(right, &other, &one, bound.reach.turned())?;
-        Ok((left, right))
-    }
-
     fn union(&mut self, inputs: &[&LogicalPlan]) -> Found {
         let mut all: Option<Tags> = None;
         for input in inputs {
@@ -740,32 +570,6 @@ impl<'a> Walk<'a> {
         }
         Ok(all)
     }
-}
-
-/// Notes of moments that rows of the same window were looked at, if the rows had that in common.
-fn fix(tags: &mut [Option<Tag>], common: &[Option<Tag>]) {
-    if common.iter().any(|it| matches!(it, Some(Tag::Window(_)))) {
-        tags.iter_mut().for_each(fix_one);
-    }
-}
-
-fn fix_one(tag: &mut Option<Tag>) {
-    if let Some(Tag::Time(moment)) = tag {
-        moment.is_of_window = true;
-    }
-}
-
-/// Returns what is equal in the pairs that a join makes.
-fn equal<'a>(
-    join: &'a Join,
-    above: Option<&'a Expr>,
-) -> impl Iterator<Item = (&'a Expr, &'a Expr)> {
-    let conditions = join.filter.iter().chain(above).flat_map(split_conjunction);
-    let equal = conditions.filter_map(|it| match it {
-        Expr::BinaryExpr(it) if it.op == Operator::Eq => Some((&*it.left, &*it.right)),
-        _ => None,
-    });
-    join.on.iter().map(|(one, other)| (one, other)).chain(equal)
 }
 
 /// Returns why the plan cannot be followed if an expression of it asks another table.

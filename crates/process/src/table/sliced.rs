@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{cast, max, min};
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -36,6 +36,8 @@ use crate::table::recent::Recent;
 use crate::table::window_rows::{WindowRows, marked, rfc3339, split_by_start};
 use crate::table::{DeadRow, Step};
 
+mod look_back;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Sliced {
@@ -59,10 +61,6 @@ enum Dirty {
     /// Every slice that is open at this watermark; all without one.
     Open(Option<i64>),
 }
-
-/// How long rows are looked at themselves after they are final, and how often they are carried on.
-const CARRIED_AFTER_US: i64 = 60_000_000;
-const CARRIED_EACH_US: i64 = 10_000_000;
 
 /// Slices remembered that could not be computed.
 const FAILED_MAX: usize = 10_000;
@@ -384,15 +382,6 @@ impl Sliced {
         self.finish(all)
     }
 
-    /// Lets through only rows of the slices, where they are computed from all rows there are.
-    fn wanted(&self, plan: LogicalPlan, dirty: &Dirty) -> Result<LogicalPlan> {
-        let (Dirty::Slices(slices), Some(_)) = (dirty, &self.carry) else { return Ok(plan) };
-        let (Some(first), Some(last)) = (slices.first(), slices.last()) else { return Ok(plan) };
-        let time = Column::from(plan.schema().qualified_field(self.window.column));
-        let end = last.saturating_add(self.window.size_us);
-        LogicalPlanBuilder::from(plan).filter(within(&time, *first, Some(end)))?.build()
-    }
-
     /// Brings rows to the table's schema.
     fn finish(&self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         let fields = self.plan.schema.fields();
@@ -404,61 +393,6 @@ impl Sliced {
             Ok(RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?)
         };
         rows.into_iter().map(finish).collect()
-    }
-
-    /// Returns up to when the rows are known that window functions look back at.
-    fn carried(&self) -> Option<i64> {
-        self.carry.as_ref()?.until
-    }
-
-    /// Returns from when on the rows below are needed beside those carried; none if all are.
-    fn reaches_back(&self, dirty: &Dirty) -> Option<i64> {
-        let until = self.carried()?;
-        let first = match dirty {
-            Dirty::Open(None) => return None,
-            Dirty::Open(Some(it)) => it.saturating_sub(self.window.size_us).saturating_add(1),
-            Dirty::Slices(slices) => slices.first().copied()?,
-        };
-        (until <= first).then_some(until)
-    }
-
-    /// Carries rows on that only those after them still need.
-    async fn carry_on(&mut self, step: &Step<'_>) -> Result<()> {
-        let (Some(watermark), Some(link)) = (self.rows.watermark, self.slices.links.first()) else {
-            return Ok(());
-        };
-        let Some(before) = self.carry.as_ref().map(|it| it.until) else { return Ok(()) };
-        let until = self.slices.slice_of(watermark.saturating_sub(CARRIED_AFTER_US));
-        if before.is_some_and(|it| until < it.saturating_add(CARRIED_EACH_US)) {
-            return Ok(());
-        }
-        let from = before.unwrap_or(i64::MIN);
-        let recent = self.recent.get(&link.table).filter(|it| it.covers(from));
-        let below = |name: &str| {
-            let stored = (step.tables)(name)?;
-            let recent = recent.filter(|_| link.table == *name);
-            let table = recent.map(|it| it.table(&stored.schema(), from));
-            Some(table.and_then(Result::ok).unwrap_or(stored))
-        };
-        let bound = pipe::bind(&self.plan.select, &below)?;
-        let bound = between(bound, link, before, Some(until))?;
-        if let Some(carry) = &mut self.carry {
-            carry.extend(step.session, &bound, step.now_ms, until).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn state(&self) -> Result<Option<(SchemaRef, Vec<RecordBatch>)>> {
-        self.carry.as_ref().map(Carry::to_state).transpose()
-    }
-
-    /// Takes the table over as it was.
-    pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
-        self.reopen(watermark);
-        match &mut self.carry {
-            Some(carry) => carry.restore(state),
-            None => Ok(()),
-        }
     }
 
     /// Returns the times of the rows of a table that the slices are made of: from, and up to if
@@ -621,29 +555,6 @@ fn touched(
     }
     all
 }
-
-/// Lets through only rows of these times.
-fn between(
-    plan: LogicalPlan,
-    link: &Link,
-    from: Option<i64>,
-    to: Option<i64>,
-) -> Result<LogicalPlan> {
-    let filtered = plan.transform_down(|node| {
-        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
-        if link.table != *scan.table_name.table() {
-            return Ok(Transformed::no(node));
-        }
-        let time = Column::new(Some(scan.table_name.clone()), &link.column);
-        let is_within = within(&time, from.unwrap_or(EARLIEST_US), to);
-        let filter = LogicalPlan::Filter(Filter::try_new(is_within, Arc::new(node))?);
-        Ok(Transformed::new(filter, true, TreeNodeRecursion::Jump))
-    })?;
-    Ok(filtered.data)
-}
-
-/// A moment before all others: the year 1.
-const EARLIEST_US: i64 = -62_135_596_800_000_000;
 
 /// Returns the moments of a column that are not null.
 fn moments(column: &ArrayRef) -> Result<BTreeSet<i64>> {

@@ -695,26 +695,26 @@ type = 'table'
     check(
         toml,
         &expect![[r#"
-        mainstem.toml:3:27: `n` is of section `notify` and cannot be read; FROM can name streams, lookups and tables
-        mainstem.toml:4:11: there is no notify `m`; did you mean `n`?
-        mainstem.toml:4:16: there is no notify `zzz`; declare it: `[notify.zzz]`
-        mainstem.toml:5:7: `key` must be a string or a list of strings, not the integer `5`
-        mainstem.toml:6:7: `soon` is not a duration; write a number and a unit, for example `"5 minutes"`
-        mainstem.toml:7:6: `closed` is not known here; write one of `final` or `open`
-        mainstem.toml:8:16: `{` without `}`; close it with `}` after the name of a column
-        mainstem.toml:9:8: `b` has no `sql`; add `sql = '''SELECT …'''`: each of its rows is an alert
-        mainstem.toml:11:22: `d` is of section `dashboard` and cannot be read; FROM can name streams, lookups and tables
-        mainstem.toml:13:10: `remind` must be longer than nothing; write a duration such as "10 minutes", or leave `remind` out
-        mainstem.toml:14:9: `n` tells nobody; add `webhook = "${NAME}"`, or `log = true`
-        mainstem.toml:15:12: `d` has no charts; add `[[dashboard.d.chart]]`
-        mainstem.toml:18:8: `pie` is not known here; write one of `line`, `area`, `bar`, `number` or `table`
-        mainstem.toml:20:9: `limit` cannot be 0; write a number from 1 up
-        mainstem.toml:21:1: unknown key `zoom`; the keys here are `title`, `type`, `from`, `x`, `y`, `by`, `last` and `limit`
-        mainstem.toml:23:1: the chart has no `x`; add `x = "COLUMN"`
-        mainstem.toml:23:1: the chart has no `y`; add `y = "COLUMN"`
-        mainstem.toml:25:8: there is no table `nothing`; declare `[stream.nothing]` or write `nothing.sql`; the program's own tables are `system.NAME`
-        mainstem.toml:26:1: the chart has no `from`; add `from = "TABLE"`
-    "#]],
+            mainstem.toml:3:27: `n` is of section `notify` and cannot be read; FROM can name streams, lookups and tables
+            mainstem.toml:4:11: there is no notify `m`; did you mean `n`?
+            mainstem.toml:4:16: there is no notify `zzz`; declare it: `[notify.zzz]`
+            mainstem.toml:5:7: `key` must be a string or a list of strings, not the integer `5`
+            mainstem.toml:6:7: `soon` is not a duration; write a number and a unit, for example `"5 minutes"`
+            mainstem.toml:7:6: `closed` is not known here; write one of `final` or `open`
+            mainstem.toml:8:16: `{` without `}`; close it with `}` after the name of a column
+            mainstem.toml:9:8: `b` has no `sql`; add `sql = '''SELECT …'''`: each of its rows is an alert
+            mainstem.toml:11:22: `d` is of section `dashboard` and cannot be read; FROM can name streams, lookups and tables
+            mainstem.toml:13:10: `remind` must be longer than nothing; write a duration such as "10 minutes", or leave `remind` out
+            mainstem.toml:14:9: `n` tells nobody; add `webhook = "${NAME}"`, or `log = true`
+            mainstem.toml:15:12: `d` has no charts; add `[[dashboard.d.chart]]`
+            mainstem.toml:18:8: `pie` is not known here; write one of `line`, `area`, `bar`, `number` or `table`
+            mainstem.toml:20:9: `limit` cannot be 0; write a number from 1 up
+            mainstem.toml:21:1: unknown key `zoom`; the keys here are `title`, `type`, `from`, `x`, `y`, `by`, `last`, `limit` and `fill`
+            mainstem.toml:23:1: the chart has no `x`; add `x = "COLUMN"`
+            mainstem.toml:23:1: the chart has no `y`; add `y = "COLUMN"`
+            mainstem.toml:25:8: there is no table `nothing`; declare `[stream.nothing]` or write `nothing.sql`; the program's own tables are `system.NAME`
+            mainstem.toml:26:1: the chart has no `from`; add `from = "TABLE"`
+        "#]],
     );
 }
 
