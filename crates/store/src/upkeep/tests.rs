@@ -128,8 +128,14 @@ async fn commits_and_maintenance_go_on_together() {
     let lake = Lake::open(folder.path(), settings, clock).unwrap();
     let table = lake.table(layout("t")).await.unwrap();
     let writer = Arc::clone(&table);
+    let (rounds, mut told) = tokio::sync::watch::channel(0);
     let writing = base::task::spawn("writer", async move {
         for epoch in 1..=40 {
+            if epoch == 21 {
+                // One round is sure to begin and end in between, however slow the others are.
+                let now = *told.borrow();
+                told.wait_for(|it| now + 1 < *it).await.unwrap();
+            }
             let minute = i64::try_from(epoch % 4).unwrap() * MINUTE_US;
             let windows =
                 Replace::Windows { column: "minute".to_owned(), starts: vec![minute], span_us: 1 };
@@ -141,6 +147,7 @@ async fn commits_and_maintenance_go_on_together() {
     let mut merged = 0;
     while !writing.is_finished() {
         merged += lake.maintain(BUDGET).await.unwrap().files_compacted;
+        rounds.send_modify(|it| *it += 1);
         tokio::task::yield_now().await;
     }
     writing.await.unwrap();
