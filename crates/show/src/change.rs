@@ -30,7 +30,7 @@ pub struct Change {
     pub project: String,
     /// What differs, by kind and name.
     pub items: Vec<ChangeItem>,
-    /// Tables that are built anew beside the running ones, in FROM order.
+    /// Tables that are built anew from the stored rows, in FROM order.
     pub builds: Vec<ChangeBuild>,
     /// What readers outside could trip over.
     pub breaking: Vec<String>,
@@ -88,7 +88,7 @@ pub enum ApplyState {
     /// Nothing was changed since the program started.
     #[default]
     None,
-    /// Tables are built beside the running ones.
+    /// Tables are built.
     Building,
     /// The flows that differ are opened anew.
     Switching,

@@ -145,7 +145,7 @@ async fn a_changed_table_takes_those_above_along() {
           > alert high       it reads `by_minute`
           > dashboard sales  it reads `by_minute`
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           clean      from orders: 1,000,000 rows, 50 MB, about 4 seconds
           by_minute  from clean: 990,000 rows, 49.5 MB, about a second
           in all     1,990,000 rows, 99.5 MB, about 5 seconds
@@ -164,7 +164,7 @@ async fn tables_come_and_go() {
           + table totals     kept as running totals
           - table by_region  its rows stay until the next change, for `mainstem rollback`
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           totals  from orders: 1,000,000 rows, 50 MB, about 7 seconds
 
         readers outside could trip over
@@ -220,7 +220,7 @@ async fn a_column_more_moves_only_what_shows_it() {
           ~ stream orders     + column `channel` text
           ~ table everything  the columns it reads; + column `channel` text
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           everything  from orders: 1,000,000 rows, 50 MB, about 7 seconds
 
         `mainstem apply shop` does it.
@@ -246,7 +246,7 @@ async fn what_breaks_and_what_cannot_be_is_told() {
           > alert high       it reads `by_minute`
           > dashboard sales  it reads `by_minute`
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           by_region  from orders: 1,000,000 rows, 50 MB, about 7 seconds
           clean      from orders: 1,000,000 rows, 50 MB, about 4 seconds
           by_minute  from clean: 990,000 rows, 49.5 MB, about a second
@@ -273,7 +273,7 @@ async fn what_breaks_and_what_cannot_be_is_told() {
           > alert high       it reads `by_minute`
           > dashboard sales  it reads `by_minute`
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           clean      from orders: 1,000,000 rows, 50 MB, about 4 seconds
           by_minute  from clean: 990,000 rows, 49.5 MB, about a second
           usual      from by_minute: 40,000 rows, 2 MB, about a second
@@ -298,7 +298,7 @@ async fn a_table_that_stands_still_is_built_anew() {
           > alert high       it reads `by_minute`
           > dashboard sales  it reads `by_minute`
 
-        built beside what runs, then switched to in one step
+        computed anew from the stored rows, then switched to in one step
           clean      from orders: 1,000,000 rows, 50 MB, about 4 seconds
           by_minute  from clean: 990,000 rows, 49.5 MB, about a second
           in all     1,990,000 rows, 99.5 MB, about 5 seconds

@@ -15,8 +15,9 @@ use crate::client::Client;
 /// Change the program that runs into the project as it is written in the folder now.
 ///
 /// Says what `mainstem plan` says, does it, and waits until it is done. Tables that are new or
-/// changed are built beside the running ones, which answer meanwhile; then all of it is shown in
-/// one step. What fails changes nothing: the project before runs on.
+/// changed are computed from the stored rows. Meanwhile the flows that differ stand still: records
+/// are taken in and wait, and questions are answered from before; then all of it is shown in one
+/// step. What fails changes nothing: the project before runs on.
 ///
 /// Interrupting this command does not stop the change; `mainstem apply --status` shows it.
 ///

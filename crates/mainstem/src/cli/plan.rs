@@ -16,7 +16,7 @@ use crate::compile::compile;
 /// Say what a changed project would do to the program that runs; nothing is changed.
 ///
 /// Lists what is new (+), changed (~), dropped (-), and what follows (>) because it reads something
-/// that changes; which tables are built anew beside the running ones, how many rows and bytes that
+/// that changes; which tables are computed anew from the stored rows, how many rows and bytes that
 /// reads and about how long it takes; and what readers outside could trip over. `mainstem apply`
 /// does it.
 ///
@@ -144,7 +144,8 @@ fn builds(change: &Change) -> String {
     if change.builds.is_empty() {
         return "\nno data moves\n".to_owned();
     }
-    let mut text = "\nbuilt beside what runs, then switched to in one step\n".to_owned();
+    let mut text =
+        "\ncomputed anew from the stored rows, then switched to in one step\n".to_owned();
     let width = change.builds.iter().map(|it| it.table.len()).max().unwrap_or(0);
     for build in &change.builds {
         let (table, from) = (&build.table, build.reads.join(", "));
