@@ -27,6 +27,7 @@ pub(crate) mod append;
 pub(crate) mod carry;
 pub(crate) mod grouping;
 pub(crate) mod kept;
+mod publishing;
 pub(crate) mod recent;
 pub(crate) mod running;
 pub(crate) mod sessions;
@@ -214,8 +215,8 @@ impl Body {
             Body::Windowed(it) => it.change(epoch),
             Body::Sessions(it) => it.change(epoch),
             Body::Sliced(it) => Ok(it.rows.change(epoch)),
-            Body::Running(it) => Ok(it.change(epoch, now_ms)),
-            Body::Best(it) => Ok(it.change(epoch, now_ms)),
+            Body::Running(it) => Ok(it.change(now_ms)),
+            Body::Best(it) => Ok(it.change(now_ms)),
             Body::Whole(it) => Ok(it.change(epoch)),
         }
     }

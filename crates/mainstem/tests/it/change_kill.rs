@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::RwLock;
 
-use crate::program::{Program, is_slow_welcome, mainstem, number};
+use crate::program::{Program, is_slow_welcome, mainstem, number, send_until_taken};
 
 const STREAM: &str = r#"
 [project]
@@ -232,16 +232,7 @@ async fn send(seed: u64, program: &RwLock<Option<Program>>, stopping: &AtomicBoo
         }
         next += count;
         let key = format!("{seed}-{first}");
-        loop {
-            let place = program.read().await;
-            let answer = place.as_ref().unwrap().send("events", lines.clone(), Some(&key)).await;
-            drop(place);
-            match answer {
-                Ok((200, _)) => break,
-                Ok((429 | 503, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Ok((status, body)) => panic!("{status}: {body}"),
-            }
-        }
+        send_until_taken(program, "events", &lines, &key).await;
         known.amount.fetch_add(amounts, Ordering::SeqCst);
         known.records.fetch_add(count, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(random.u64(0..20))).await;

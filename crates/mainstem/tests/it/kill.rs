@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::RwLock;
 
-use crate::program::{Program, is_slow_welcome, number};
+use crate::program::{Program, is_slow_welcome, number, send_until_taken};
 
 const PROJECT: &str = r#"
 [project]
@@ -292,16 +292,7 @@ async fn write(
     while !stopping.load(Ordering::SeqCst) {
         let (lines, good, [wrong, broken], cents) = batch(client, number, &mut random);
         let key = format!("{seed}-{client}-{number}");
-        loop {
-            let place = program.read().await;
-            let answer = place.as_ref().unwrap().send("events", lines.clone(), Some(&key)).await;
-            drop(place);
-            match answer {
-                Ok((200, _)) => break,
-                Ok((429 | 503, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Ok((status, body)) => panic!("{status}: {body}"),
-            }
-        }
+        send_until_taken(program, "events", &lines, &key).await;
         known.good.fetch_add(good, Ordering::SeqCst);
         known.wrong.fetch_add(wrong, Ordering::SeqCst);
         known.broken.fetch_add(broken, Ordering::SeqCst);

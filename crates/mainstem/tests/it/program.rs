@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::RwLock;
 
 /// How long the program may take to serve, on a loaded machine and with a journal to read.
 const START_SECONDS_MAX: u64 = 60;
@@ -269,4 +270,23 @@ pub(crate) struct Conservation {
     pub(crate) stored: u64,
     pub(crate) dead: u64,
     pub(crate) pending: u64,
+}
+
+/// Sends the same records with the same key until a program takes them: it may be killed, or away.
+pub(crate) async fn send_until_taken(
+    program: &RwLock<Option<Program>>,
+    stream: &str,
+    lines: &str,
+    key: &str,
+) {
+    loop {
+        let place = program.read().await;
+        let answer = place.as_ref().unwrap().send(stream, lines.to_owned(), Some(key)).await;
+        drop(place);
+        match answer {
+            Ok((200, _)) => break,
+            Ok((429 | 503, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok((status, body)) => panic!("{status}: {body}"),
+        }
+    }
 }

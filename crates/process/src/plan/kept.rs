@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
     Expr, ExprFunctionExt, FetchType, LogicalPlan, LogicalPlanBuilder, Operator, SkipType, lit,
 };
 
+use super::select::column_of;
 use super::slices::window_function;
 
 /// A SELECT cut at that step.
@@ -164,14 +165,6 @@ fn number(expr: &Expr) -> Option<u64> {
     let Expr::Literal(value, _) = expr else { return None };
     match value.cast_to(&arrow::datatypes::DataType::UInt64).ok()? {
         ScalarValue::UInt64(number) => number,
-        _ => None,
-    }
-}
-
-fn column_of(expr: &Expr) -> Option<&Column> {
-    match expr {
-        Expr::Alias(alias) => column_of(&alias.expr),
-        Expr::Column(column) => Some(column),
         _ => None,
     }
 }

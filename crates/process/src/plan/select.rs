@@ -344,7 +344,7 @@ pub(crate) fn looks_at(plan: &LogicalPlan, column: &str) -> bool {
 }
 
 /// Returns the column that the expression is, looking through aliases.
-fn column_of(expression: &Expr) -> Option<&Column> {
+pub(crate) fn column_of(expression: &Expr) -> Option<&Column> {
     match expression {
         Expr::Alias(alias) => column_of(&alias.expr),
         Expr::Column(column) => Some(column),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::{Result, internal_err};
-use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{collect, execute_stream};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
@@ -58,14 +57,12 @@ impl Carry {
         now_ms: u64,
     ) -> Result<Vec<RecordBatch>> {
         let cut = self.cut(bound)?;
-        let mut rows = self.rows.clone();
-        self.each(session, &cut.below, now_ms, &mut |batch| {
-            rows.push(batch);
-            Ok(())
-        })
-        .await?;
-        let held = Slot::moving(Arc::clone(&self.schema));
         let state = session::at(session, now_ms);
+        let below = state.create_physical_plan(&cut.below).await?;
+        let below = collect(below, state.task_ctx()).await?;
+        let mut rows = self.rows.clone();
+        rows.extend(self.fitting(&below)?);
+        let held = Slot::moving(Arc::clone(&self.schema));
         let above = cut.above(Arc::new(SlotTable(Arc::clone(&held))))?;
         let above = state.create_physical_plan(&above).await?;
         Pipe::new(above, vec![held], state.task_ctx()).run_all(rows).await
@@ -92,31 +89,18 @@ impl Carry {
             fresh += batch.num_rows();
             rows.push(fit(&batch, &self.schema)?);
             if ROWS_TOGETHER < fresh {
-                rows = last.run_all(rows).await?;
+                rows = self.fitting(&last.run_all(rows).await?)?;
                 fresh = 0;
             }
         }
-        let rows = last.run_all(rows).await?;
-        self.rows = rows.iter().map(|it| fit(it, &self.schema)).collect::<Result<_>>()?;
+        self.rows = self.fitting(&last.run_all(rows).await?)?;
         self.until = Some(until);
         Ok(())
     }
 
-    async fn each(
-        &self,
-        session: &SessionContext,
-        below: &LogicalPlan,
-        now_ms: u64,
-        take: &mut (dyn FnMut(RecordBatch) -> Result<()> + Send),
-    ) -> Result<()> {
-        let state = session::at(session, now_ms);
-        let below = state.create_physical_plan(below).await?;
-        let task: Arc<TaskContext> = state.task_ctx();
-        let mut rows = execute_stream(below, task)?;
-        while let Some(batch) = rows.try_next().await? {
-            take(fit(&batch, &self.schema)?)?;
-        }
-        Ok(())
+    /// Brings rows to the schema in which they are held.
+    fn fitting(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        rows.iter().map(|it| fit(it, &self.schema)).collect()
     }
 
     pub(crate) fn forget(&mut self) {

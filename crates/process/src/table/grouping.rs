@@ -305,7 +305,8 @@ fn filtered(plan: LogicalPlan, table: &TablePlan, which: &Again<'_>) -> Result<L
     Ok(filtered.data)
 }
 
-fn within(time: &Expr, from: Start, to: Option<Start>) -> Expr {
+/// Holds for rows from one moment on, and before the other if there is one.
+pub(crate) fn within(time: &Expr, from: Start, to: Option<Start>) -> Expr {
     let moment = |it: Start| {
         Expr::Literal(ScalarValue::TimestampMicrosecond(Some(it), Some("UTC".into())), None)
     };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use base::{Epoch, Name};
+use base::Name;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use rows::sink::{Change, Replace};
+use rows::sink::Change;
 
 use crate::lookup::index::LookupRows;
 use crate::pipe::{self, LookupSlots, Pipe};
@@ -18,6 +18,7 @@ use crate::plan::kept;
 use crate::session;
 use crate::slot::{Slot, SlotTable};
 use crate::table::append::fit;
+use crate::table::publishing::Publishing;
 use crate::table::{DeadRow, Moved, Step, Stepped, bind, set_lookup};
 
 /// See the module.
@@ -39,9 +40,7 @@ pub(crate) struct Best {
     pub(crate) rows: Vec<RecordBatch>,
     groups_max: usize,
     is_changed: bool,
-    /// Whether the stored copy is older than the rows.
-    is_unpublished: bool,
-    published_ms: Option<u64>,
+    publishing: Publishing,
 }
 
 /// Rows that may wait before they are looked at.
@@ -78,8 +77,7 @@ pub(crate) async fn plan(
         rows: Vec::new(),
         groups_max,
         is_changed: true,
-        is_unpublished: false,
-        published_ms: None,
+        publishing: Publishing::default(),
     })
 }
 
@@ -99,7 +97,9 @@ impl Best {
         }
         stepped.is_changed = 0 < self.fresh;
         self.is_changed |= stepped.is_changed;
-        self.is_unpublished |= stepped.is_changed;
+        if stepped.is_changed {
+            self.publishing.fall_behind();
+        }
         if FRESH_MAX < self.fresh {
             self.let_go().await?;
         }
@@ -141,15 +141,8 @@ impl Best {
         self.held.iter().map(RecordBatch::num_rows).sum()
     }
 
-    pub(crate) fn change(&mut self, _: Epoch, now_ms: u64) -> Option<Change> {
-        let publish_ms = self.plan.declared.publish.as_millis();
-        let is_due = self.published_ms.is_none_or(|it| publish_ms <= now_ms.saturating_sub(it));
-        if !self.is_unpublished || !is_due {
-            return None;
-        }
-        self.is_unpublished = false;
-        self.published_ms = Some(now_ms);
-        Some(Change { rows: self.rows.clone(), replace: Replace::All })
+    pub(crate) fn change(&mut self, now_ms: u64) -> Option<Change> {
+        self.publishing.change(self.plan.declared.publish, &self.rows, now_ms)
     }
 
     pub(crate) fn state(&self) -> (SchemaRef, Vec<RecordBatch>) {
@@ -161,7 +154,7 @@ impl Best {
         self.fresh = 0;
         self.is_changed = true;
         // What was published before the restart may be older than the state.
-        self.is_unpublished = true;
+        self.publishing.fall_behind();
     }
 
     pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
@@ -179,7 +172,7 @@ impl Best {
             }
         }
         self.is_changed = true;
-        self.is_unpublished = true;
+        self.publishing.fall_behind();
         Ok(())
     }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use base::Epoch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::SessionContext;
-use rows::sink::{Change, Replace};
+use rows::sink::Change;
 
 use crate::plan::TablePlan;
 use crate::table::grouping::{self, Again, Grouping};
+use crate::table::publishing::Publishing;
 use crate::table::{DeadRow, Moved, StateRows, Step, Stepped};
 
 /// The one window of a running table.
@@ -24,9 +24,7 @@ pub(crate) struct Running {
     pub(crate) rows: Vec<RecordBatch>,
     groups_max: usize,
     is_changed: bool,
-    /// Whether the stored copy is older than the totals.
-    is_unpublished: bool,
-    published_ms: Option<u64>,
+    publishing: Publishing,
 }
 
 impl Running {
@@ -43,8 +41,7 @@ impl Running {
             rows: Vec::new(),
             groups_max,
             is_changed: true,
-            is_unpublished: false,
-            published_ms: None,
+            publishing: Publishing::default(),
         })
     }
 
@@ -59,7 +56,9 @@ impl Running {
             }
         }
         self.is_changed |= stepped.is_changed;
-        self.is_unpublished |= stepped.is_changed;
+        if stepped.is_changed {
+            self.publishing.fall_behind();
+        }
         Ok(stepped)
     }
 
@@ -74,15 +73,8 @@ impl Running {
         Ok(())
     }
 
-    pub(crate) fn change(&mut self, _: Epoch, now_ms: u64) -> Option<Change> {
-        let publish_ms = self.plan.declared.publish.as_millis();
-        let is_due = self.published_ms.is_none_or(|it| publish_ms <= now_ms.saturating_sub(it));
-        if !self.is_unpublished || !is_due {
-            return None;
-        }
-        self.is_unpublished = false;
-        self.published_ms = Some(now_ms);
-        Some(Change { rows: self.rows.clone(), replace: Replace::All })
+    pub(crate) fn change(&mut self, now_ms: u64) -> Option<Change> {
+        self.publishing.change(self.plan.declared.publish, &self.rows, now_ms)
     }
 
     pub(crate) fn state(&mut self, all: bool) -> Result<StateRows> {
@@ -98,7 +90,7 @@ impl Running {
             self.grouping.operator.merge(ONLY, batch).map_err(DataFusionError::from)?;
         }
         // What was published before the restart may be older than the state.
-        self.is_unpublished = true;
+        self.publishing.fall_behind();
         Ok(())
     }
 
@@ -110,7 +102,7 @@ impl Running {
             self.grouping.operator.merge(ONLY, &state).map_err(DataFusionError::from)?;
         }
         self.grouping.operator.set_written(false);
-        self.is_unpublished = true;
+        self.publishing.fall_behind();
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
+use datafusion::common::{Column, Result, TableReference, internal_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder};
@@ -31,7 +31,7 @@ use crate::plan::{TablePlan, WindowPlan};
 use crate::session;
 use crate::table::append::fit;
 use crate::table::carry::Carry;
-use crate::table::grouping::RANGES_MAX;
+use crate::table::grouping::{RANGES_MAX, within};
 use crate::table::recent::Recent;
 use crate::table::window_rows::{WindowRows, marked, rfc3339, split_by_start};
 use crate::table::{DeadRow, Step};
@@ -61,6 +61,9 @@ enum Dirty {
     /// Every slice that is open at this watermark; all without one.
     Open(Option<i64>),
 }
+
+/// Stretches of time: from, and up to if there is an end.
+type Ranges = Vec<(i64, Option<i64>)>;
 
 /// Slices remembered that could not be computed.
 const FAILED_MAX: usize = 10_000;
@@ -326,7 +329,7 @@ impl Sliced {
         let mut recent = Recent::new(from);
         let Some(provider) = (step.tables)(link.table.as_str()) else { return Ok(recent) };
         let table = TableReference::bare(link.table.as_str());
-        let time = Column::new(Some(table.clone()), &link.column);
+        let time = Expr::Column(Column::new(Some(table.clone()), &link.column));
         let scan = LogicalPlanBuilder::scan(table, provider_as_source(provider), None)?;
         let plan = scan.filter(within(&time, from, None))?.build()?;
         let state = session::at(step.session, step.now_ms);
@@ -397,8 +400,8 @@ impl Sliced {
 
     /// Returns the times of the rows of a table that the slices are made of: from, and up to if
     /// there is an end; none for all rows.
-    fn ranges(&self, dirty: &Dirty, link: &Link) -> Vec<(i64, Option<i64>)> {
-        let mut ranges: Vec<(i64, Option<i64>)> = Vec::new();
+    fn ranges(&self, dirty: &Dirty, link: &Link) -> Ranges {
+        let mut ranges = Ranges::new();
         if self.carry.is_some() {
             ranges.extend(self.reaches_back(dirty).map(|it| (it, None)));
             return ranges;
@@ -433,14 +436,19 @@ impl Sliced {
         if matches!(dirty, Dirty::Open(None)) {
             return Ok(plan);
         }
+        self.only(plan, &|link| self.ranges(dirty, link))
+    }
+
+    /// Lets through only rows of these times, right above the tables; all of a table without any.
+    fn only(&self, plan: LogicalPlan, times: &dyn Fn(&Link) -> Ranges) -> Result<LogicalPlan> {
         let filtered = plan.transform_down(|node| {
             let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
             let name = scan.table_name.table();
             let Some(link) = self.slices.links.iter().find(|it| it.table == *name) else {
                 return Ok(Transformed::no(node));
             };
-            let time = Column::new(Some(scan.table_name.clone()), &link.column);
-            let ranges = self.ranges(dirty, link);
+            let time = Expr::Column(Column::new(Some(scan.table_name.clone()), &link.column));
+            let ranges = times(link);
             let within = ranges.iter().map(|(from, to)| within(&time, *from, *to));
             let Some(within) = within.reduce(Expr::or) else { return Ok(Transformed::no(node)) };
             let filter = LogicalPlan::Filter(Filter::try_new(within, Arc::new(node))?);
@@ -560,16 +568,4 @@ fn touched(
 fn moments(column: &ArrayRef) -> Result<BTreeSet<i64>> {
     let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
     Ok(micros.as_primitive::<TimestampMicrosecondType>().iter().flatten().collect())
-}
-
-fn within(time: &Column, from: i64, to: Option<i64>) -> Expr {
-    let moment = |it: i64| {
-        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(it), Some("UTC".into())), None)
-    };
-    let time = Expr::Column(time.clone());
-    let after = time.clone().gt_eq(moment(from));
-    match to {
-        None => after,
-        Some(to) => after.and(time.lt(moment(to))),
-    }
 }

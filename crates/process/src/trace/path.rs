@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use base::Name;
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::{Column, JoinType, ScalarValue};
+use datafusion::common::{JoinType, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection,
@@ -19,6 +19,7 @@ use datafusion::prelude::{SessionContext, ident, lit};
 use query::functions::window::{self, Shape};
 
 use crate::pipe;
+use crate::plan::select::column_of;
 use crate::session;
 
 /// Rows by the table they stand in.
@@ -182,14 +183,6 @@ fn key_of(plan: &LogicalPlan, column: usize, input: &Arc<LogicalPlan>) -> Option
             }
         }
         LogicalPlan::Aggregate(it) => (column < it.group_expr.len()).then_some(column),
-        _ => None,
-    }
-}
-
-fn column_of(expression: &Expr) -> Option<&Column> {
-    match expression {
-        Expr::Alias(alias) => column_of(&alias.expr),
-        Expr::Column(column) => Some(column),
         _ => None,
     }
 }

@@ -1,18 +1,16 @@
 //! What a table needs whose window functions look back by rows: the last rows of each key are
 //! carried on, so that slices are computed from them and the rows since.
 
-use std::sync::Arc;
-
-use crate::pipe;
-use crate::plan::slices::Link;
-use crate::table::Step;
-use crate::table::carry::Carry;
-use crate::table::sliced::{Dirty, Sliced, within};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::{Filter, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use crate::pipe;
+use crate::table::Step;
+use crate::table::carry::Carry;
+use crate::table::grouping::within;
+use crate::table::sliced::{Dirty, Sliced};
 
 /// How long rows are looked at themselves after they are final, and how often they are carried on.
 const CARRIED_AFTER_US: i64 = 60_000_000;
@@ -54,7 +52,7 @@ impl Sliced {
             Some(table.and_then(Result::ok).unwrap_or(stored))
         };
         let bound = pipe::bind(&self.plan.select, &below)?;
-        let bound = between(bound, link, before, Some(until))?;
+        let bound = self.only(bound, &|_| vec![(before.unwrap_or(EARLIEST_US), Some(until))])?;
         if let Some(carry) = &mut self.carry {
             carry.extend(step.session, &bound, step.now_ms, until).await?;
         }
@@ -65,7 +63,7 @@ impl Sliced {
     pub(super) fn wanted(&self, plan: LogicalPlan, dirty: &Dirty) -> Result<LogicalPlan> {
         let (Dirty::Slices(slices), Some(_)) = (dirty, &self.carry) else { return Ok(plan) };
         let (Some(first), Some(last)) = (slices.first(), slices.last()) else { return Ok(plan) };
-        let time = Column::from(plan.schema().qualified_field(self.window.column));
+        let time = Expr::Column(Column::from(plan.schema().qualified_field(self.window.column)));
         let end = last.saturating_add(self.window.size_us);
         LogicalPlanBuilder::from(plan).filter(within(&time, *first, Some(end)))?.build()
     }
@@ -82,26 +80,6 @@ impl Sliced {
             None => Ok(()),
         }
     }
-}
-
-/// Lets through only rows of these times.
-fn between(
-    plan: LogicalPlan,
-    link: &Link,
-    from: Option<i64>,
-    to: Option<i64>,
-) -> Result<LogicalPlan> {
-    let filtered = plan.transform_down(|node| {
-        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
-        if link.table != *scan.table_name.table() {
-            return Ok(Transformed::no(node));
-        }
-        let time = Column::new(Some(scan.table_name.clone()), &link.column);
-        let is_within = within(&time, from.unwrap_or(EARLIEST_US), to);
-        let filter = LogicalPlan::Filter(Filter::try_new(is_within, Arc::new(node))?);
-        Ok(Transformed::new(filter, true, TreeNodeRecursion::Jump))
-    })?;
-    Ok(filtered.data)
 }
 
 /// A moment before all others: the year 1.
