@@ -1,7 +1,9 @@
-//! Changes the project that runs: what differs is opened anew, and shown in one step.
+//! Changes the project that runs: what differs is built beside it, opened anew and shown in one
+//! step.
 //!
-//! Flows that do not differ are not touched. The others end their epoch and stop; records wait in
-//! the journal and questions are answered from the last view until the new flows have opened.
+//! Flows that do not differ are not touched. The others go on until their changed tables are built;
+//! then they end their epoch and stop. Records wait in the journal and questions are answered from
+//! the last view until the new flows have opened.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use show::{ApplyState, Applying, Change, Waiting};
 use spec::{Project, Texts};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::building::PutBack;
 use crate::change::{self, Side, Size, Sizes};
 use crate::compile::{Compiled, compile_texts};
 use crate::pipeline::{Pipeline, intake};
@@ -23,6 +26,11 @@ use crate::running::{self, Opened, Part, Running, streams_of};
 
 /// Work of a table, in microseconds, from which its speed is told.
 const MEASURED_US_MIN: u64 = 50_000;
+
+/// Returns the tables that are made anew.
+fn anew(change: &Change) -> BTreeSet<Name> {
+    change.builds.iter().filter_map(|it| Name::new(&it.table).ok()).collect()
+}
 
 /// The change under way, and what became of the last one.
 #[derive(Default)]
@@ -37,6 +45,8 @@ pub(crate) struct Changes {
 /// Where a change leads.
 struct Aim {
     wanted: Compiled,
+    /// Tables that are made anew.
+    anew: BTreeSet<Name>,
     /// What stands in the folder and is not meant by it.
     left: Option<Source>,
 }
@@ -121,7 +131,8 @@ impl Pipeline {
     ) -> anyhow::Result<Change> {
         let turn = self.turn()?;
         let change = self.compare(&wanted);
-        self.begin(turn, Aim { wanted, left: None }, &change, may_break)?;
+        let anew = anew(&change);
+        self.begin(turn, Aim { wanted, anew, left: None }, &change, may_break)?;
         Ok(change)
     }
 
@@ -134,7 +145,8 @@ impl Pipeline {
         let env = self.projects.running()?.and_then(|it| it.env);
         let change = self.compare(&wanted);
         let left = Some(Source { env, files }).filter(|it| *it != wanted.source);
-        self.begin(turn, Aim { wanted, left }, &change, may_break)?;
+        let anew = anew(&change);
+        self.begin(turn, Aim { wanted, anew, left }, &change, may_break)?;
         Ok(change)
     }
 
@@ -149,7 +161,8 @@ impl Pipeline {
             return Ok(());
         }
         self.tell_begin(&change);
-        let done = self.switch(Aim { wanted, left: None }).await;
+        let anew = anew(&change);
+        let done = Box::pin(self.switch(Aim { wanted, anew, left: None })).await;
         self.tell_end(&done);
         done.map(|_pause| ())
     }
@@ -176,7 +189,7 @@ impl Pipeline {
         self.tell_begin(change);
         let pipeline = Arc::clone(self);
         base::task::spawn("apply", async move {
-            let done = pipeline.switch(aim).await;
+            let done = Box::pin(pipeline.switch(aim)).await;
             pipeline.tell_end(&done);
             drop(turn);
         });
@@ -220,11 +233,20 @@ impl Pipeline {
         }
     }
 
+    /// Says how far a build has come.
+    pub(crate) fn tell_build(&self, tables: &str, rows: u64, of: u64) {
+        self.changes.tell(|it| {
+            it.state = ApplyState::Building;
+            it.table = Some(tables.to_owned());
+            (it.rows, it.rows_all) = (rows, of);
+        });
+    }
+
     /// Puts the new project in the place of the running one; returns how long the flows that
     /// differ stood still.
     async fn switch(self: &Arc<Self>, aim: Aim) -> anyhow::Result<Duration> {
         let before = self.now();
-        let Aim { wanted: Compiled { project, plan, source }, left } = aim;
+        let Aim { wanted: Compiled { project, plan, source }, anew, left } = aim;
         let was = self.projects.current();
         let next = self.projects.prepare(&source, left)?;
         for stream in project.streams.values() {
@@ -238,30 +260,49 @@ impl Pipeline {
         };
         let same = |flow: &FlowPlan| {
             let signature = change::signature(&project, flow);
-            let found = before.parts.iter().find(|it| it.signature == signature);
+            let is_anew = flow.tables().any(|(it, _)| anew.contains(it));
+            let found = before.parts.iter().find(|it| it.signature == signature && !is_anew);
             found.filter(|it| is_told_alike || it.asked.is_empty()).map(Arc::clone)
         };
         let kept: Vec<Option<Arc<Part>>> = plan.flows.iter().map(same).collect();
         let is_kept = |part: &&Arc<Part>| kept.iter().flatten().any(|it| Arc::ptr_eq(it, part));
         let over: Vec<Arc<Part>> =
             before.parts.iter().filter(|it| !is_kept(it)).map(Arc::clone).collect();
-        let began = self.clock.elapsed();
-        let opened = match self.stop_all(&over).await.and_then(|()| self.projects.commit(next)) {
-            Ok(()) => self.open_all(&project, &plan.flows, &kept, &notifier).await,
-            Err(error) => Err(error),
+        let flows = plan.flows.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let flows = flows.map(|(flow, _)| flow).collect();
+        let built = Box::pin(self.build(&project, flows, &anew, next.number)).await;
+        let built = match built {
+            Ok(built) => built,
+            Err(error) => {
+                self.sweep_builds().await;
+                return Err(error);
+            }
         };
-        match opened {
+        self.changes.tell(|it| it.state = ApplyState::Switching);
+        let began = self.clock.elapsed();
+        let mut replaced = PutBack::default();
+        let opened = async {
+            self.stop_all(&over).await?;
+            built.finish().await?;
+            self.projects.commit(next)?;
+            replaced = self.adopt(&plan.flows).await?;
+            self.open_all(&project, &plan.flows, &kept, &notifier).await
+        };
+        match Box::pin(opened).await {
             Ok(parts) => self.now.store(Arc::new(Running { project, parts, notifier })),
             Err(error) => {
+                self.put_back(&replaced).await.context("the tables before cannot be put back")?;
                 if let Some(was) = was {
                     self.projects.commit(was)?;
                 }
                 self.go_back(&before, &over).await.context("neither can the one before")?;
+                self.sweep_builds().await;
                 return Err(error);
             }
         }
         let pause = self.clock.elapsed().saturating_sub(began);
         self.projects.sweep();
+        self.sweep_builds().await;
         self.renew_doors(&before).await?;
         Ok(pause)
     }

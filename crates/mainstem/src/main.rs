@@ -11,6 +11,7 @@
 mod cli;
 
 mod applying;
+mod building;
 mod change;
 mod compile;
 mod home;

@@ -73,10 +73,12 @@ impl Pipeline {
             doors: Mutex::default(),
         };
         let notifier = Arc::clone(&pipeline.now().notifier);
+        pipeline.adopt(&plan.flows).await?;
         let mut opened = Vec::new();
         for flow in &plan.flows {
             opened.push(pipeline.open_flow(&project, flow, &notifier).await?);
         }
+        pipeline.sweep_builds().await;
         let parts = opened.into_iter().map(running::Opened::run).collect::<Result<_, _>>()?;
         pipeline.now.store(Arc::new(Running { project, parts, notifier }));
         Ok(Arc::new(pipeline))

@@ -103,6 +103,7 @@ impl Pipeline {
             journal: self.journal.clone(),
             storage,
             folder: self.data.join("flows"),
+            built: self.built(),
             disk: RealDisk::new(),
             clock,
             observer: Some(Box::new(alerting)),
@@ -136,7 +137,7 @@ pub(crate) fn notifier(
     Ok(Arc::new(notifier))
 }
 
-fn settings_of(project: &Project) -> process::Settings {
+pub(crate) fn settings_of(project: &Project) -> process::Settings {
     let mut settings = process::Settings::default();
     if let Some(flush) = project.flush {
         settings.epoch_every = flush.0;
@@ -156,7 +157,7 @@ pub(crate) fn layout(flow: &FlowPlan, output: &process::Output) -> Layout {
     }
 }
 
-fn storage_of(table: Arc<LakeTable>) -> Storage {
+pub(crate) fn storage_of(table: Arc<LakeTable>) -> Storage {
     let reader = Arc::clone(&table);
     Storage { sink: table, cold: Arc::new(move || reader.provider()) }
 }

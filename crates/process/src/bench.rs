@@ -196,6 +196,7 @@ pub async fn ticks(folder: &Path, clock: &Arc<dyn Clock>, load: Load) -> Result<
         folder: folder.join("flows"),
         disk: RealDisk::new(),
         clock: Arc::clone(clock),
+        built: None,
         observer: None,
         settings: Settings::default(),
     };

@@ -159,6 +159,16 @@ impl Files {
         Ok(flows.map(files).collect())
     }
 
+    /// Returns the disk that they are on.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
+    /// Returns whether they lie in the same folder.
+    pub(crate) fn is_in(&self, other: &Files) -> bool {
+        self.folder == other.folder
+    }
+
     fn checkpoint_name(&self) -> String {
         format!("{}{CHECKPOINT}", self.flow)
     }

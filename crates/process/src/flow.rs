@@ -28,6 +28,7 @@ use crate::table::{self, Body};
 use crate::view::{TableView, View};
 
 mod backfill;
+mod build;
 mod dead;
 mod epoch;
 mod open;
@@ -35,6 +36,8 @@ mod publish;
 mod run;
 mod stream;
 mod tick;
+
+pub use build::{Beside, Build, BuildSetup, Progress, built_tables};
 
 /// A flow that stands still: driven step by step, or set going by [`Flow::run`].
 pub struct Flow {
@@ -107,6 +110,8 @@ struct TableRun {
     job: Option<Job>,
     /// Until when it is left as it is: what it took last must not be all that its flow does.
     rests_until: Duration,
+    /// Whether its rows are made elsewhere: here it is only read.
+    is_given: bool,
 }
 
 type Computed = datafusion::error::Result<Vec<arrow::array::RecordBatch>>;

@@ -44,11 +44,11 @@ mod error;
 pub mod memory;
 
 pub use crate::error::Error;
-pub use crate::flow::Flow;
+pub use crate::flow::{Beside, Build, BuildSetup, Flow, Progress, built_tables};
 pub use crate::handle::FlowHandle;
 pub use crate::plan::{FlowPlan, Made, Output, Plan, TableKind, plan, plan_sound};
 pub use crate::replay::{Replay, Replayed};
-pub use crate::setup::{Observer, Settings, Setup, Storage};
+pub use crate::setup::{Grown, GrownPart, GrownRows, Observer, Settings, Setup, Storage};
 pub use crate::stats::{LookupStats, Stats, StreamStats, TableStats};
 pub use crate::trace::{Found, Group, Trace, TraceStep};
 pub use crate::view::{TableView, View};

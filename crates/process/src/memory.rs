@@ -12,7 +12,7 @@ use datafusion::catalog::{MemTable, TableProvider};
 use parking_lot::Mutex;
 use rows::sink::{Actions, Change, Replace, Sink, SinkError};
 
-use crate::setup::Storage;
+use crate::setup::{Grown, GrownPart, GrownRows, Storage};
 
 /// A table in memory that keeps the promises of a [`Sink`].
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub struct MemoryTable {
 
 #[derive(Debug, Default)]
 struct Inner {
-    rows: Vec<RecordBatch>,
+    /// With the epoch that added them.
+    rows: Vec<(Epoch, RecordBatch)>,
     committed: Epoch,
     prepared: BTreeMap<u64, Change>,
     prepared_count: u64,
@@ -45,7 +46,16 @@ impl MemoryTable {
 
     /// Returns the committed rows.
     pub fn rows(&self) -> Vec<RecordBatch> {
-        self.inner.lock().rows.clone()
+        self.inner.lock().rows.iter().map(|(_, it)| it.clone()).collect()
+    }
+
+    /// Takes the rows of another table in the place of all of its own.
+    pub fn adopt(&self, built: &MemoryTable, epoch: Epoch) {
+        let rows = built.rows().into_iter().map(|it| (epoch, it)).collect();
+        let mut inner = self.inner.lock();
+        inner.rows = rows;
+        inner.committed = epoch;
+        inner.commits.push(epoch);
     }
 
     /// Returns the epochs in the order in which they were committed.
@@ -54,7 +64,10 @@ impl MemoryTable {
     }
 
     fn provider(&self) -> Arc<dyn TableProvider> {
-        let rows = self.inner.lock().rows.clone();
+        self.provider_of(self.rows())
+    }
+
+    fn provider_of(&self, rows: Vec<RecordBatch>) -> Arc<dyn TableProvider> {
         let schema = Arc::clone(&self.schema);
         Arc::new(
             MemTable::try_new(schema, vec![rows])
@@ -95,13 +108,17 @@ impl Sink for MemoryTable {
             Replace::Nothing => {}
             Replace::All => inner.rows.clear(),
             Replace::Windows { column, starts, span_us } => {
-                let kept = inner.rows.iter().map(|it| without(it, column, starts, *span_us));
-                inner.rows =
-                    kept.collect::<Result<_, _>>().map_err(|reason| self.refused(reason))?;
+                let kept = inner
+                    .rows
+                    .iter()
+                    .map(|(of, it)| Ok((*of, without(it, column, starts, *span_us)?)));
+                inner.rows = kept
+                    .collect::<Result<_, _>>()
+                    .map_err(|reason: String| self.refused(reason))?;
             }
         }
         let rows = change.rows.into_iter().filter(|it| 0 < it.num_rows());
-        inner.rows.extend(rows);
+        inner.rows.extend(rows.map(|it| (epoch, it)));
         inner.committed = epoch;
         inner.commits.push(epoch);
         Ok(())
@@ -110,6 +127,38 @@ impl Sink for MemoryTable {
     async fn committed(&self) -> Result<Epoch, SinkError> {
         Ok(self.inner.lock().committed)
     }
+}
+
+#[async_trait]
+impl Grown for MemoryTable {
+    async fn renew(&self) -> Result<Epoch, SinkError> {
+        self.committed().await
+    }
+
+    fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError> {
+        let inner = self.inner.lock();
+        let is_in = |it: &&(Epoch, RecordBatch)| after.is_none_or(|after| after < it.0) && it.0 <= until;
+        let of: Vec<&(Epoch, RecordBatch)> = inner.rows.iter().filter(is_in).collect();
+        let part = |(epoch, rows): &&(Epoch, RecordBatch)| GrownPart {
+            rows: rows.num_rows() as u64,
+            epoch: Some(*epoch),
+            times_us: times_of(rows),
+        };
+        let parts = of.iter().map(part).collect();
+        Ok(GrownRows { rows: self.provider_of(of.iter().map(|it| it.1.clone()).collect()), parts })
+    }
+}
+
+/// Returns the bounds of the timestamp columns.
+fn times_of(rows: &RecordBatch) -> BTreeMap<String, (i64, i64)> {
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns());
+    let bounds = columns.filter_map(|(field, column)| {
+        let times = column.as_primitive_opt::<TimestampMicrosecondType>()?;
+        let bounds = (arrow::compute::min(times)?, arrow::compute::max(times)?);
+        Some((field.name().clone(), bounds))
+    });
+    bounds.collect()
 }
 
 /// Returns the rows that are not of these windows.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base::{Clock, Name, limits};
+use base::{Clock, Epoch, Name, limits};
 use datafusion::catalog::TableProvider;
 use journal::{Disk, Journal};
-use rows::sink::Sink;
+use rows::sink::{Sink, SinkError};
 
 use crate::plan::FlowPlan;
 use crate::view::View;
@@ -23,8 +23,10 @@ pub struct Setup {
     pub journal: Journal,
     /// Where each table of [`FlowPlan::outputs`] lies, by name.
     pub storage: BTreeMap<String, Storage>,
-    /// The folder of all flows of the project; each keeps its checkpoint in a folder of its own.
+    /// The folder with the checkpoints of all flows of the project.
     pub folder: PathBuf,
+    /// The folder with what was built beside them and counts from now on, if something was.
+    pub built: Option<PathBuf>,
     /// The disk that folder is on.
     pub disk: Arc<dyn Disk>,
     /// What time it is.
@@ -54,6 +56,43 @@ impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Storage").finish_non_exhaustive()
     }
+}
+
+/// A table to which rows are only added, as something to read epoch by epoch. Nothing is rearranged
+/// in it while this is held.
+#[async_trait]
+pub trait Grown: Send + Sync {
+    /// Takes over what was committed since; returns the last epoch that is visible.
+    async fn renew(&self) -> Result<Epoch, SinkError>;
+
+    /// Returns what the epochs after `after` added, up to `until`; without `after` all rows that
+    /// were there at the end of `until`.
+    fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError>;
+}
+
+/// Rows of some epochs of a table.
+pub struct GrownRows {
+    /// The rows.
+    pub rows: Arc<dyn TableProvider>,
+    /// How they lie.
+    pub parts: Vec<GrownPart>,
+}
+
+impl fmt::Debug for GrownRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrownRows").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+/// Rows that lie together.
+#[derive(Debug, Clone, Default)]
+pub struct GrownPart {
+    /// How many.
+    pub rows: u64,
+    /// The epoch that added them; none if they are of several.
+    pub epoch: Option<Epoch>,
+    /// The least and the greatest value of each timestamp column, in microseconds, where known.
+    pub times_us: BTreeMap<String, (i64, i64)>,
 }
 
 /// Looks at the tables of a flow after each tick; alerts are one.

@@ -106,10 +106,12 @@ pub struct Applying {
     pub state: ApplyState,
     /// What it does.
     pub change: Option<Change>,
-    /// The table that is built now.
+    /// The tables that are built now.
     pub table: Option<String>,
     /// Rows read so far.
     pub rows: u64,
+    /// Rows that are known to be there.
+    pub rows_all: u64,
     /// How long the flows that differ stood still.
     pub pause_ms: Option<u64>,
     /// Why it failed.

@@ -111,6 +111,35 @@ impl Lake {
         Ok(table)
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.inner.folder
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        self.inner.disk.clone()
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.inner.settings.clone()
+    }
+
+    /// Returns a table if it is open.
+    pub(crate) async fn opened(&self, name: &Name) -> Option<Arc<LakeTable>> {
+        self.inner.tables.lock().await.get(name).map(Arc::clone)
+    }
+
+    /// Lets a table that is open follow a log that was written past it.
+    pub(crate) async fn reread(&self, layout: &Layout) -> Result<(), Error> {
+        match self.opened(&layout.name).await {
+            None => Ok(()),
+            Some(table) => table.redeclare(layout.clone()).await,
+        }
+    }
+
     /// Returns the tables that are open.
     pub async fn tables(&self) -> Vec<Arc<LakeTable>> {
         self.inner.tables.lock().await.values().map(Arc::clone).collect()

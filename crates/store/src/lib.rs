@@ -17,6 +17,7 @@ mod error;
 mod layout;
 
 mod adapt;
+mod beside;
 mod change;
 mod lake;
 mod provider;
@@ -33,6 +34,7 @@ mod statistics;
 mod disk;
 mod objects;
 
+pub use crate::beside::{Pinned, PinnedFile, Replaced};
 pub use crate::error::Error;
 pub use crate::lake::{Lake, Maintained, Settings};
 pub use crate::layout::{Asked, Layout, Partition};

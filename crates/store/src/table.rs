@@ -37,7 +37,7 @@ pub struct LakeTable {
     pub(crate) state: tokio::sync::Mutex<State>,
     view: RwLock<Arc<View>>,
     /// What maintenance remembers; locked for as long as a run of it takes.
-    pub(crate) upkeep: tokio::sync::Mutex<Upkeep>,
+    pub(crate) upkeep: Arc<tokio::sync::Mutex<Upkeep>>,
     /// When files left the table, for the sweep.
     pub(crate) left_ms: Mutex<BTreeMap<String, u64>>,
 }
@@ -86,7 +86,7 @@ impl LakeTable {
             log,
             settings,
             view: RwLock::new(Arc::new(state.view())),
-            upkeep: tokio::sync::Mutex::new(Upkeep::new(clock.now_ms())),
+            upkeep: Arc::new(tokio::sync::Mutex::new(Upkeep::new(clock.now_ms()))),
             clock,
             state: tokio::sync::Mutex::new(state),
             left_ms: Mutex::new(BTreeMap::new()),

@@ -122,6 +122,7 @@ impl Live {
             folder: PathBuf::from("/flows"),
             disk: Arc::new(disk),
             clock: shared,
+            built: None,
             observer: Some(Box::new(alerting) as Box<dyn Observer>),
             settings: process::Settings::default(),
         };

@@ -15,9 +15,13 @@ use crate::client::Client;
 /// Change the program that runs into the project as it is written in the folder now.
 ///
 /// Says what `mainstem plan` says, does it, and waits until it is done. Tables that are new or
-/// changed are computed from the stored rows. Meanwhile the flows that differ stand still: records
-/// are taken in and wait, and questions are answered from before; then all of it is shown in one
-/// step. What fails changes nothing: the project before runs on.
+/// changed are built from the stored rows beside what runs, at low priority. When they have caught
+/// up, the flows that differ stand still for a moment: records are taken in and wait, and questions
+/// are answered from before; then all of it is shown in one step. What fails changes nothing: the
+/// project before runs on.
+///
+/// Tables that read what is neither new nor changed and has windows or totals are computed in that
+/// moment.
 ///
 /// Interrupting this command does not stop the change; `mainstem apply --status` shows it.
 ///
@@ -117,7 +121,8 @@ fn sentence(applying: &Applying) -> String {
         ApplyState::None => "nothing was changed since the program started".to_owned(),
         ApplyState::Building => {
             let table = applying.table.as_deref().unwrap_or_default();
-            format!("building {table}: {} rows read so far", applying.rows)
+            let (rows, all) = (applying.rows, applying.rows_all);
+            format!("building {table}: {rows} of {all} rows read so far")
         }
         ApplyState::Switching => "switching".to_owned(),
         ApplyState::Applied => {

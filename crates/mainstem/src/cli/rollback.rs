@@ -12,8 +12,8 @@ use crate::cli::{Target, plan};
 /// Go back to the project that ran before the last `mainstem apply`.
 ///
 /// Says what that changes, as `mainstem plan` does, does it, and waits until it is done. Tables
-/// that differ are computed again from the rows that are stored, while their flows stand still:
-/// nothing that came in since is lost. Going back once more undoes it.
+/// that differ are built from the rows that are stored, beside what runs: nothing that came in since
+/// is lost. Going back once more undoes it.
 ///
 /// The files in the project's folder stay as they are, and do not run: they are offered again when
 /// you have edited them, and `mainstem apply` applies them at any time.

@@ -140,6 +140,7 @@ pub async fn checkpoints(
         folder: flows.clone(),
         disk: RealDisk::new(),
         clock: Arc::clone(clock),
+        built: None,
         observer: None,
         settings: Settings::default(),
     };

@@ -100,6 +100,7 @@ pub async fn run(
         folder: folder.join("flows"),
         disk: RealDisk::new(),
         clock: Arc::clone(clock),
+        built: None,
         observer: None,
         settings: Settings::default(),
     };

@@ -5,6 +5,7 @@
 //! from the newest that names it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use arrow::array::RecordBatch;
 use base::{Epoch, Name};
 use datafusion::catalog::TableProvider;
+use journal::Disk;
 use tokio::sync::watch;
 
 use crate::checkpoint::{Checkpoint, Files, StreamPoint, TablePoint, read_rows};
@@ -30,38 +32,51 @@ use crate::table::{Body, Step};
 use crate::view::View;
 
 /// What the checkpoints of all flows say.
-struct Past {
+pub(crate) struct Past {
     all: Vec<(Files, Checkpoint)>,
+    /// Those of what was built beside them.
+    built: Vec<(Files, Checkpoint)>,
 }
 
 impl Past {
-    fn read(setup: &Setup) -> Result<Past, Error> {
-        let mut all = Vec::new();
-        for files in Files::all(&setup.disk, &setup.folder)? {
-            if let Some(checkpoint) = files.checkpoint()? {
-                all.push((files, checkpoint));
+    pub(crate) fn read(
+        disk: &Arc<dyn Disk>,
+        folder: &Path,
+        built: Option<&Path>,
+    ) -> Result<Past, Error> {
+        let in_folder = |folder: &Path| -> Result<Vec<(Files, Checkpoint)>, Error> {
+            let mut all = Vec::new();
+            for files in Files::all(disk, folder)? {
+                if let Some(checkpoint) = files.checkpoint()? {
+                    all.push((files, checkpoint));
+                }
             }
-        }
-        all.sort_by_key(|(_, it)| it.epoch);
-        Ok(Past { all })
+            Ok(all)
+        };
+        let built = built.map(in_folder).transpose()?.unwrap_or_default();
+        Ok(Past { all: in_folder(folder)?, built })
     }
 
     /// Returns the highest epoch of any flow: epochs only grow, whichever flow a table is in.
-    fn epoch(&self) -> Epoch {
-        self.all.iter().map(|(_, it)| it.epoch).max().unwrap_or_default()
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.checkpoints().map(|(_, it)| it.epoch).max().unwrap_or_default()
+    }
+
+    fn checkpoints(&self) -> impl Iterator<Item = &(Files, Checkpoint)> {
+        self.all.iter().chain(&self.built)
     }
 
     fn own(&self, flow: &Name) -> Option<&(Files, Checkpoint)> {
         self.all.iter().find(|(_, it)| it.flow == *flow)
     }
 
-    fn stream(&self, name: &Name) -> Option<&StreamPoint> {
+    pub(crate) fn stream(&self, name: &Name) -> Option<&StreamPoint> {
         let points = self.all.iter().filter_map(|(_, it)| it.streams.get(name));
         points.max_by_key(|it| it.epoch)
     }
 
-    fn table(&self, name: &Name) -> Option<(&Files, &Checkpoint, &TablePoint)> {
-        let points = self.all.iter();
+    pub(crate) fn table(&self, name: &Name) -> Option<(&Files, &Checkpoint, &TablePoint)> {
+        let points = self.checkpoints();
         let points = points.filter_map(|(files, it)| Some((files, it, it.tables.get(name)?)));
         points.max_by_key(|(_, _, it)| it.epoch)
     }
@@ -77,7 +92,7 @@ impl Flow {
     /// When a file is damaged, the journal or a table's storage cannot be used, or a plan cannot be
     /// made. A table that cannot be rebuilt is detached and told in [`Stats`].
     pub async fn open(setup: Setup) -> Result<Flow, Error> {
-        let past = Past::read(&setup)?;
+        let past = Past::read(&setup.disk, &setup.folder, setup.built.as_deref())?;
         let plan = setup.plan.clone();
         finish_epochs(&past, &plan, &setup.storage).await?;
         let mut flow = Box::pin(Flow::stand_up(setup, &past)).await?;
@@ -95,8 +110,8 @@ impl Flow {
     }
 
     /// Makes the flow with nothing in it.
-    async fn stand_up(setup: Setup, past: &Past) -> Result<Flow, Error> {
-        let Setup { plan, journal, storage, folder, disk, clock, observer, settings } = setup;
+    pub(crate) async fn stand_up(setup: Setup, past: &Past) -> Result<Flow, Error> {
+        let Setup { plan, journal, storage, folder, disk, clock, observer, settings, .. } = setup;
         let now_ms = clock.now_ms();
         let failed = || Error::compute("no SQL session can be made");
         let session = session::for_ticks().map_err(failed())?;
@@ -267,7 +282,8 @@ impl Flow {
     fn inherits(&self, past: &Past) -> bool {
         let is_new = past.own(&self.name).is_none();
         let is_elsewhere = |name: &Name| {
-            past.table(name).is_some_and(|(_, checkpoint, _)| checkpoint.flow != self.name)
+            let found = past.table(name);
+            found.is_some_and(|(files, it, _)| it.flow != self.name || !files.is_in(&self.files))
         };
         let streams = self.streams.iter().map(|it| &it.plan.declared.name);
         let mut names = streams.chain(self.tables.iter().map(|it| it.plan.name()));
@@ -295,6 +311,7 @@ impl TableRun {
             stats: TableStats::default(),
             job: None,
             rests_until: Duration::ZERO,
+            is_given: false,
             plan: Arc::clone(plan),
         }
     }

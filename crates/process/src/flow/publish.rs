@@ -113,7 +113,7 @@ impl Flow {
     async fn compute_wholes(&mut self, now_ms: u64) {
         for place in 0..self.tables.len() {
             self.finish_job(place, now_ms).await;
-            let Some(run) = self.tables.get_mut(place) else { continue };
+            let Some(run) = self.tables.get_mut(place).filter(|it| !it.is_given) else { continue };
             let Body::Whole(whole) = &mut run.body else { continue };
             whole.is_dirty |= run.plan.reads.iter().any(|it| self.changed.contains(it));
             let began = self.clock.elapsed();

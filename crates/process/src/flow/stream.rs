@@ -37,6 +37,8 @@ pub(crate) struct StreamRun {
     checks: Checks,
     /// What the journal said at the last step.
     pub(crate) info: Option<StreamInfo>,
+    /// How far event time has come, by column, where it is told from outside.
+    pub(crate) told_us: Option<BTreeMap<String, i64>>,
     /// Records rejected since the flow was opened, by kind and first failed check.
     rejects: BTreeMap<(String, Option<String>), u64>,
 }
@@ -110,6 +112,7 @@ impl StreamRun {
             decoder: Decoder::new(&plan.declared),
             checks,
             info: None,
+            told_us: None,
             rejects: BTreeMap::new(),
             plan: Arc::clone(plan),
         })
@@ -265,6 +268,9 @@ impl StreamRun {
 
     /// Tells how far event time has come: the least of the shards that are active.
     fn progress(&self, column: &str, now_ms: u64) -> Progress {
+        if let Some(told) = &self.told_us {
+            return told.get(column).map_or(Progress::Holds, |it| Progress::Reached(*it));
+        }
         let times = self.point.times_us.get(column);
         let idle_ms = self.plan.declared.idle.as_millis();
         let mut reached: Option<i64> = None;

@@ -18,6 +18,7 @@ use crate::plan::{FlowPlan, Plan, plan};
 use crate::setup::{Settings, Setup, Storage};
 use crate::view::View;
 
+mod built;
 mod case;
 mod cases;
 mod crash;
@@ -92,6 +93,7 @@ impl World {
             folder: PathBuf::from("/flows"),
             disk: self.disk.as_disk(),
             clock,
+            built: None,
             observer: None,
             settings: Settings::default(),
         }

@@ -114,6 +114,7 @@ impl Bench {
                 folder: "/flows".into(),
                 disk: Arc::new(disk.clone()),
                 clock: Arc::clone(&clock),
+                built: None,
                 observer: None,
                 settings: process::Settings::default(),
             };

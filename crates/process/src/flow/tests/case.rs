@@ -257,7 +257,7 @@ pub(super) async fn go(case: &Case, plan: &Plan, way: Way) -> Result<(), String>
     run.await.map_err(|it: String| format!("{}, {way:?}: {it}", case.name))
 }
 
-fn shards_of(way: Way) -> u32 {
+pub(super) fn shards_of(way: Way) -> u32 {
     way.shards.0.iter().chain(way.shards.1).max().unwrap() + 1
 }
 

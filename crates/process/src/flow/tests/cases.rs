@@ -36,7 +36,7 @@ fn pending(name: &str) -> Option<&'static str> {
 }
 
 /// Reads the cases, in the order of their names.
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let entries = std::fs::read_dir(folder()).unwrap().map(|it| it.unwrap().path());
     let mut folders: Vec<PathBuf> = entries.filter(|it| it.join("in.jsonl").is_file()).collect();
     folders.sort();

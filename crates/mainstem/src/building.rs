@@ -1,0 +1,270 @@
+//! Tables of a changed project are built beside what runs, at low priority.
+//!
+//! `builds/NUMBER` holds the state of the tables that project NUMBER was built with, their rows lie
+//! in folders of the tables that they take the place of. Both count once that project is the
+//! current one; before, a crash leaves nothing but files that the next start removes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use base::{Epoch, Name};
+use journal::RealDisk;
+use process::{Beside, Build, BuildSetup, FlowPlan, Grown, GrownPart, GrownRows, Progress, Setup};
+use rows::sink::SinkError;
+use spec::Project;
+use store::{Pinned, Replaced};
+
+use crate::pipeline::Pipeline;
+use crate::running::{layout, settings_of, storage_of};
+
+/// A build has caught up when a round took no longer.
+const CAUGHT_UP: Duration = Duration::from_millis(300);
+
+/// More rows may come in than a build of low priority takes in: it ends after so many rounds, and
+/// the rest is taken in while the flows stand still.
+const ROUNDS_MAX: usize = 30;
+
+/// How often others are told how far a build has come.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// Threads of a build, which have a lower priority than all others.
+struct Workers(Option<tokio::runtime::Runtime>);
+
+/// By how much.
+const NICE: i32 = 10;
+
+impl Workers {
+    fn start() -> anyhow::Result<Workers> {
+        let lower = || {
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, "a build cannot have a lower priority");
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("build")
+            .on_thread_start(lower)
+            .enable_all()
+            .build()
+            .context("no threads for a build")?;
+        Ok(Workers(Some(runtime)))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<tokio::task::JoinHandle<T>> {
+        self.0.as_ref().map(|it| it.spawn(work))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Builds that have caught up with what runs.
+pub(crate) struct Built(Vec<Build>);
+
+/// What stood in tables before a build took their place.
+#[derive(Default)]
+pub(crate) struct PutBack(Vec<Replaced>);
+
+/// A pinned table as a build reads it.
+struct Source(Pinned);
+
+#[async_trait]
+impl Grown for Source {
+    async fn renew(&self) -> Result<Epoch, SinkError> {
+        Ok(self.0.renew().await?)
+    }
+
+    fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError> {
+        let (rows, files) = self.0.rows(after, until);
+        let part = |it: store::PinnedFile| GrownPart {
+            rows: it.rows,
+            epoch: it.epoch,
+            times_us: it.times_us,
+        };
+        Ok(GrownRows { rows, parts: files.into_iter().map(part).collect() })
+    }
+}
+
+impl Pipeline {
+    fn folder_of_build(&self, number: u64) -> PathBuf {
+        self.data.join("builds").join(number.to_string())
+    }
+
+    /// Returns the folder of the build that the current project came with, if it is still needed.
+    pub(crate) fn built(&self) -> Option<PathBuf> {
+        let folder = self.folder_of_build(self.projects.current()?.number);
+        folder.try_exists().unwrap_or(true).then_some(folder)
+    }
+
+    /// Builds these tables for the project of that number until they have caught up with what
+    /// runs; tells how far it has come.
+    pub(crate) async fn build(
+        &self,
+        project: &Project,
+        flows: Vec<&FlowPlan>,
+        wanted: &BTreeSet<Name>,
+        number: u64,
+    ) -> anyhow::Result<Built> {
+        remove_folder(&self.folder_of_build(number))?;
+        let mut builds = Vec::new();
+        let workers = Workers::start()?;
+        for flow in flows {
+            let beside = flow.beside(wanted);
+            if beside.built.is_empty() {
+                continue;
+            }
+            let tables = beside.built.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
+            let progress = Arc::<Progress>::default();
+            let setup =
+                self.setup_of_build(project, flow, beside, number, Arc::clone(&progress)).await?;
+            let clock = Arc::clone(&self.clock);
+            let work = workers.spawn(async move {
+                let mut build = Build::new(setup).await?;
+                for round in 0..ROUNDS_MAX {
+                    let began = clock.elapsed();
+                    build.catch_up().await?;
+                    if round == 0 {
+                        build.compute_wholes().await?;
+                    } else if clock.elapsed().saturating_sub(began) <= CAUGHT_UP {
+                        break;
+                    }
+                }
+                Ok::<_, process::Error>(build)
+            });
+            let mut work = work.context("the build has no threads")?;
+            let build = loop {
+                let rows = progress.rows_done.load(Ordering::Relaxed);
+                let of = progress.rows.load(Ordering::Relaxed);
+                self.tell_build(&tables, rows, of);
+                tokio::select! {
+                    build = &mut work => break build.context("the build fell over")?,
+                    () = self.clock.sleep(TELL_EVERY) => {}
+                }
+            };
+            builds.push(build.with_context(|| format!("cannot build {tables}"))?);
+        }
+        let mut built = Built(builds);
+        built.catch_up().await?; // The first waited for the others.
+        Ok(built)
+    }
+
+    async fn setup_of_build(
+        &self,
+        project: &Project,
+        flow: &FlowPlan,
+        beside: Beside,
+        number: u64,
+        progress: Arc<Progress>,
+    ) -> anyhow::Result<BuildSetup> {
+        let (mut storage, mut grown) = (BTreeMap::new(), BTreeMap::new());
+        let own = flow.storage_of(&beside.built);
+        for output in flow.outputs() {
+            let (name, layout) = (output.name.clone(), layout(flow, &output));
+            if beside.followed.contains(&name) {
+                let pinned = self.lake.pin(layout.clone()).await?;
+                grown.insert(name.clone(), Arc::new(Source(pinned)) as Arc<dyn Grown>);
+            }
+            let table = match own.contains(&name) {
+                true => self.lake.build(layout, &number.to_string()).await?,
+                false => self.lake.as_it_is(layout).await?,
+            };
+            storage.insert(name.to_string(), storage_of(table));
+        }
+        let setup = Setup {
+            plan: flow.clone(),
+            journal: self.journal.clone(),
+            storage,
+            folder: self.folder_of_build(number),
+            built: None,
+            disk: RealDisk::new(),
+            clock: Arc::clone(&self.clock),
+            observer: None,
+            settings: settings_of(project),
+        };
+        let live = self.data.join("flows");
+        Ok(BuildSetup { setup, live, beside, grown, progress })
+    }
+
+    /// Lets what was built for the current project take the place of what is stored.
+    pub(crate) async fn adopt(&self, flows: &[FlowPlan]) -> anyhow::Result<PutBack> {
+        let mut replaced = PutBack::default();
+        let Some(current) = self.projects.current() else { return Ok(replaced) };
+        let Some(folder) = self.built() else { return Ok(replaced) };
+        let built = process::built_tables(&RealDisk::new(), &folder)?;
+        for flow in flows {
+            for output in flow.outputs() {
+                let Some(epoch) = built.get(&output.name) else { continue };
+                let (layout, build) = (layout(flow, &output), current.number.to_string());
+                match self.lake.adopt(layout, &build, *epoch).await {
+                    Ok(before) => replaced.0.extend(before),
+                    Err(error) => {
+                        self.put_back(&replaced).await?;
+                        return Err(error).context("what was built cannot take its place");
+                    }
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Undoes [`Pipeline::adopt`].
+    pub(crate) async fn put_back(&self, replaced: &PutBack) -> anyhow::Result<()> {
+        for replaced in replaced.0.iter().rev() {
+            self.lake.put_back(replaced).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what builds left: of those that count the state, which flows have taken over, of
+    /// others all. What cannot be removed is tried again next time.
+    pub(crate) async fn sweep_builds(&self) {
+        let current = self.projects.current().map_or(0, |it| it.number);
+        if let Err(error) = remove_folder(&self.data.join("builds")) {
+            tracing::warn!(%error, "what a build left cannot be removed");
+        }
+        let is_over = move |build: &str| build.parse::<u64>().is_ok_and(|it| current < it);
+        if let Err(error) = self.lake.sweep_builds(is_over).await {
+            tracing::warn!(%error, "what a build left cannot be removed");
+        }
+    }
+}
+
+impl Built {
+    /// Takes in what came since, while the flows still run.
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        for build in &mut self.0 {
+            build.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in the last epoch of flows that have stopped and writes down what is to count.
+    pub(crate) async fn finish(self) -> anyhow::Result<()> {
+        for build in self.0 {
+            build.finish().await?;
+        }
+        Ok(())
+    }
+}
+
+fn remove_folder(folder: &std::path::Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
