@@ -84,7 +84,7 @@ struct Source(Pinned);
 #[async_trait]
 impl Grown for Source {
     async fn renew(&self) -> Result<Epoch, SinkError> {
-        Ok(self.0.renew().await?)
+        self.0.renew().await
     }
 
     fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use base::{Epoch, Name, limits};
 use datafusion::catalog::TableProvider;
 use parking_lot::RwLock;
+use rows::sink::SinkError;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::adapt;
@@ -286,8 +287,9 @@ impl Pinned {
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub async fn renew(&self) -> Result<Epoch, Error> {
-        let state = read_as(&self.table, &self.layout).await?;
+    pub async fn renew(&self) -> Result<Epoch, SinkError> {
+        let state = read_as(&self.table, &self.layout).await;
+        let state = state.map_err(|it| it.into_sink(&self.layout.name))?;
         let epoch = state.epoch;
         *self.files.write() = Arc::new(state);
         Ok(epoch)

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
-use base::{Epoch, Name};
+use base::{Clock, Epoch, Name};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::error::{DataFusionError, Result as Computed};
 use datafusion::logical_expr::{Expr, lit};
@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 use journal::Disk;
 use rows::sink::SinkError;
 
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, TablePoint};
 use crate::error::Error;
 use crate::flow::open::Past;
 use crate::flow::tick::Fresh;
@@ -169,6 +169,9 @@ pub struct Build {
     followed: Vec<Followed>,
     /// Whether rows of before are taken in by time.
     is_by_time: bool,
+    /// Whether what was made may be stored before all that is seen was taken in: not where a table
+    /// looks at what it follows again.
+    may_store: bool,
     progress: Arc<Progress>,
 }
 
@@ -227,7 +230,8 @@ impl Build {
             followed.push(Followed { name: name.clone(), grown, time, until: None });
         }
         let is_by_time = is_by_time && followed.iter().all(|it| it.time.is_some());
-        let mut build = Build { flow, live, beside, followed, is_by_time, progress };
+        let may_store = plan.tables.iter().all(|it| it.slices.is_none());
+        let mut build = Build { flow, live, beside, followed, is_by_time, may_store, progress };
         build.tell_times(|_, _, _| None);
         Ok(build)
     }
@@ -240,7 +244,8 @@ impl Build {
         let past = Past::read(&self.flow.files.disk(), &self.live, None)?;
         let mut until = BTreeMap::new();
         for followed in &self.followed {
-            let epoch = self.visible(&past, followed).await?;
+            let point = past.table(&followed.name).map(|(_, _, it)| it.clone());
+            let epoch = visible(followed, point, &self.flow.clock).await?;
             until.insert(followed.name.clone(), epoch);
         }
         for run in self.flow.tables.iter_mut().filter(|it| it.is_given) {
@@ -302,25 +307,6 @@ impl Build {
         Ok(checkpoint.epoch)
     }
 
-    /// Returns the last epoch of a table that counts, once all of it is visible.
-    async fn visible(&self, past: &Past, followed: &Followed) -> Result<Epoch, Error> {
-        let Some((_, _, point)) = past.table(&followed.name) else { return Ok(Epoch::default()) };
-        let began = self.flow.clock.elapsed();
-        loop {
-            let seen = followed.grown.renew().await?;
-            if point.actions.is_none() || point.epoch <= seen {
-                return Ok(point.epoch);
-            }
-            if VISIBLE_MAX <= self.flow.clock.elapsed().saturating_sub(began) {
-                return Err(Error::Sink(SinkError::Unavailable {
-                    sink: format!("table `{}`", followed.name),
-                    reason: format!("its epoch {} is not committed yet", point.epoch),
-                }));
-            }
-            self.flow.clock.sleep(LOOK_EVERY).await;
-        }
-    }
-
     /// Takes in all rows up to these epochs.
     async fn take_all(&mut self, until: &BTreeMap<Name, Epoch>) -> Result<u64, Error> {
         self.show_until(until)?;
@@ -343,11 +329,31 @@ impl Build {
                 taken += self.take_stretch(*at, rows, stretch).await?;
             }
             if let Some(to) = stretch.to_us {
+                for (at, rows) in &sources {
+                    self.show_before(*at, rows, stretch)?;
+                }
                 self.tell_times(|_, _, is_first| is_first.then_some(to));
                 self.settle().await?;
             }
         }
         Ok(taken)
+    }
+
+    /// Shows a table that is followed as if nothing came after a stretch: what was not taken in yet
+    /// must not be seen, or it would be seen twice.
+    fn show_before(&mut self, at: usize, rows: &GrownRows, stretch: Stretch) -> Result<(), Error> {
+        let Some(followed) = self.followed.get(at) else { return Ok(()) };
+        let name = followed.name.clone();
+        let until = Stretch { from_us: None, to_us: stretch.to_us };
+        let condition = followed.time.as_ref().and_then(|it| until.condition(it, rows));
+        let Some(condition) = condition else { return Ok(()) };
+        let all = self.flow.session.read_table(Arc::clone(&rows.rows));
+        let seen = all.and_then(|it| it.filter(condition));
+        let seen = seen.map_err(|error| Error::table(&name, error))?;
+        if let Some(stored) = stored_of(&mut self.flow, &name) {
+            stored.cold = seen.into_view();
+        }
+        Ok(())
     }
 
     async fn take_stretch(
@@ -433,7 +439,7 @@ impl Build {
         self.flow.epoch_records += rows as u64; // They are the records of this flow.
         self.progress.rows_done.fetch_add(rows as u64, Ordering::Relaxed);
         self.check()?;
-        if self.flow.settings.epoch_bytes <= self.flow.hot_bytes() {
+        if self.may_store && self.flow.settings.epoch_bytes <= self.flow.hot_bytes() {
             self.store().await?;
         }
         Ok(())
@@ -489,6 +495,29 @@ impl Build {
                 times.filter_map(|(at, column)| Some((column.clone(), of(name, column, at == 0)?)));
             stream.told_us = Some(told.collect());
         }
+    }
+}
+
+/// Returns the last epoch of a table that counts, once all of it is visible.
+async fn visible(
+    followed: &Followed,
+    point: Option<TablePoint>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Epoch, Error> {
+    let began = clock.elapsed();
+    loop {
+        let seen = followed.grown.renew().await?;
+        let Some(point) = &point else { return Ok(Epoch::default()) };
+        if point.actions.is_none() || point.epoch <= seen {
+            return Ok(point.epoch);
+        }
+        if VISIBLE_MAX <= clock.elapsed().saturating_sub(began) {
+            return Err(Error::Sink(SinkError::Unavailable {
+                sink: format!("table `{}`", followed.name),
+                reason: format!("its epoch {} is not committed yet", point.epoch),
+            }));
+        }
+        clock.sleep(LOOK_EVERY).await;
     }
 }
 
@@ -560,8 +589,14 @@ fn stretches_of(parts: &[(Option<String>, GrownPart)]) -> Vec<Stretch> {
     let mut ends = Vec::with_capacity(parts.len());
     for (column, part) in parts {
         let times = column.as_ref().and_then(|it| part.times_us.get(it));
-        let Some((_, newest)) = times else { return vec![Stretch::ALL] };
-        ends.push((*newest, part.rows));
+        let Some((oldest, newest)) = times else { return vec![Stretch::ALL] };
+        // The rows of a large part are spread evenly, about.
+        let pieces = part.rows.div_ceil(STRETCH_ROWS).max(1);
+        let length = i128::from(*newest) - i128::from(*oldest);
+        for piece in 1..=pieces {
+            let end = i128::from(*oldest) + length * i128::from(piece) / i128::from(pieces);
+            ends.push((i64::try_from(end).unwrap_or(*newest), part.rows / pieces));
+        }
     }
     ends.sort_unstable();
     let (mut stretches, mut from_us, mut rows) = (Vec::new(), None, 0);

@@ -193,6 +193,10 @@ impl Flow {
                 self.rebuild(place, None).await;
                 continue;
             };
+            if !files.is_in(&self.files) {
+                // What our last checkpoint has of it is of another making.
+                self.durable.tables.remove(plan.name());
+            }
             if let Some(run) = self.tables.get_mut(place)
                 && let Some(rows) = run.body.window_rows_mut()
             {
