@@ -106,8 +106,15 @@ pub const QUERY_DURATION_MAX: Duration = Duration::from_secs(600);
 /// Rows that `POST /v1/sql` answers as JSON or CSV unless the request asks for more.
 pub const ANSWER_ROWS_DEFAULT: usize = 10_000;
 
-/// Groups of one running or windowed table held in memory.
+/// Open sessions, or rows kept, of one table: they are held in memory.
 pub const GROUPS_MAX: usize = 10_000_000;
+
+/// State of one flow's tables in memory, with their rows that change: half of what a small machine
+/// has; beyond it groups go to disk, which costs time.
+pub const STATE_BYTES_MAX: usize = 1 << 30;
+
+/// State of one flow's tables on disk: a key that never repeats must not fill it.
+pub const STATE_DISK_BYTES_MAX: u64 = 100_000_000_000;
 
 /// Rows that `POST /v1/sql` answers as JSON at most: one answer is one text in the browser.
 pub const ANSWER_ROWS_MAX: usize = 100_000;

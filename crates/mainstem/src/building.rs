@@ -22,12 +22,12 @@ use store::{Pinned, Replaced};
 use crate::pipeline::Pipeline;
 use crate::running::{layout, settings_of, storage_of};
 
-/// A build has caught up when a round took no longer.
-const CAUGHT_UP: Duration = Duration::from_millis(300);
+/// A build has caught up when a round took no longer, or hardly less than the one before: then a
+/// round takes in what came in during another.
+const CAUGHT_UP: Duration = Duration::from_millis(200);
 
-/// More rows may come in than a build of low priority takes in: it ends after so many rounds, and
-/// the rest is taken in while the flows stand still.
-const ROUNDS_MAX: usize = 30;
+/// Whether a round is worth another: it takes this share of the one before at most.
+const SHRINKS_TO: f64 = 0.7;
 
 /// How often others are told how far a build has come.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -133,16 +133,19 @@ impl Pipeline {
             let clock = Arc::clone(&self.clock);
             let work = workers.spawn(async move {
                 let mut build = Build::new(setup).await?;
-                for round in 0..ROUNDS_MAX {
+                let (mut before, mut is_first) = (Duration::MAX, true);
+                loop {
                     let began = clock.elapsed();
                     build.catch_up().await?;
-                    if round == 0 {
+                    if std::mem::take(&mut is_first) {
                         build.compute_wholes().await?;
-                    } else if clock.elapsed().saturating_sub(began) <= CAUGHT_UP {
-                        break;
                     }
+                    let took = clock.elapsed().saturating_sub(began);
+                    if took <= CAUGHT_UP || before.mul_f64(SHRINKS_TO) < took {
+                        return Ok::<_, process::Error>(build);
+                    }
+                    before = took;
                 }
-                Ok::<_, process::Error>(build)
             });
             let mut work = work.context("the build has no threads")?;
             let build = loop {

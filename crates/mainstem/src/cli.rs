@@ -80,7 +80,7 @@ pub(crate) struct Target {
 pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::New(it) => it.run(),
-        Command::Run(it) => it.run().await,
+        Command::Run(it) => Box::pin(it.run()).await,
         Command::Check(it) => it.run().await,
         Command::Test(it) => it.run().await,
         Command::Sql(it) => Box::pin(it.run()).await,

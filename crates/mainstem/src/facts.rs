@@ -271,6 +271,8 @@ fn tables(running: &Running, flow: &str, view: &View, stats: &Stats, facts: &mut
             table.written = counts.rows_out;
             table.dead = counts.dead;
             table.corrections = counts.corrections;
+            table.state_bytes = counts.state_bytes;
+            table.spilled_bytes = counts.spilled_bytes;
             table.watermark_ms = counts.watermark_us.and_then(|it| u64::try_from(it / 1_000).ok());
             table.stale_reason.clone_from(&counts.error);
         }
@@ -326,6 +328,8 @@ fn flow_facts(plan: &process::FlowPlan, view: &View, stats: &Stats, now_ms: u64)
         flush_seconds: stats.flush_us_total as f64 / 1e6,
         flushes: stats.epochs,
         hot_bytes: stats.hot_bytes,
+        state_bytes: stats.state_bytes,
+        spilled_bytes: stats.spilled_bytes,
         hot_rows: view.tables.values().map(|it| it.hot_rows() as u64).sum(),
         lag_ms: oldest.map(|it| now_ms.saturating_sub(it.arrived_ms)).max().unwrap_or(0),
     }

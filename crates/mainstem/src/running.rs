@@ -142,6 +142,9 @@ pub(crate) fn settings_of(project: &Project) -> process::Settings {
     if let Some(flush) = project.flush {
         settings.epoch_every = flush.0;
     }
+    if let Some(memory) = project.memory {
+        settings.state_bytes_max = usize::try_from(memory.0).unwrap_or(usize::MAX);
+    }
     settings
 }
 

@@ -120,6 +120,8 @@ fn tables(_: &Pipeline, facts: &Facts) -> Columns {
         ("files", number(rows.iter().map(|it| it.files))),
         ("dead", number(rows.iter().map(|it| it.dead))),
         ("corrections", number(rows.iter().map(|it| it.corrections))),
+        ("state_bytes", number(rows.iter().map(|it| it.state_bytes))),
+        ("spilled_bytes", number(rows.iter().map(|it| it.spilled_bytes))),
         ("watermark", moment(rows.iter().map(|it| it.watermark_ms))),
         ("stored", moment(rows.iter().map(|it| it.updated_ms))),
         ("stale_since", moment(rows.iter().map(|it| it.stale_since_ms))),
@@ -138,6 +140,8 @@ fn epochs(_: &Pipeline, facts: &Facts) -> Columns {
         ("ticks", number(rows.iter().map(|it| it.ticks))),
         ("hot_rows", number(rows.iter().map(|it| it.hot_rows))),
         ("hot_bytes", number(rows.iter().map(|it| it.hot_bytes))),
+        ("state_bytes", number(rows.iter().map(|it| it.state_bytes))),
+        ("spilled_bytes", number(rows.iter().map(|it| it.spilled_bytes))),
         ("lag_ms", number(rows.iter().map(|it| it.lag_ms))),
         ("error", texts(rows.iter().map(|it| it.error.clone()))),
     ]

@@ -18,7 +18,7 @@ use crate::flow::Flow;
 use crate::memory::MemoryTable;
 use crate::plan::{FlowPlan, Plan, TablePlan, plan};
 use crate::setup::{Settings, Setup, Storage};
-use crate::table::{Body, Moved, Step};
+use crate::table::{Body, Moved, Room, Step};
 use crate::{pipe, session};
 
 mod operator;
@@ -136,7 +136,7 @@ async fn windows_by_tick(
 ) -> Result<Duration, Error> {
     let failed = || Error::compute("the windows cannot be computed");
     let session = session::for_ticks().map_err(failed())?;
-    let mut body = Body::new(&session, table, usize::MAX).await.map_err(failed())?;
+    let mut body = Body::new(&session, table, &Room::endless()).await.map_err(failed())?;
     let tables = |_: &str| None;
     let began = clock.elapsed();
     for (at, batch) in batches.iter().enumerate() {

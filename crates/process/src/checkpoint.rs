@@ -17,9 +17,13 @@ use rows::sink::Actions;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::spill::{NamedWindow, Spilled, is_spill};
 
 /// The version of the format; a program refuses those it does not know.
 const FORMAT: u32 = 1;
+
+/// The version where groups are on disk: a program that does not know of them must not lose them.
+const FORMAT_ON_DISK: u32 = 2;
 
 /// The end of the name of the file that holds the last checkpoint of a flow. Names of flows have
 /// no `@`.
@@ -73,6 +77,18 @@ pub(crate) struct TablePoint {
     /// several times, the newest does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) earlier: Vec<Piece>,
+    /// Groups that did not fit in memory: what is written above comes on top of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spilled: Vec<NamedWindow>,
+}
+
+impl TablePoint {
+    /// Forgets the groups: they are to be made again.
+    pub(crate) fn forget_state(&mut self) {
+        self.state = None;
+        self.earlier.clear();
+        self.spilled.clear();
+    }
 }
 
 /// A stretch of an earlier state file.
@@ -80,6 +96,9 @@ pub(crate) struct TablePoint {
 pub(crate) struct Piece {
     pub(crate) file: String,
     pub(crate) section: Section,
+    /// The epoch that wrote it.
+    #[serde(default)]
+    pub(crate) epoch: Epoch,
 }
 
 /// Why a table no longer follows what it reads.
@@ -118,8 +137,15 @@ impl Checkpoint {
             return Vec::new();
         };
         let newest = self.state.clone().zip(point.state);
-        let newest = newest.map(|(file, section)| Piece { file, section });
+        let epoch = point.epoch;
+        let newest = newest.map(|(file, section)| Piece { file, section, epoch });
         point.earlier.iter().cloned().chain(newest).collect()
+    }
+
+    /// Brings the format in line with what it says.
+    pub(crate) fn set_format(&mut self) {
+        let is_on_disk = self.tables.values().any(|it| !it.spilled.is_empty());
+        self.format = if is_on_disk { FORMAT_ON_DISK } else { FORMAT };
     }
 
     /// Returns whether the state has the layout of this program.
@@ -208,9 +234,10 @@ impl Files {
         let damaged = |reason: String| Error::Damaged { path: self.checkpoint_path(), reason };
         let checkpoint: Checkpoint =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if checkpoint.format != FORMAT {
+        if !(FORMAT..=FORMAT_ON_DISK).contains(&checkpoint.format) {
             let reason = format!(
-                "its format is {}, this program knows {FORMAT}; start the version that wrote it",
+                "its format is {}, this program knows {FORMAT} to {FORMAT_ON_DISK}; start the \
+                 version that wrote it",
                 checkpoint.format
             );
             return Err(damaged(reason));
@@ -285,6 +312,7 @@ impl Files {
             let is_ours = name.starts_with(&format!("{}@", self.flow));
             let mut earlier = checkpoint.tables.values().flat_map(|it| &it.earlier);
             let is_used = name.ends_with(CHECKPOINT)
+                || is_spill(&name)
                 || checkpoint.state.as_deref() == Some(name.as_str())
                 || earlier.any(|it| it.file == name);
             if is_ours
@@ -307,10 +335,11 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Er
     move |source| Error::Disk { doing, path, source }
 }
 
-/// The bytes of a state file, section by section.
+/// The bytes of a state file, section by section, and the files of groups that belong to it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) bytes: Vec<u8>,
+    pub(crate) spilled: Vec<Arc<Spilled>>,
 }
 
 impl State {

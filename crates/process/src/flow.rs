@@ -23,11 +23,13 @@ use crate::lookup::Lookup;
 use crate::plan::{TableKind, TablePlan};
 use crate::setup::{Observer, Settings, Storage};
 use crate::slot::{Slot, SlotTable};
+use crate::spill::Spills;
 use crate::stats::{Stats, TableStats};
-use crate::table::{self, Body};
+use crate::table::{self, Body, Hot};
 use crate::view::{TableView, View};
 
 mod backfill;
+mod budget;
 mod build;
 mod dead;
 mod epoch;
@@ -50,6 +52,7 @@ pub struct Flow {
     /// Plans that compute whole tables.
     wholes: SessionContext,
     files: Files,
+    spills: Spills,
     streams: Vec<StreamRun>,
     lookups: Vec<Lookup>,
     tables: Vec<TableRun>,
@@ -146,7 +149,7 @@ impl TableRun {
 
     /// Returns the table as it is in this very tick.
     fn view(&self) -> Arc<TableView> {
-        let (hot, hides) = self.body.hot();
+        let Hot { rows, hides, spilled } = self.body.hot();
         Arc::new(TableView {
             name: self.name().clone(),
             kind: self.plan.kind,
@@ -155,7 +158,8 @@ impl TableRun {
             stale_since_ms: self.detached.as_ref().map(|it| it.since_ms),
             cold: Arc::clone(&self.own.cold),
             hides,
-            hot,
+            hot: rows,
+            spilled,
         })
     }
 
@@ -174,6 +178,7 @@ fn dead_view(name: &Name, rows: &HotRows, stored: &Stored) -> Arc<TableView> {
         cold: Arc::clone(&stored.cold),
         hides: rows.hides(),
         hot: rows.rows(),
+        spilled: Vec::new(),
     })
 }
 

@@ -20,10 +20,12 @@ use rows::sink::{Actions, Change, Sink, SinkError};
 
 use crate::checkpoint::{Checkpoint, Detached, Files, State};
 use crate::error::Error;
+use crate::spill::Spills;
 
 /// Everything of one epoch that must become durable.
 pub(crate) struct Handover {
     pub(crate) files: Files,
+    pub(crate) spills: Spills,
     pub(crate) changes: Vec<TableChange>,
     pub(crate) state: State,
     /// Complete but for the actions.
@@ -87,6 +89,8 @@ impl Handover {
             }
         }
         self.files.sweep(&self.checkpoint);
+        self.state = State::default();
+        self.spills.sweep(&self.checkpoint);
         Ok(HandedOver { checkpoint: self.checkpoint, refused })
     }
 
@@ -114,8 +118,7 @@ impl Handover {
                     let point = self.checkpoint.tables.entry(table.clone()).or_default();
                     let since_ms = self.now_ms;
                     point.detached = Some(Detached { since_ms, error: reason.clone() });
-                    point.state = None;
-                    point.earlier.clear();
+                    point.forget_state();
                     refused.push((table, reason));
                 }
                 Err(error) => failed = worse(failed, error),
@@ -125,6 +128,9 @@ impl Handover {
     }
 
     fn write(&mut self) -> Result<(), Error> {
+        let failed = || Error::compute("groups on disk cannot be made durable");
+        self.spills.sync(&self.state.spilled).map_err(failed())?;
+        self.checkpoint.set_format();
         if !self.state.bytes.is_empty() {
             let name = self.files.write_state(self.checkpoint.epoch, &self.state)?;
             self.checkpoint.state = Some(name);

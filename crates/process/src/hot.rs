@@ -65,10 +65,10 @@ impl HotRows {
         match &self.whole {
             Some((of, whole)) if *of == epoch => {
                 rows.splice(0..0, whole.iter().cloned());
-                Some(Change { rows, replace: Replace::All })
+                Some(Change::new(rows, Replace::All))
             }
             _ if rows.is_empty() => None,
-            _ => Some(Change { rows, replace: Replace::Nothing }),
+            _ => Some(Change::new(rows, Replace::Nothing)),
         }
     }
 

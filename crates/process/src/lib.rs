@@ -34,6 +34,7 @@ mod table;
 mod operator;
 mod pipe;
 mod slot;
+mod spill;
 
 mod hot;
 mod serial;

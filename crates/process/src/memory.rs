@@ -82,7 +82,16 @@ impl MemoryTable {
 
 #[async_trait]
 impl Sink for MemoryTable {
-    async fn prepare(&self, _: Epoch, change: Change) -> Result<Actions, SinkError> {
+    async fn prepare(&self, _: Epoch, mut change: Change) -> Result<Actions, SinkError> {
+        for lot in std::mem::take(&mut change.more) {
+            for place in 0..lot.batches() {
+                let read = lot.read(place).map_err(|error| SinkError::Unavailable {
+                    sink: format!("table `{}` in memory", self.name),
+                    reason: error.to_string(),
+                })?;
+                change.rows.extend(read);
+            }
+        }
         let wrong = change.rows.iter().find(|it| it.schema().fields() != self.schema.fields());
         if let Some(batch) = wrong {
             let (found, wanted) = (batch.schema(), &self.schema);

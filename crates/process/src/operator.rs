@@ -20,8 +20,12 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, aggregate_expressions};
 
+mod disk;
+mod parts;
 mod window;
 
+use disk::OnDisk;
+pub(crate) use parts::Parts;
 use window::Window;
 
 /// The start of a window in microseconds; the one window of a running table starts at 0.
@@ -204,11 +208,15 @@ impl Shape {
     }
 }
 
-/// The windows in memory.
+/// The windows: in memory, and on disk where they do not fit.
 #[derive(Debug)]
 pub(crate) struct Operator {
     shape: Arc<Shape>,
     windows: BTreeMap<Start, Window>,
+    /// Groups of windows beside those in memory: the states of both are to be merged.
+    on_disk: BTreeMap<Start, OnDisk>,
+    /// Counts the batches taken in.
+    turn: u64,
     groups_max: usize,
     /// Whether what was written of its states before is of no use.
     is_anew: bool,
@@ -261,7 +269,8 @@ pub(crate) struct Taken {
 impl Operator {
     /// Makes an operator without windows.
     pub(crate) fn new(shape: Arc<Shape>, groups_max: usize) -> Operator {
-        Operator { shape, windows: BTreeMap::new(), groups_max, is_anew: true }
+        let (windows, on_disk) = (BTreeMap::new(), BTreeMap::new());
+        Operator { shape, windows, on_disk, turn: 0, groups_max, is_anew: true }
     }
 
     /// Returns the shape.
@@ -269,17 +278,18 @@ impl Operator {
         &self.shape
     }
 
-    /// Returns the starts of the windows in memory.
+    /// Returns the starts of the windows.
     pub(crate) fn starts(&self) -> impl Iterator<Item = Start> + '_ {
-        self.windows.keys().copied()
+        let others = self.on_disk.keys().filter(|it| !self.windows.contains_key(it));
+        self.windows.keys().chain(others).copied()
     }
 
-    /// Returns whether the window is in memory.
+    /// Returns whether the window is here.
     pub(crate) fn has(&self, start: Start) -> bool {
-        self.windows.contains_key(&start)
+        self.windows.contains_key(&start) || self.is_on_disk(start)
     }
 
-    /// Returns the number of groups of all windows.
+    /// Returns the number of groups in memory.
     pub(crate) fn groups(&self) -> usize {
         self.windows.values().map(|it| it.groups).sum()
     }
@@ -294,6 +304,7 @@ impl Operator {
         if computed.rows == 0 {
             return Ok(taken);
         }
+        self.turn += 1;
         for part in self.shape.split(computed, &mut taken) {
             if !admit(self, part.start) {
                 taken.refused.push(part.start);
@@ -303,6 +314,7 @@ impl Operator {
             let window = window_at(&mut self.windows, &self.shape, part.start)?;
             let picked = part.rows.pick(computed).map_err(|it| broken(&it))?;
             window.update(&picked).map_err(|it| broken(&it))?;
+            window.touched = self.turn;
         }
         if self.groups_max < self.groups() {
             return Err(TakeError(format!(
@@ -326,6 +338,14 @@ impl Operator {
 
     /// Returns the state of a window; it stays as it is.
     pub(crate) fn state(&mut self, start: Start) -> Result<Option<RecordBatch>> {
+        if self.is_on_disk(start) {
+            return self.state_anywhere(start);
+        }
+        self.state_in_memory(start)
+    }
+
+    /// Returns the state of the groups of a window that are in memory; they stay as they are.
+    pub(crate) fn state_in_memory(&mut self, start: Start) -> Result<Option<RecordBatch>> {
         let Some(window) = self.windows.get_mut(&start) else { return Ok(None) };
         if window.state.is_none() {
             let state = window.take_state(&self.shape)?;
@@ -334,6 +354,7 @@ impl Operator {
             again.state = Some(state);
             again.marks = std::mem::take(&mut window.marks);
             again.is_marked = window.is_marked;
+            again.touched = window.touched;
             *window = again;
         }
         Ok(window.state.clone())
@@ -358,13 +379,13 @@ impl Operator {
         }
     }
 
-    /// Returns the states of a window's groups that are to be written down: of all, or of those that
-    /// changed since this was asked last.
+    /// Returns the states of a window's groups in memory that are to be written down: of all, or of
+    /// those that changed since this was asked last.
     pub(crate) fn unwritten(&mut self, start: Start, all: bool) -> Result<Option<RecordBatch>> {
         if !all && !self.windows.get(&start).is_some_and(|it| it.is_marked) {
             return Ok(None);
         }
-        let Some(state) = self.state(start)? else { return Ok(None) };
+        let Some(state) = self.state_in_memory(start)? else { return Ok(None) };
         let Some(window) = self.windows.get_mut(&start) else { return Ok(None) };
         window.is_marked = false;
         let marks = std::mem::take(&mut window.marks);
@@ -419,8 +440,13 @@ impl Operator {
         all.evaluate(&shape)
     }
 
-    /// Takes a window out of memory and returns its groups.
+    /// Takes a window out and returns its groups.
     pub(crate) fn close(&mut self, start: Start) -> Result<Option<RecordBatch>> {
+        if self.is_on_disk(start) {
+            let groups = self.peek(start);
+            self.drop_window(start);
+            return groups;
+        }
         match self.windows.remove(&start) {
             None => Ok(None),
             Some(mut window) => window.evaluate(&self.shape).map(Some),
@@ -430,6 +456,7 @@ impl Operator {
     /// Forgets a window.
     pub(crate) fn drop_window(&mut self, start: Start) {
         self.windows.remove(&start);
+        self.on_disk.remove(&start);
     }
 }
 

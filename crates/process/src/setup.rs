@@ -122,8 +122,12 @@ pub struct Settings {
     pub tick_bytes_max: usize,
     /// Hot bytes beyond which ticks wait for the flush under way.
     pub hot_bytes_max: usize,
-    /// Groups of one table in memory.
+    /// Groups of one table, where it cannot put some on disk.
     pub groups_max: usize,
+    /// Bytes of state of all tables in memory; what is beyond it goes to disk.
+    pub state_bytes_max: usize,
+    /// Bytes of state on disk.
+    pub state_disk_bytes_max: u64,
     /// The longest wait for more records before a tick.
     pub tick_delay_max: Duration,
     /// Memory of one recomputation.
@@ -138,6 +142,8 @@ impl Default for Settings {
             tick_bytes_max: limits::TICK_BYTES_MAX,
             hot_bytes_max: limits::HOT_BYTES_MAX,
             groups_max: limits::GROUPS_MAX,
+            state_bytes_max: limits::STATE_BYTES_MAX,
+            state_disk_bytes_max: limits::STATE_DISK_BYTES_MAX,
             tick_delay_max: limits::TICK_DELAY_MAX,
             memory_bytes_max: limits::QUERY_MEMORY_BYTES_MAX,
         }

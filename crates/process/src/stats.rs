@@ -25,6 +25,10 @@ pub struct Stats {
     pub flush_error: Option<String>,
     /// Bytes of rows that are not stored yet.
     pub hot_bytes: u64,
+    /// Bytes of groups in memory, with their rows that change.
+    pub state_bytes: u64,
+    /// Bytes of groups and rows that do not fit in memory and are on disk.
+    pub spilled_bytes: u64,
     /// Each stream.
     pub streams: BTreeMap<Name, StreamStats>,
     /// Each table, dead letters and raw tables included.
@@ -77,6 +81,12 @@ pub struct TableStats {
     pub corrections: u64,
     /// Groups in memory.
     pub groups: u64,
+    /// Bytes of them, with their rows that change.
+    pub state_bytes: u64,
+    /// Groups on disk, since they do not fit in memory; one in several files is counted in each.
+    pub spilled_groups: u64,
+    /// Bytes of them.
+    pub spilled_bytes: u64,
     /// Windows in memory.
     pub windows: u64,
     /// Microseconds spent in it, since the flow was opened.

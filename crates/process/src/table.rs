@@ -16,11 +16,12 @@ use rows::DeadKind;
 use rows::sink::Change;
 
 use crate::lookup::index::LookupRows;
-use crate::operator::Operator;
+use crate::operator::{Operator, Start};
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::{TableKind, TablePlan};
 use crate::session;
 use crate::slot::{Slot, SlotTable};
+use crate::spill::{NamedWindow, Spilled, Spills};
 use crate::view::{Hides, TableView};
 
 pub(crate) mod append;
@@ -61,8 +62,57 @@ pub(crate) enum Body {
 pub(crate) struct StateRows {
     pub(crate) schema: SchemaRef,
     pub(crate) rows: Vec<RecordBatch>,
-    /// Whether it is all there is; else what was written before still counts.
+    /// Whether it is all there is in memory; else what was written before still counts.
     pub(crate) is_whole: bool,
+    pub(crate) on_disk: OnDisk,
+}
+
+/// Groups that need not be written down: they are on disk.
+#[derive(Debug, Default)]
+pub(crate) struct OnDisk {
+    pub(crate) named: Vec<NamedWindow>,
+    pub(crate) files: Vec<Arc<Spilled>>,
+}
+
+impl OnDisk {
+    fn of(operator: &Operator, is_wanted: &dyn Fn(Start) -> bool) -> OnDisk {
+        let files = operator.files().map(Arc::clone).collect();
+        OnDisk { named: operator.named(is_wanted), files }
+    }
+}
+
+/// What a table may hold, and where it puts what is more.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    /// Groups or rows of a table that cannot put them on disk.
+    pub(crate) groups_max: usize,
+    pub(crate) spills: Option<Spills>,
+}
+
+impl Room {
+    /// Returns the groups that one operator may hold: what can go to disk has no limit.
+    pub(crate) fn operator_groups_max(&self) -> usize {
+        if self.spills.is_some() { usize::MAX } else { self.groups_max }
+    }
+
+    /// Returns one without a limit, or a disk.
+    pub(crate) fn endless() -> Room {
+        Room { groups_max: usize::MAX, spills: None }
+    }
+}
+
+/// What is written down of a table: each piece with its epoch, and groups on disk.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) pieces: Vec<(Epoch, Vec<RecordBatch>)>,
+    pub(crate) on_disk: Vec<(NamedWindow, Vec<Arc<Spilled>>)>,
+}
+
+/// The rows that are shown on top of stored ones, and which of those they replace.
+pub(crate) struct Hot {
+    pub(crate) rows: Vec<RecordBatch>,
+    pub(crate) hides: Hides,
+    pub(crate) spilled: Vec<Arc<Spilled>>,
 }
 
 /// From how many groups on only those are written down that changed.
@@ -128,8 +178,9 @@ impl Body {
     pub(crate) async fn new(
         session: &SessionContext,
         plan: &Arc<TablePlan>,
-        groups_max: usize,
+        room: &Room,
     ) -> Result<Body> {
+        let groups_max = room.groups_max;
         Ok(match plan.kind {
             TableKind::Windowed if plan.slices.is_some() => {
                 Body::Sliced(Box::new(Sliced::new(plan)?))
@@ -138,14 +189,12 @@ impl Body {
                 Body::Sessions(Box::new(Sessions::new(session, plan, groups_max).await?))
             }
             TableKind::Windowed => {
-                Body::Windowed(Box::new(Windowed::new(session, plan, groups_max).await?))
+                Body::Windowed(Box::new(Windowed::new(session, plan, room).await?))
             }
             TableKind::Running if plan.is_kept() => {
                 Body::Best(Box::new(kept::plan(session, plan, groups_max).await?))
             }
-            TableKind::Running => {
-                Body::Running(Box::new(Running::new(session, plan, groups_max).await?))
-            }
+            TableKind::Running => Body::Running(Box::new(Running::new(session, plan, room).await?)),
             TableKind::Append => Body::Append(Append::new(session, plan).await?),
             TableKind::Raw | TableKind::Dead | TableKind::Lookup | TableKind::Recomputed => {
                 Body::Whole(Whole::new(plan))
@@ -234,16 +283,54 @@ impl Body {
     }
 
     /// Returns the rows that are shown on top of stored ones, and which of those they replace.
-    pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
-        match self {
+    pub(crate) fn hot(&self) -> Hot {
+        let (rows, hides) = match self {
             Body::Append(it) => (it.hot.rows(), it.hot.hides()),
-            Body::Windowed(it) => it.rows.hot(),
-            Body::Sessions(it) => it.rows.hot(),
-            Body::Sliced(it) => it.rows.hot(),
-            Body::Running(it) => (it.rows.clone(), Hides::All),
+            Body::Windowed(it) => return it.rows.hot(),
+            Body::Sessions(it) => return it.rows.hot(),
+            Body::Sliced(it) => return it.rows.hot(),
+            Body::Running(it) => return it.hot(),
             Body::Best(it) => (it.rows.clone(), Hides::All),
             Body::Whole(it) => it.hot(),
+        };
+        Hot { rows, hides, spilled: Vec::new() }
+    }
+
+    /// Returns the bytes of what it holds in memory, but for rows that wait to be stored.
+    pub(crate) fn state_bytes(&mut self) -> usize {
+        match self {
+            Body::Windowed(it) => it.grouping.operator.bytes() + it.rows.open_bytes(),
+            Body::Sessions(it) => it.bytes() + it.rows.open_bytes(),
+            Body::Sliced(it) => it.bytes() + it.rows.open_bytes(),
+            Body::Running(it) => it.grouping.operator.bytes() + it.shown.bytes(),
+            Body::Best(it) => it.bytes(),
+            Body::Append(_) | Body::Whole(_) => 0,
         }
+    }
+
+    /// Frees about so many bytes of it; returns how many.
+    pub(crate) fn free(&mut self, bytes: usize, spills: &Spills, epoch: Epoch) -> Result<usize> {
+        let mut freed = match self {
+            Body::Windowed(it) => it.grouping.operator.free(bytes, spills, epoch)?,
+            Body::Running(it) => return it.free(bytes, spills, epoch),
+            _ => 0,
+        };
+        if let Some(rows) = self.window_rows_mut().filter(|_| freed < bytes) {
+            freed += rows.free(bytes - freed, spills)?;
+        }
+        Ok(freed)
+    }
+
+    /// Returns the groups and the bytes that it has on disk.
+    pub(crate) fn on_disk(&self) -> (u64, u64) {
+        let rows = self.window_rows().map_or(0, WindowRows::bytes_on_disk);
+        let shown = match self {
+            Body::Running(it) => it.shown.spilled.as_ref().map_or(0, |it| it.bytes()),
+            _ => 0,
+        };
+        let operator = self.operator();
+        let groups = operator.map_or((0, 0), |it| (it.groups_on_disk(), it.bytes_on_disk()));
+        (groups.0, groups.1 + rows + shown)
     }
 
     /// Returns the bytes of rows that wait to be stored, about.
@@ -277,7 +364,7 @@ impl Body {
             },
             Body::Append(_) | Body::Whole(_) => return Ok(None),
         };
-        Ok(Some(StateRows { schema, rows, is_whole: true }))
+        Ok(Some(StateRows { schema, rows, is_whole: true, on_disk: OnDisk::default() }))
     }
 
     fn operator(&self) -> Option<&Operator> {
@@ -289,25 +376,34 @@ impl Body {
     }
 
     /// Takes back what `state` returned: all of it, and what was added after it.
-    pub(crate) fn restore(
-        &mut self,
-        written: Vec<Vec<RecordBatch>>,
-        watermark: Option<i64>,
-    ) -> Result<()> {
+    pub(crate) fn restore(&mut self, written: Written, watermark: Option<i64>) -> Result<()> {
+        let Written { mut pieces, on_disk } = written;
+        if let Some(operator) = self.operator() {
+            // What was written of a window before it went to disk is part of what is there.
+            let shape = operator.shape();
+            for (epoch, batches) in &mut pieces {
+                let since = |start| on_disk.iter().find(|(it, _)| Some(it.start) == start);
+                batches.retain(|it| {
+                    since(shape.start_of(it)).is_none_or(|(it, _)| it.since <= *epoch)
+                });
+            }
+        }
+        let mut written = pieces.into_iter().map(|(_, it)| it);
         let written = match self.operator() {
-            Some(operator) => operator.shape().newest(written)?,
-            None => written.into_iter().next_back().unwrap_or_default(),
+            Some(operator) => operator.shape().newest(written.collect())?,
+            None => written.next_back().unwrap_or_default(),
         };
         let state = written.as_slice();
         match self {
             Body::Windowed(it) => {
+                it.attach(on_disk, watermark);
                 it.restore(state, watermark)?;
                 it.grouping.operator.set_written(true);
                 Ok(())
             }
             Body::Sessions(it) => it.restore(state, watermark),
             Body::Running(it) => {
-                it.restore(state)?;
+                it.restore(state, on_disk)?;
                 it.grouping.operator.set_written(true);
                 Ok(())
             }

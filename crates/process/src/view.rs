@@ -23,6 +23,8 @@ use datafusion::physical_plan::union::UnionExec;
 
 use crate::plan::TableKind;
 use crate::serial::SerialExec;
+use crate::spill::Spilled;
+use crate::spill::exec::SpilledExec;
 use crate::stats::Stats;
 
 /// All tables of a flow at one tick.
@@ -64,6 +66,8 @@ pub struct TableView {
     pub(crate) cold: Arc<dyn TableProvider>,
     pub(crate) hides: Hides,
     pub(crate) hot: Vec<RecordBatch>,
+    /// More hot rows, which do not fit in memory; the first columns are those of `schema`.
+    pub(crate) spilled: Vec<Arc<Spilled>>,
 }
 
 /// Which stored rows a view does not show.
@@ -88,7 +92,9 @@ pub(crate) enum Hides {
 impl TableView {
     /// Returns the number of hot rows.
     pub fn hot_rows(&self) -> usize {
-        self.hot.iter().map(RecordBatch::num_rows).sum()
+        let in_memory: usize = self.hot.iter().map(RecordBatch::num_rows).sum();
+        let on_disk: u64 = self.spilled.iter().map(|it| it.rows()).sum();
+        in_memory.saturating_add(usize::try_from(on_disk).unwrap_or(usize::MAX))
     }
 
     /// Returns the table without its hidden column.
@@ -107,6 +113,7 @@ impl TableView {
             cold: Arc::clone(&self.cold),
             hides: self.hides.clone(), // What is hidden is last, so places stay.
             hot: self.hot.iter().filter_map(project).collect(),
+            spilled: self.spilled.clone(),
             schema,
         })
     }
@@ -188,17 +195,25 @@ impl TableProvider for TableView {
             let schema = Arc::clone(&self.schema);
             Ok(MemorySourceConfig::try_new_exec(partitions, schema, projection.cloned())?)
         };
-        if matches!(self.hides, Hides::All) {
-            return hot(&spread(&self.hot, state.config().target_partitions()));
+        let partitions = state.config().target_partitions();
+        let hides_all = matches!(self.hides, Hides::All);
+        let mut places = Vec::new();
+        if !self.hot.is_empty() || (hides_all && self.spilled.is_empty()) {
+            places.push(hot(&spread(&self.hot, partitions))?);
         }
-        let cold = self.scan_cold(state, projection, filters, limit).await?;
-        if self.hot.is_empty() {
-            let is_serial = state.config().target_partitions() == 1;
-            return Ok(if is_serial { SerialExec::of(cold) } else { cold });
+        if !self.spilled.is_empty() {
+            let columns = projection.cloned();
+            let columns = columns.unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+            places.push(SpilledExec::leaf(self.spilled.clone(), &self.whole, &columns)?);
         }
-        let hot = hot(&spread(&self.hot, state.config().target_partitions()))?;
-        let both = UnionExec::try_new(vec![hot, cold])?;
-        Ok(if state.config().target_partitions() == 1 { SerialExec::of(both) } else { both })
+        if !hides_all {
+            places.push(self.scan_cold(state, projection, filters, limit).await?);
+        }
+        let rows = match <[_; 1]>::try_from(places) {
+            Ok([one]) => one,
+            Err(several) => UnionExec::try_new(several)?,
+        };
+        Ok(if partitions == 1 { SerialExec::of(rows) } else { rows })
     }
 
     fn supports_filters_pushdown(

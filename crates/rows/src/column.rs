@@ -43,10 +43,13 @@ pub(crate) enum Found<'a> {
 #[derive(Debug)]
 pub(crate) struct Column {
     pub(crate) name: String,
+    /// The name as a key of JSON, with its colon.
+    pub(crate) written: String,
     pub(crate) kind: ColumnType,
     not_null: bool,
     values: Values,
     nulls: NullBufferBuilder,
+    length: usize,
 }
 
 #[derive(Debug)]
@@ -75,15 +78,17 @@ impl Column {
         };
         Column {
             name: column.name.clone(),
+            written: format!("{}:", serde_json::Value::from(column.name.as_str())),
             kind: column.kind,
             not_null: column.not_null,
             values,
             nulls: NullBufferBuilder::new(0),
+            length: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.nulls.len()
+        self.length
     }
 
     /// Adds a value, or says why it is not one of this column.
@@ -138,7 +143,7 @@ impl Column {
         };
         match pushed {
             Ok(()) => {
-                self.nulls.append_non_null();
+                self.note_value();
                 Ok(())
             }
             Err(hint) => Err(self.refusal(found, hint)),
@@ -172,6 +177,12 @@ impl Column {
         Ok(())
     }
 
+    /// Adds a text that has no control characters.
+    pub(crate) fn append_plain(&mut self, text: &str) -> Result<(), String> {
+        self.append_view(text.as_bytes());
+        Ok(())
+    }
+
     fn append_base64(&mut self, text: &str) -> Result<(), String> {
         if text.is_empty() {
             return self.append_null("the empty string");
@@ -188,7 +199,7 @@ impl Column {
     fn append_bool(&mut self, value: bool) -> Result<(), String> {
         if let Values::Bool(values) = &mut self.values {
             values.append(value);
-            self.nulls.append_non_null();
+            self.note_value();
         }
         Ok(())
     }
@@ -196,7 +207,7 @@ impl Column {
     fn append_view(&mut self, bytes: &[u8]) {
         if let Values::Text(views) | Values::Bytes(views) = &mut self.values {
             views.push(bytes);
-            self.nulls.append_non_null();
+            self.note_value();
         }
     }
 
@@ -216,7 +227,13 @@ impl Column {
             Values::Date(values) => values.push(0),
         }
         self.nulls.append_null();
+        self.length += 1;
         Ok(())
+    }
+
+    fn note_value(&mut self) {
+        self.nulls.append_non_null();
+        self.length += 1;
     }
 
     /// Fills the place of a field that the record does not have.
@@ -250,11 +267,13 @@ impl Column {
             Values::Date(values) => values.truncate(length),
         }
         self.nulls.truncate(length);
+        self.length = length;
     }
 
     /// Returns the values as an array and begins anew.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let nulls = self.nulls.finish();
+        self.length = 0;
         Ok(match &mut self.values {
             Values::Text(views) => {
                 let (views, blocks) = views.finish();
@@ -387,26 +406,21 @@ const BLOCK_BYTES_MAX: usize = i32::MAX as usize;
 impl Views {
     fn push(&mut self, bytes: &[u8]) {
         let length = u32::try_from(bytes.len()).expect("a record has at most a few megabytes");
-        let mut view = [0; 16];
-        let (length_place, rest) = view.split_at_mut(4);
-        length_place.copy_from_slice(&length.to_le_bytes());
-        if bytes.len() <= INLINE_BYTES_MAX {
-            rest.split_at_mut(bytes.len()).0.copy_from_slice(bytes);
-        } else {
-            if BLOCK_BYTES_MAX < self.block.len() + bytes.len() {
-                self.full.push(Buffer::from_vec(std::mem::take(&mut self.block)));
-            }
-            let view = ByteView {
-                length,
-                prefix: bytes.first_chunk().map_or(0, |it| u32::from_le_bytes(*it)),
-                buffer_index: index_of(self.full.len()),
-                offset: index_of(self.block.len()),
-            };
-            self.block.extend_from_slice(bytes);
-            self.views.push(view.as_u128());
+        if let Some(inside) = inline(bytes) {
+            self.views.push(u128::from(length) | inside << 32);
             return;
         }
-        self.views.push(u128::from_le_bytes(view));
+        if BLOCK_BYTES_MAX < self.block.len() + bytes.len() {
+            self.full.push(Buffer::from_vec(std::mem::take(&mut self.block)));
+        }
+        let view = ByteView {
+            length,
+            prefix: bytes.first_chunk().map_or(0, |it| u32::from_le_bytes(*it)),
+            buffer_index: index_of(self.full.len()),
+            offset: index_of(self.block.len()),
+        };
+        self.block.extend_from_slice(bytes);
+        self.views.push(view.as_u128());
     }
 
     fn truncate(&mut self, length: usize) {
@@ -427,6 +441,24 @@ impl Views {
         }
         (take(&mut self.views), blocks)
     }
+}
+
+/// Returns a short value as one number, its first byte lowest; read from both ends, which overlap,
+/// since that takes no loop.
+fn inline(bytes: &[u8]) -> Option<u128> {
+    let length = bytes.len();
+    Some(match (bytes.first_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        _ if INLINE_BYTES_MAX < length => return None,
+        (Some(first), _, Some(last)) => {
+            let last = u128::from(u32::from_le_bytes(*last)) << (8 * (length - 4));
+            u128::from(u64::from_le_bytes(*first)) | last
+        }
+        (_, Some(first), Some(last)) => {
+            let last = u128::from(u32::from_le_bytes(*last)) << (8 * (length - 4));
+            u128::from(u32::from_le_bytes(*first)) | last
+        }
+        _ => bytes.iter().rev().fold(0, |value, byte| value << 8 | u128::from(*byte)),
+    })
 }
 
 fn index_of(index: usize) -> u32 {

@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod plain;
 
 use std::sync::Arc;
 
@@ -82,7 +83,16 @@ impl Decoder {
             format!("expected UTF-8, found another byte at position {}", error.valid_up_to())
         })?;
         match self.format {
-            Format::Json => json::decode(text, &mut self.columns, self.shards.len()),
+            Format::Json => {
+                let row = self.shards.len();
+                if let Some(decoded) = plain::decode(text, &mut self.columns, row) {
+                    return decoded;
+                }
+                for column in &mut self.columns {
+                    column.truncate(row);
+                }
+                json::decode(text, &mut self.columns, row)
+            }
             Format::Csv => csv::decode(text, &mut self.columns),
         }
     }

@@ -32,16 +32,70 @@ pub(crate) fn parse_float(text: &str) -> Result<f64, NumberFault> {
     if !text.bytes().all(is_written) {
         return Err(NumberFault::NotANumber);
     }
+    if let Some(value) = usual_float(text) {
+        return Ok(value);
+    }
     let value: f64 =
         text.parse().map_err(|_not_a_float: std::num::ParseFloatError| NumberFault::NotANumber)?;
     if value.is_finite() { Ok(value) } else { Err(NumberFault::OutOfRange) }
 }
+
+/// Reads `-12.5` if both its digits and the power of ten they are divided by are exact, so that
+/// the nearest number is what the processor divides them to.
+fn usual_float(text: &str) -> Option<f64> {
+    const EXACT_MAX: i64 = 1 << f64::MANTISSA_DIGITS;
+    let (digits, decimals) = usual(text)?;
+    if EXACT_MAX < digits {
+        return None;
+    }
+    let size = digits as f64 / TENS.get(decimals).copied()? as f64;
+    Some(if text.starts_with('-') { -size } else { size })
+}
+
+/// Returns the digits of `-12.5` as one number without a sign, and how many stand after the point;
+/// nothing if it is longer or written in another way.
+fn usual(text: &str) -> Option<(i64, usize)> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    if TENS.len() <= unsigned.len() {
+        return None;
+    }
+    let (mut digits, mut decimals, mut has_point) = (0, 0, false);
+    for byte in unsigned {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + i64::from(byte - b'0');
+                decimals += usize::from(has_point);
+            }
+            b'.' if !has_point => has_point = true,
+            _ => return None,
+        }
+    }
+    (usize::from(has_point) < unsigned.len()).then_some((digits, decimals))
+}
+
+/// The powers of ten of 64 bits.
+const TENS: [i64; 19] = {
+    let mut tens = [1; 19];
+    let mut place = 1;
+    while place < tens.len() {
+        tens[place] = tens[place - 1] * 10;
+        place += 1;
+    }
+    tens
+};
 
 /// Reads a decimal as the number of its smallest units: `1.5` at scale 2 is 150.
 ///
 /// Zeros at the end and exponents are no harm (`1.230`, `1e2`); anything else below the scale is
 /// refused, whatever its size.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<i128, NumberFault> {
+    match usual_decimal(text, precision, scale) {
+        Some(units) => Ok(units),
+        None => any_decimal(text, precision, scale),
+    }
+}
+
+fn any_decimal(text: &str, precision: u8, scale: i8) -> Result<i128, NumberFault> {
     let parts = Parts::of(text).ok_or(NumberFault::NotANumber)?;
     let digits = || parts.whole.bytes().chain(parts.fraction.bytes()).map(|it| it - b'0');
 
@@ -78,6 +132,15 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Result<i128
     }
     let units = mantissa * ten_to(shift);
     Ok(if parts.is_negative { -units } else { units })
+}
+
+/// Reads `-12.5` if it and its limits fit into 64 bits.
+fn usual_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (digits, decimals) = usual(text)?;
+    let zeros = usize::try_from(scale).ok()?.checked_sub(decimals)?;
+    let units = digits.checked_mul(*TENS.get(zeros)?)?;
+    let is_within = TENS.get(usize::from(precision)).is_none_or(|it| units < *it);
+    is_within.then(|| i128::from(if text.starts_with('-') { -units } else { units }))
 }
 
 /// As many digits as 128 bits hold, whatever they are.

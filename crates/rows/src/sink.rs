@@ -1,5 +1,8 @@
 //! What receives rows, and what it must promise so that each row arrives exactly once.
 
+use std::sync::Arc;
+use std::{fmt, io};
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use base::{Epoch, Kind};
@@ -43,8 +46,26 @@ pub trait Sink: Send + Sync {
 pub struct Change {
     /// Rows to add, all of the table's schema.
     pub rows: Vec<RecordBatch>,
+    /// More of them, where they are too many for memory.
+    pub more: Vec<Arc<dyn Lot>>,
     /// Which rows of earlier epochs these take the place of.
     pub replace: Replace,
+}
+
+impl Change {
+    /// Makes a change whose rows are all in memory.
+    pub fn new(rows: Vec<RecordBatch>, replace: Replace) -> Change {
+        Change { rows, more: Vec::new(), replace }
+    }
+}
+
+/// Rows that are read batch by batch, as often as it takes, in the same order each time.
+pub trait Lot: Send + Sync + fmt::Debug {
+    /// Returns the number of batches.
+    fn batches(&self) -> usize;
+
+    /// Reads one of them.
+    fn read(&self, place: usize) -> io::Result<Vec<RecordBatch>>;
 }
 
 /// Rows of earlier epochs that a change takes away in the same step in which it adds its own.

@@ -201,6 +201,10 @@ pub struct Table {
     pub dead: u64,
     /// Final windows corrected by late rows ever.
     pub corrections: u64,
+    /// Bytes of its state in memory.
+    pub state_bytes: u64,
+    /// Bytes of its state on disk, since they do not fit in memory.
+    pub spilled_bytes: u64,
     /// When it last changed.
     pub updated_ms: Option<u64>,
     /// The event time up to which windows are final.
@@ -413,6 +417,10 @@ pub struct Flow {
     pub flushes: u64,
     /// Bytes of rows in memory.
     pub hot_bytes: u64,
+    /// Bytes of the state of its tables in memory.
+    pub state_bytes: u64,
+    /// Bytes of it on disk, since they do not fit in memory.
+    pub spilled_bytes: u64,
     /// Rows in memory.
     pub hot_rows: u64,
     /// How far the flow is behind its streams.

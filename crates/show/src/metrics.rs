@@ -93,13 +93,19 @@ fn streams(page: &mut Page, facts: &Facts) {
 }
 
 fn tables(page: &mut Page, facts: &Facts) {
-    let figures: [Family<crate::Table>; 6] = [
+    let figures: [Family<crate::Table>; 8] = [
         ("mainstem_table_rows", Kind::Gauge, "Rows of the table.", |it| float(it.rows)),
         ("mainstem_table_bytes", Kind::Gauge, "Bytes of the table at rest.", |it| float(it.bytes)),
         ("mainstem_table_files", Kind::Gauge, "Files of the table at rest.", |it| float(it.files)),
         ("mainstem_table_dead", Kind::Gauge, "Rows it could not compute.", |it| float(it.dead)),
         ("mainstem_corrections_total", Kind::Counter, "Final windows corrected.", |it| {
             float(it.corrections)
+        }),
+        ("mainstem_state_bytes", Kind::Gauge, "Bytes of the table's state in memory.", |it| {
+            float(it.state_bytes)
+        }),
+        ("mainstem_spilled_bytes", Kind::Gauge, "Bytes of the table's state on disk.", |it| {
+            float(it.spilled_bytes)
         }),
         ("mainstem_table_stale", Kind::Gauge, "1 when the table stands still.", |it| {
             f64::from(u8::from(it.stale_since_ms.is_some()))

@@ -469,6 +469,7 @@ impl<'i> Reader<'i> {
         self.project.description = options.description;
         self.project.owner = options.owner;
         self.project.flush = ctx.span(options.flush, "flush");
+        self.project.memory = options.memory.map(|it| it.value.0);
     }
 
     fn named(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use base::{Name, Span};
+use base::{ByteSize, Name, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,6 +31,8 @@ pub struct Project {
     pub owner: Option<String>,
     /// How often rows become durable tables; the program's default if not said.
     pub flush: Option<Span>,
+    /// Memory for the state of each flow's tables; the program's default if not said.
+    pub memory: Option<ByteSize>,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
     /// Small tables read whole.
@@ -61,4 +63,7 @@ pub(crate) struct ProjectOptions {
     pub(crate) owner: Option<String>,
     /// How often rows become durable tables, for example `"5 seconds"`; SQL sees them before.
     pub(crate) flush: Option<Said<Words<Span>>>,
+    /// Memory for the groups of each flow's tables, for example `"4 GB"`; what is beyond it goes to
+    /// disk.
+    pub(crate) memory: Option<Said<Words<ByteSize>>>,
 }

@@ -144,6 +144,9 @@ pub(crate) fn touch(file: &LakeFile, column: usize, stretches: &Stretches) -> To
     if is_whole { Touch::Whole } else { Touch::Part }
 }
 
+/// Rows beyond memory are sorted into partitions so many bytes at a time: each makes files.
+const SPLIT_BYTES: usize = 128 << 20;
+
 /// Where and how files of a table are written; all that work away from the table's state needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -175,9 +178,25 @@ impl Place {
         &self,
         purpose: Purpose,
         batches: Vec<RecordBatch>,
+        more: impl Iterator<Item = Result<RecordBatch, Error>>,
     ) -> Result<Vec<NewFile>, Error> {
         let mut writer = self.writer(purpose);
+        if self.split.is_none() {
+            writer.write(None, batches.into_iter().map(Ok).chain(more))?;
+            return writer.finish();
+        }
         self.write_split(&mut writer, batches)?;
+        let (mut lot, mut bytes) = (Vec::new(), 0);
+        for batch in more {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size();
+            lot.push(batch);
+            if SPLIT_BYTES <= bytes {
+                self.write_split(&mut writer, std::mem::take(&mut lot))?;
+                bytes = 0;
+            }
+        }
+        self.write_split(&mut writer, lot)?;
         writer.finish()
     }
 

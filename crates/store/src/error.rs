@@ -36,6 +36,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Rows that are not in memory cannot be read.
+    #[error("rows for table `{table}` cannot be read: {source}")]
+    Lot {
+        /// The table.
+        table: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The table's log cannot be read.
     #[error("the log of table `{table}` cannot be read: {source}")]
     Log {
@@ -85,7 +93,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Layout { .. } | Error::Change { .. } => Kind::Invalid,
-            Error::Disk { .. } | Error::CutOff { .. } => Kind::Unavailable,
+            Error::Disk { .. } | Error::Lot { .. } | Error::CutOff { .. } => Kind::Unavailable,
             Error::Log { .. } | Error::Damaged { .. } | Error::File { .. } => Kind::Corrupt,
             Error::Contended { .. } => Kind::Conflict,
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use base::{Clock, Epoch, limits};
 use datafusion::catalog::TableProvider;
@@ -239,14 +240,21 @@ impl LakeTable {
         let (name, now_ms) = (self.name.clone(), self.now_ms());
         self.blocking(move || {
             let refuse = |reason: String| Error::Change { table: name.clone(), reason };
-            let mut batches = Vec::with_capacity(change.rows.len());
-            for batch in change.rows.into_iter().filter(|it| 0 < it.num_rows()) {
-                if let Some(column) = stranger(&batch, &place.columns) {
+            let fit = |batch: &RecordBatch| {
+                if let Some(column) = stranger(batch, &place.columns) {
                     return Err(refuse(format!("it has no column `{column}`")));
                 }
-                batches.push(conform(&batch, &place.columns).map_err(refuse)?);
-            }
-            let files = place.write(Purpose::Epoch(epoch), batches)?;
+                conform(batch, &place.columns).map_err(refuse)
+            };
+            let rows = change.rows.iter().filter(|it| 0 < it.num_rows());
+            let batches = rows.map(fit).collect::<Result<_, _>>()?;
+            let places =
+                change.more.iter().flat_map(|lot| (0..lot.batches()).map(move |it| (lot, it)));
+            let more = places.flat_map(|(lot, place)| match lot.read(place) {
+                Ok(rows) => rows.iter().map(fit).collect(),
+                Err(source) => vec![Err(Error::Lot { table: name.clone(), source })],
+            });
+            let files = place.write(Purpose::Epoch(epoch), batches, more)?;
             let add = files.into_iter().map(|it| place.to_add(it, now_ms, true));
             Ok(Prepared { shape, add: add.collect(), replace: Replaced::from(change.replace) })
         })

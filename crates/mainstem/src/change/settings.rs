@@ -1,6 +1,6 @@
 //! What is said about each thing of a project, as names and values that can be compared and read.
 
-use base::Span;
+use base::{ByteSize, Span, limits};
 use spec::{
     Alert, AlertOn, CheckSeverity, Dashboard, DoorUse, Format, Late, Lookup, Notify, NotifyFormat,
     Project, Stream, Table, Word,
@@ -83,6 +83,7 @@ impl Settings {
         Settings::new()
             .with("name", &it.name)
             .with("flush", it.flush.map_or_else(|| "5 seconds".to_owned(), |it| it.to_string()))
+            .with("memory", it.memory.unwrap_or(ByteSize(limits::STATE_BYTES_MAX as u64)))
             .hidden("description", it.description.clone().unwrap_or_default())
     }
 

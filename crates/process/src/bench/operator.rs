@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::flow::Flow;
 use crate::plan::FlowPlan;
 use crate::setup::{Settings, Setup};
-use crate::table::{Body, Moved, Step};
+use crate::table::{Body, Moved, Room, Step};
 use crate::{pipe, session};
 
 /// A step to measure: a SELECT over `orders` (`ts`, `customer`, `value`) and the lookup `customers`
@@ -53,7 +53,7 @@ async fn by_tick(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Durat
     };
     let batches = batches(&stream.schema, load)?;
     let session = session::for_ticks().map_err(failed())?;
-    let mut body = Body::new(&session, table, usize::MAX).await.map_err(failed())?;
+    let mut body = Body::new(&session, table, &Room::endless()).await.map_err(failed())?;
     for lookup in &flow.lookups {
         let rows = Arc::clone(&lookup.first.rows);
         body.set_lookup(&lookup.name, &rows).map_err(failed())?;

@@ -27,7 +27,7 @@ use crate::lookup::index::LookupRows;
 use crate::operator::Start;
 use crate::plan::TablePlan;
 use crate::slot::{Slot, SlotTable};
-use crate::table::{self, Body, Step};
+use crate::table::{self, Body, Hot, Room, Step};
 use crate::view::TableView;
 
 /// What a table that could not be made means.
@@ -95,7 +95,7 @@ struct CatchingUp {
 /// What a task needs to make tables.
 struct Making {
     session: SessionContext,
-    groups_max: usize,
+    room: Room,
     epoch: Epoch,
     now_ms: u64,
     /// In FROM order, each with how far event time has come in what closes its windows.
@@ -151,7 +151,7 @@ impl Flow {
             lookups.map(|it| (it.name.clone(), Arc::clone(&it.data.rows))).collect();
         let making = Making {
             session: self.session.clone(),
-            groups_max: self.settings.groups_max,
+            room: self.room(),
             epoch: self.epoch,
             now_ms,
             tables: plans,
@@ -297,7 +297,7 @@ impl Making {
     async fn make(mut self) -> Result<Vec<Body>> {
         let mut made = Vec::new();
         for (plan, time_us) in std::mem::take(&mut self.tables) {
-            let mut body = Body::new(&self.session, &plan, self.groups_max).await?;
+            let mut body = Body::new(&self.session, &plan, &self.room).await?;
             for (name, rows) in &self.lookups {
                 body.set_lookup(name, rows)?;
             }
@@ -312,8 +312,8 @@ impl Making {
             body.rebuild(&step).await?;
             body.refresh(&step, &[]).await?;
             if let Some(before) = self.views.get(plan.name()) {
-                let (hot, hides) = body.hot();
-                let view = TableView { hot, hides, ..TableView::clone(before) };
+                let Hot { rows: hot, hides, spilled } = body.hot();
+                let view = TableView { hot, hides, spilled, ..TableView::clone(before) };
                 self.views.insert(plan.name().clone(), Arc::new(view));
             }
             made.push(body);

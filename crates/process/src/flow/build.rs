@@ -391,10 +391,9 @@ impl Build {
         }
     }
 
-    /// Takes in the rows of the epochs since the last call, each epoch at once.
+    /// Takes in the rows of the epochs since the last call, some epochs at once.
     async fn take_epochs(&mut self, until: &BTreeMap<Name, Epoch>) -> Result<u64, Error> {
-        let mut epochs = BTreeSet::new();
-        let mut rows = 0;
+        let mut epochs: BTreeMap<Epoch, u64> = BTreeMap::new();
         for followed in &self.followed {
             let to = until.get(&followed.name).copied().unwrap_or_default();
             for part in followed.grown.rows(followed.until, to)?.parts {
@@ -402,33 +401,50 @@ impl Build {
                     let reason = "its files were rearranged meanwhile; try again".to_owned();
                     return Err(Error::Table { table: followed.name.to_string(), reason });
                 };
-                epochs.insert(epoch);
-                rows += part.rows;
+                *epochs.entry(epoch).or_default() += part.rows;
             }
         }
+        let rows: u64 = epochs.values().sum();
         self.progress.rows.fetch_add(rows, Ordering::Relaxed);
-        let mut taken = 0;
-        for epoch in epochs {
-            let (mut fresh, mut reached) = (Fresh::new(), BTreeMap::new());
-            for followed in &self.followed {
-                let to = until.get(&followed.name).copied().unwrap_or_default();
-                let from = followed.until.unwrap_or_default();
-                reached.insert(followed.name.clone(), epoch.clamp(from, to.max(from)));
-                if epoch <= from || to < epoch {
-                    continue;
-                }
-                let before = Epoch(epoch.0.saturating_sub(1));
-                let failed = |error: DataFusionError| Error::table(&followed.name, error);
-                let rows = followed.grown.rows(Some(before), epoch)?.rows;
-                let rows = self.flow.session.read_table(rows).map_err(failed)?;
-                let rows = rows.collect().await.map_err(failed)?;
-                let rows: Vec<_> = rows.into_iter().filter(|it| 0 < it.num_rows()).collect();
-                taken += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+        let (mut taken, mut waiting) = (0, 0);
+        let mut from = None;
+        let last = epochs.last_key_value().map(|(epoch, _)| *epoch);
+        for (epoch, rows) in epochs {
+            waiting += rows;
+            from = from.or(Some(Epoch(epoch.0.saturating_sub(1))));
+            if Some(epoch) == last || TICK_ROWS as u64 <= waiting {
+                taken += self.take_between(from.take().unwrap_or_default(), epoch, until).await?;
+                waiting = 0;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes in the rows of the epochs after `after`, up to `to`, at once.
+    async fn take_between(
+        &mut self,
+        after: Epoch,
+        to: Epoch,
+        until: &BTreeMap<Name, Epoch>,
+    ) -> Result<u64, Error> {
+        let (mut fresh, mut reached, mut taken) = (Fresh::new(), BTreeMap::new(), 0);
+        for followed in &self.followed {
+            let before = followed.until.unwrap_or_default();
+            let last = until.get(&followed.name).copied().unwrap_or_default().max(before);
+            let (after, to) = (after.clamp(before, last), to.clamp(before, last));
+            reached.insert(followed.name.clone(), to);
+            let failed = |error: DataFusionError| Error::table(&followed.name, error);
+            let rows = followed.grown.rows(Some(after), to)?.rows;
+            let rows = self.flow.session.read_table(rows).map_err(failed)?;
+            let rows = rows.collect().await.map_err(failed)?;
+            let rows: Vec<_> = rows.into_iter().filter(|it| 0 < it.num_rows()).collect();
+            taken += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
+            if !rows.is_empty() {
                 fresh.insert(followed.name.clone(), rows);
             }
-            self.show_until(&reached)?;
-            self.take(fresh).await?;
         }
+        self.show_until(&reached)?;
+        self.take(fresh).await?;
         Ok(taken)
     }
 

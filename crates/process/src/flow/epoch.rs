@@ -37,7 +37,8 @@ impl Flow {
         self.epoch = epoch.next();
         self.epoch_records = 0;
         self.epoch_bytes = 0;
-        Ok(Some(Handover { files: self.files.clone(), changes, state, checkpoint, now_ms }))
+        let (files, spills) = (self.files.clone(), self.spills.clone());
+        Ok(Some(Handover { files, spills, changes, state, checkpoint, now_ms }))
     }
 
     /// Collects what the epoch does to every table.
@@ -101,8 +102,7 @@ impl Flow {
             checkpoint.tables.insert(run.plan.name().clone(), point);
         }
         for point in checkpoint.tables.values_mut().filter(|it| it.epoch != epoch) {
-            point.earlier.clear();
-            point.state = None; // Its state file goes; its rows tell the groups again.
+            point.forget_state(); // Its state file goes; its rows tell the groups again.
         }
         for lookup in &self.lookups {
             checkpoint.lookups.insert(lookup.name.clone(), lookup.data.version());
@@ -206,10 +206,12 @@ impl TableRun {
             let written = durable.pieces(self.plan.name());
             let stored = match self.body.state(is_worth_more(&written)) {
                 Ok(None) => Ok(None),
-                Ok(Some(StateRows { schema, rows, is_whole })) => {
+                Ok(Some(StateRows { schema, rows, is_whole, on_disk })) => {
                     if !is_whole {
                         point.earlier = written;
                     }
+                    point.spilled = on_disk.named;
+                    state.spilled.extend(on_disk.files);
                     state.push_rows(&schema, &rows).map(Some).map_err(|error| {
                         datafusion::error::DataFusionError::ArrowError(Box::new(error), None)
                     })
@@ -219,7 +221,7 @@ impl TableRun {
             match stored {
                 Ok(section) => point.state = section,
                 Err(error) => {
-                    point.earlier.clear();
+                    point.forget_state();
                     self.detach(now_ms, error.strip_backtrace());
                 }
             }

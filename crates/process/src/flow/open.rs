@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use arrow::array::RecordBatch;
 use base::{Epoch, Name};
 use datafusion::catalog::TableProvider;
 use journal::Disk;
 use tokio::sync::watch;
 
-use crate::checkpoint::{Checkpoint, Files, StreamPoint, TablePoint, read_rows};
+use crate::checkpoint::{Checkpoint, Files, Piece, StreamPoint, TablePoint, read_rows};
 use crate::error::Error;
 use crate::flow::backfill::History;
 use crate::flow::stream::StreamRun;
@@ -27,8 +26,9 @@ use crate::lookup::Lookup;
 use crate::plan::{FlowPlan, TableKind, TablePlan};
 use crate::session;
 use crate::setup::{Setup, Storage};
+use crate::spill::Spills;
 use crate::stats::{Stats, TableStats};
-use crate::table::{Body, Step};
+use crate::table::{Body, Room, Step, Written};
 use crate::view::View;
 
 /// What the checkpoints of all flows say.
@@ -106,6 +106,7 @@ impl Flow {
         if flow.inherits(&past) {
             Box::pin(flow.flush()).await?;
         }
+        flow.spills.sweep(&flow.durable);
         Ok(flow)
     }
 
@@ -126,10 +127,14 @@ impl Flow {
             streams.push(StreamRun::new(it, &session, &journal, own, dead)?);
         }
         let lookups: Vec<Lookup> = plan.lookups.iter().map(|it| Lookup::new(it, now_ms)).collect();
+        let (memory, on_disk) = (settings.state_bytes_max, settings.state_disk_bytes_max);
+        let files = Files::open(Arc::clone(&disk), &folder, &plan.name)?;
+        let spills = Spills::open(disk, &folder, &plan.name, memory, on_disk);
+        let room = Room { groups_max: settings.groups_max, spills: Some(spills.clone()) };
         let mut tables = Vec::new();
         for it in &plan.tables {
             let broken = |error| Error::table(it.name(), error);
-            let mut body = Body::new(&session, it, settings.groups_max).await.map_err(broken)?;
+            let mut body = Body::new(&session, it, &room).await.map_err(broken)?;
             for lookup in &lookups {
                 body.set_lookup(&lookup.name, &lookup.data.rows).map_err(broken)?;
             }
@@ -137,7 +142,6 @@ impl Flow {
             tables.push(TableRun::new(it, body, stored(it.name())?, stored(&it.dead)?, history));
         }
         let epoch = past.epoch();
-        let files = Files::open(disk, &folder, &plan.name)?;
         let durable = past.own(&plan.name).map(|(_, it)| it.clone());
         let durable = durable.unwrap_or_else(|| Checkpoint::new(plan.name.clone(), Epoch(0)));
         let shown = Shown {
@@ -155,6 +159,7 @@ impl Flow {
             session,
             wholes,
             files,
+            spills,
             streams,
             lookups,
             tables,
@@ -213,10 +218,7 @@ impl Flow {
             let is_there = point.state.is_some() && checkpoint.is_current();
             match is_there {
                 true => {
-                    let pieces = checkpoint.pieces(plan.name());
-                    let pieces = pieces.iter().map(|it| files.piece(it));
-                    let pieces = pieces.collect::<Result<Vec<_>, _>>()?;
-                    self.restore(place, &pieces, point)?;
+                    self.restore(place, files, &checkpoint.pieces(plan.name()), point)?;
                 }
                 false if holds_state => self.rebuild(place, Some(point)).await,
                 false => {}
@@ -228,13 +230,23 @@ impl Flow {
     fn restore(
         &mut self,
         place: usize,
-        pieces: &[Vec<u8>],
+        files: &Files,
+        pieces: &[Piece],
         point: &TablePoint,
     ) -> Result<(), Error> {
         let Some(run) = self.tables.get_mut(place) else { return Ok(()) };
-        let written = pieces.iter().map(|it| read_rows(it));
-        let written: Vec<Vec<RecordBatch>> =
-            written.collect::<Result<_, _>>().map_err(|it| Error::table(run.plan.name(), it))?;
+        let mut written = Written::default();
+        for piece in pieces {
+            let rows = read_rows(&files.piece(piece)?);
+            let rows = rows.map_err(|it| Error::table(run.plan.name(), it))?;
+            written.pieces.push((piece.epoch, rows));
+        }
+        for named in &point.spilled {
+            let of_window = named.files.iter().map(|it| self.spills.take_up(it));
+            let of_window = of_window.collect::<datafusion::error::Result<Vec<_>>>();
+            let of_window = of_window.map_err(|it| Error::table(run.plan.name(), it))?;
+            written.on_disk.push((named.clone(), of_window));
+        }
         run.body
             .restore(written, point.watermark_us)
             .map_err(|error| Error::table(run.plan.name(), error))

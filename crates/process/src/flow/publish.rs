@@ -62,8 +62,11 @@ impl Flow {
             }
             let began = self.clock.elapsed();
             let rests = self.is_running && began < run.rests_until;
-            if let Body::Sessions(sessions) = &mut run.body {
-                sessions.rests = rests;
+            match &mut run.body {
+                Body::Sessions(it) => it.rests = rests,
+                Body::Windowed(it) => it.rests = rests,
+                Body::Running(it) => it.rests = rests,
+                _ => {}
             }
             let (streams, lookups) = (&self.streams, &self.lookups);
             let nothing = BTreeSet::new();
@@ -107,6 +110,7 @@ impl Flow {
             }
         }
         self.tell_backfill(&told);
+        self.keep_within_memory();
     }
 
     /// Computes the whole tables whose turn it is.
@@ -224,6 +228,7 @@ impl Flow {
     fn note_stats(&mut self) {
         self.stats.epoch = self.durable.epoch;
         self.stats.hot_bytes = self.hot_bytes() as u64;
+        self.stats.spilled_bytes = self.spills.bytes();
         let flushes = self.flushes.lock();
         self.stats.flush_failures = flushes.failures;
         self.stats.flush_error.clone_from(&flushes.error);
@@ -245,6 +250,8 @@ impl Flow {
                 }
                 Body::Append(_) | Body::Sliced(_) | Body::Whole(_) => {}
             }
+            run.stats.state_bytes = run.body.state_bytes() as u64;
+            (run.stats.spilled_groups, run.stats.spilled_bytes) = run.body.on_disk();
             if let Some(rows) = run.body.window_rows() {
                 run.stats.windows = rows.windows() as u64;
                 run.stats.corrections = rows.corrections;
@@ -256,6 +263,7 @@ impl Flow {
             }
             self.stats.tables.insert(run.plan.name().clone(), run.stats.clone());
         }
+        self.stats.state_bytes = self.tables.iter().map(|it| it.stats.state_bytes).sum();
         for lookup in &self.lookups {
             let rows = lookup.data.rows.rows.num_rows() as u64;
             let stats = LookupStats { version: lookup.number, rows, error: lookup.error.clone() };
@@ -294,5 +302,6 @@ pub(crate) fn lookup_view(lookup: &Lookup) -> Arc<TableView> {
         cold: Arc::new(cold),
         hides: Hides::All,
         hot: rows,
+        spilled: Vec::new(),
     })
 }

@@ -318,6 +318,7 @@ impl StreamRun {
             cold: Arc::clone(&self.own.cold),
             hides: self.raw.hides(),
             hot: self.raw.rows(),
+            spilled: Vec::new(),
         })
     }
 

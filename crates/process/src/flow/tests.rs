@@ -26,7 +26,9 @@ mod live;
 mod lookups;
 mod random;
 mod recovery;
+mod restart;
 mod shop;
+mod spill;
 mod trace;
 mod windows;
 
@@ -38,6 +40,8 @@ pub(super) struct World {
     pub(super) journal: Journal,
     pub(super) storage: BTreeMap<String, Storage>,
     pub(super) tables: BTreeMap<String, Arc<MemoryTable>>,
+    /// How large and how often.
+    pub(super) settings: Settings,
     shards: u32,
 }
 
@@ -72,7 +76,8 @@ impl World {
             tables.insert(output.name.to_string(), table);
         }
         let journal = open_journal(&disk, &clock).expect("an empty disk can be opened");
-        let world = World { plan, clock, disk, journal, storage, tables, shards };
+        let settings = Settings::default();
+        let world = World { plan, clock, disk, journal, storage, tables, settings, shards };
         world.make_streams();
         world
     }
@@ -95,7 +100,7 @@ impl World {
             clock,
             built: None,
             observer: None,
-            settings: Settings::default(),
+            settings: self.settings.clone(),
         }
     }
 

@@ -123,6 +123,7 @@ impl Flow {
             }
         }
         self.keep_for_backfill(&fresh);
+        self.keep_within_memory();
         Ok(())
     }
 }

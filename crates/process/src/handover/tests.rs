@@ -8,6 +8,7 @@ use journal::RealDisk;
 use rows::sink::Replace;
 
 use super::*;
+use crate::spill::Spills;
 
 /// Counts what is asked of it, and is not available the first `fails` times.
 #[derive(Default)]
@@ -47,11 +48,13 @@ async fn a_full_disk_is_tried_again_without_writing_the_same_files_anew() {
     let change = |name: &str, sink: &Arc<Counting>| TableChange {
         table: Name::new(name).unwrap(),
         sink: Arc::<Counting>::clone(sink),
-        change: Change { rows: Vec::new(), replace: Replace::Nothing },
+        change: Change::new(Vec::new(), Replace::Nothing),
         is_vital: true,
     };
+    let spills = Spills::open(RealDisk::new(), folder.path(), &flow, 0, 0);
     let handover = Handover {
         files,
+        spills,
         changes: vec![change("full", &full), change("well", &well)],
         state: State::default(),
         checkpoint: Checkpoint::new(flow, Epoch(1)),

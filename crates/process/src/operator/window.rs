@@ -29,6 +29,10 @@ pub(super) struct Window {
     /// Which groups changed since their states were written down last.
     pub(super) marks: Vec<bool>,
     pub(super) is_marked: bool,
+    /// When rows came last, in turns of the operator.
+    pub(super) touched: u64,
+    /// Its bytes in memory, as long as nothing changes.
+    measured: Option<usize>,
 }
 
 impl std::fmt::Debug for Window {
@@ -53,16 +57,46 @@ impl Window {
             .map(|it| accumulator(it).map(Mutex::new))
             .collect::<Result<_>>()?;
         let groups = usize::from(keys.is_none());
-        let (indices, marks) = (Vec::new(), Vec::new());
-        let mut window =
-            Window { keys, accumulators, groups, indices, state: None, marks, is_marked: false };
+        let mut window = Window {
+            keys,
+            accumulators,
+            groups,
+            indices: Vec::new(),
+            state: None,
+            marks: Vec::new(),
+            is_marked: false,
+            touched: 0,
+            measured: None,
+        };
         if window.keys.is_none() {
             window.update(&nothing(shape))?; // Tells the accumulators of their one group.
         }
         Ok(window)
     }
 
+    /// Returns the bytes it takes in memory, about.
+    pub(super) fn bytes(&mut self) -> usize {
+        if let Some(bytes) = self.measured {
+            return bytes;
+        }
+        let keys = self.keys.as_mut().map_or(0, |it| it.get_mut().size());
+        let accumulators = self.accumulators.iter_mut().map(|it| it.get_mut().size());
+        let state = self.state.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        let indices = self.indices.capacity() * size_of::<usize>();
+        let bytes = keys + accumulators.sum::<usize>() + state + indices + self.marks.capacity();
+        self.measured = Some(bytes);
+        bytes
+    }
+
+    /// Forgets the state, which can be made again.
+    pub(super) fn forget_state(&mut self) {
+        self.state = None;
+        self.indices = Vec::new();
+        self.measured = None;
+    }
+
     fn index(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        self.measured = None;
         match &mut self.keys {
             None => {
                 self.indices.clear();

@@ -103,6 +103,11 @@ impl Carry {
         rows.iter().map(|it| fit(it, &self.schema)).collect()
     }
 
+    /// Returns the bytes of the rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
     pub(crate) fn forget(&mut self) {
         self.rows.clear();
         self.until = None;

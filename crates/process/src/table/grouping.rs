@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
 use base::Name;
-use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, internal_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
@@ -18,12 +18,14 @@ use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
 use crate::lookup::index::LookupRows;
-use crate::operator::{Computed, Operator, Shape, Start};
+use crate::operator::{Computed, Operator, Parts, Shape, Start};
 use crate::pipe::{self, LookupSlots, Pipe, Rejected};
 use crate::plan::{TablePlan, select};
 use crate::session;
 use crate::slot::{Slot, SlotExec};
-use crate::table::{Moved, bind, set_lookup};
+use crate::spill::Spills;
+use crate::spill::shown::{Showing, Shown};
+use crate::table::{Moved, Room, Step, bind, set_lookup};
 
 /// See the module.
 #[derive(Debug)]
@@ -177,20 +179,50 @@ impl Grouping {
         self.above.run_rows(0, groups, finish).await
     }
 
-    /// Groups rows of the tables as they are now, as state batches by window.
-    pub(crate) async fn again(
-        &self,
-        session: &SessionContext,
+    /// Runs what is above the aggregate over groups that may be too many for memory.
+    pub(crate) async fn show_parts(
+        &mut self,
+        parts: &Parts,
         plan: &TablePlan,
-        tables: &(dyn Fn(&str) -> Option<Arc<dyn TableProvider>> + Sync),
+        is_final: Option<bool>,
+        spills: Option<&Spills>,
+    ) -> Result<(Shown, Vec<Rejected>)> {
+        let mut showing = Showing::new(spills, &plan.schema);
+        let mut rejected_all = Vec::new();
+        let mut together = Vec::new();
+        for part in 0..parts.count() {
+            let Some(groups) = parts.groups(part)? else { continue };
+            if self.compares {
+                together.push(groups);
+                continue;
+            }
+            let (rows, rejected) = self.show(groups, plan, is_final).await?;
+            showing.push(rows)?;
+            rejected_all.extend(rejected);
+        }
+        if self.compares {
+            let groups = concat_batches(self.operator.shape().output(), &together)?;
+            let (rows, rejected) = self.show(groups, plan, is_final).await?;
+            showing.push(rows)?;
+            rejected_all.extend(rejected);
+        }
+        Ok((showing.finish()?, rejected_all))
+    }
+
+    /// Groups rows of the tables as they are now, as state batches by window; what does not fit in
+    /// memory goes to disk.
+    pub(crate) async fn again(
+        &mut self,
+        step: &Step<'_>,
+        plan: &TablePlan,
         which: Again<'_>,
-        groups_max: usize,
+        room: &Room,
     ) -> Result<Vec<(Start, RecordBatch)>> {
-        let bound = pipe::bind(plan.running(), &|name| tables(name))?;
+        let bound = pipe::bind(plan.running(), step.tables)?;
         let bound = filtered(bound, plan, &which)?;
-        let state = session::at(session, 0);
+        let state = session::at(step.session, 0);
         let cut = cut(&state, &bound, plan).await?;
-        let mut operator = Operator::new(Arc::clone(&cut.shape), groups_max);
+        let mut operator = Operator::new(Arc::clone(&cut.shape), room.operator_groups_max());
         let is_wanted = |_: &Operator, start: Start| match &which {
             Again::All => true,
             Again::Panes(starts) => starts.contains(&start),
@@ -199,11 +231,17 @@ impl Grouping {
         let mut rows = execute_stream(cut.below, state.task_ctx())?;
         while let Some(batch) = rows.try_next().await? {
             take_valid(&mut operator, &cut.shape, batch, &is_wanted)?;
+            let Some(spills) = &room.spills else { continue };
+            // The groups there were, and what is made of these, want their place too.
+            let (max, bytes) = (spills.memory_bytes_max() / 4, operator.bytes());
+            if max < bytes {
+                operator.free(bytes - max / 2, spills, step.epoch)?;
+            }
         }
         let starts: Vec<Start> = operator.starts().collect();
         let mut states = Vec::new();
         for start in starts {
-            if let Some(state) = operator.state(start)? {
+            if let Some(state) = operator.state_in_memory(start)? {
                 let columns = state.columns().to_vec();
                 // The same functions have the same state; only names may differ.
                 let schema = Arc::clone(self.operator.shape().state());
@@ -217,6 +255,7 @@ impl Grouping {
                 ));
             }
         }
+        self.operator.attach_all(&mut operator);
         Ok(states)
     }
 }

@@ -17,6 +17,7 @@ use crate::plan::TablePlan;
 use crate::plan::kept;
 use crate::session;
 use crate::slot::{Slot, SlotTable};
+use crate::spill::shown::Shown;
 use crate::table::append::fit;
 use crate::table::publishing::Publishing;
 use crate::table::{DeadRow, Moved, Step, Stepped, bind, set_lookup};
@@ -142,7 +143,13 @@ impl Best {
     }
 
     pub(crate) fn change(&mut self, now_ms: u64) -> Option<Change> {
-        self.publishing.change(self.plan.declared.publish, &self.rows, now_ms)
+        let shown = Shown { rows: self.rows.clone(), spilled: None };
+        self.publishing.change(self.plan.declared.publish, &shown, now_ms)
+    }
+
+    /// Returns the bytes of all rows it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.iter().chain(&self.rows).map(RecordBatch::get_array_memory_size).sum()
     }
 
     pub(crate) fn state(&self) -> (SchemaRef, Vec<RecordBatch>) {

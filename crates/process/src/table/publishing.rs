@@ -1,8 +1,9 @@
 //! When the stored copy of a table is replaced whose rows change all the time.
 
-use arrow::array::RecordBatch;
 use base::Span;
 use rows::sink::{Change, Replace};
+
+use crate::spill::shown::Shown;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,18 +20,13 @@ impl Publishing {
     }
 
     /// Returns the change that brings the stored copy up to date, if it is time for one.
-    pub(crate) fn change(
-        &mut self,
-        every: Span,
-        rows: &[RecordBatch],
-        now_ms: u64,
-    ) -> Option<Change> {
+    pub(crate) fn change(&mut self, every: Span, shown: &Shown, now_ms: u64) -> Option<Change> {
         let is_due = self.last_ms.is_none_or(|it| every.as_millis() <= now_ms.saturating_sub(it));
         if !self.is_behind || !is_due {
             return None;
         }
         self.is_behind = false;
         self.last_ms = Some(now_ms);
-        Some(Change { rows: rows.to_vec(), replace: Replace::All })
+        Some(shown.clone().into_change(Replace::All))
     }
 }

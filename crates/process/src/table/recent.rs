@@ -53,6 +53,11 @@ impl Recent {
         self.since <= from
     }
 
+    /// Returns the bytes of its rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Returns whether there is room for what it holds.
     pub(crate) fn fits(&self) -> bool {
         self.bytes <= BYTES_MAX

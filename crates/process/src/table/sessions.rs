@@ -23,7 +23,7 @@ use crate::plan::{TablePlan, WindowPlan};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::sliced::Refreshed;
 use crate::table::window_rows::{WindowRows, rfc3339, split_by_start};
-use crate::table::{DeadRow, Moved, Step, Stepped};
+use crate::table::{DeadRow, Moved, Room, Step, Stepped};
 
 mod held;
 
@@ -244,6 +244,11 @@ impl Sessions {
         self.held.count()
     }
 
+    /// Returns the bytes of the sessions in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
     /// Returns up to when no session may begin that is not final.
     pub(crate) fn final_until(&self) -> Option<i64> {
         let watermark = self.rows.watermark?;
@@ -273,8 +278,8 @@ impl Sessions {
 
     /// Computes all sessions again from the stored rows.
     pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
-        let (session, max) = (step.session, self.groups_max);
-        let states = self.grouping.again(session, &self.plan, step.tables, Again::All, max).await?;
+        let room = Room { groups_max: self.groups_max, spills: None };
+        let states = self.grouping.again(step, &self.plan, Again::All, &room).await?;
         self.held = Held::new(self.grouping.operator.shape(), self.window.group)?;
         self.rows.replace_all(step.epoch);
         self.changed.clear();

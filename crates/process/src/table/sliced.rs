@@ -186,7 +186,7 @@ impl Sliced {
             self.dirty = dirty;
             return Err(error);
         }
-        self.advance(below, step);
+        self.advance(below, step)?;
         self.carry_on(step).await?;
         Ok(Refreshed { changed: self.rows.take_untold(), dead })
     }
@@ -464,7 +464,7 @@ impl Sliced {
     }
 
     /// Moves the watermark and closes the slices it passes.
-    fn advance(&mut self, below: &[Below<'_>], step: &Step<'_>) {
+    fn advance(&mut self, below: &[Below<'_>], step: &Step<'_>) -> Result<()> {
         let reached = self.slices.links.iter().map(|link| {
             let found = below.iter().find(|it| *it.table == link.table);
             Some(self.reached(link, found?.watermark?))
@@ -477,8 +477,8 @@ impl Sliced {
             .collect::<Option<Vec<i64>>>()
             .and_then(|all| Some(all.into_iter().min()?.saturating_sub(hold_us)));
         self.rows.watermark = self.rows.watermark.max(reached);
-        for (_, rows) in self.rows.take_over() {
-            for batch in rows {
+        for (_, shown) in self.rows.take_over() {
+            for batch in shown.read()? {
                 self.rows.push_final(step.epoch, marked(&batch, true));
             }
         }
@@ -492,6 +492,13 @@ impl Sliced {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Returns the bytes of rows below that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let recent = self.recent.values().map(Recent::bytes).sum::<usize>();
+        recent + self.carry.as_ref().map_or(0, Carry::bytes)
     }
 
     /// Returns up to where slices are final if a table below has come to this watermark.

@@ -71,9 +71,7 @@ impl Whole {
 
     pub(crate) fn change(&self, epoch: Epoch) -> Option<Change> {
         match &self.rows {
-            Some((of, rows)) if *of == epoch => {
-                Some(Change { rows: rows.clone(), replace: Replace::All })
-            }
+            Some((of, rows)) if *of == epoch => Some(Change::new(rows.clone(), Replace::All)),
             _ => None,
         }
     }

@@ -10,11 +10,15 @@ use arrow::compute::{cast, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use base::Epoch;
-use rows::sink::{Change, Replace};
+use datafusion::common::Result;
+use rows::sink::{Change, Lot, Replace};
 
 use crate::hot::HotRows;
 use crate::operator::Start;
 use crate::plan::{TablePlan, WindowPlan};
+use crate::spill::shown::Shown;
+use crate::spill::{Spilled, Spills};
+use crate::table::Hot;
 use crate::view::Hides;
 
 /// See the module.
@@ -37,9 +41,11 @@ pub(crate) struct WindowRows {
     /// Final windows that were corrected, ever; once per window and epoch.
     pub(crate) corrections: u64,
     /// Open and corrected windows.
-    hot: BTreeMap<Start, Hot>,
+    hot: BTreeMap<Start, HotWindow>,
     /// Windows that became final and are not stored yet.
     finals: HotRows,
+    /// Those of them that do not fit in memory.
+    finals_on_disk: Vec<(Epoch, Start, Arc<Spilled>)>,
     /// The epoch that replaces the whole stored table.
     replaces_all: Option<Epoch>,
     /// Windows that changed since those who read the table were told.
@@ -48,10 +54,15 @@ pub(crate) struct WindowRows {
 
 /// The rows of a window that are not stored, or not stored like this.
 #[derive(Debug)]
-struct Hot {
-    rows: Vec<RecordBatch>,
+struct HotWindow {
+    shown: Shown,
+    /// Bytes of its rows in memory.
+    bytes: usize,
     stage: Stage,
 }
+
+/// Rows of a window that are worth a file.
+const BYTES_WORTH_IT: usize = if cfg!(test) { 1 } else { 16 << 10 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -73,6 +84,7 @@ impl WindowRows {
             corrections: 0,
             hot: BTreeMap::new(),
             finals: HotRows::default(),
+            finals_on_disk: Vec::new(),
             replaces_all: None,
             untold: BTreeSet::new(),
         }
@@ -119,11 +131,13 @@ impl WindowRows {
             let column = self.column;
             let stretch = start..start.saturating_add(self.span_us);
             self.finals.remove(|rows| without_window(rows, column, &stretch));
+            self.finals_on_disk.retain(|(_, it, _)| !stretch.contains(it));
         }
         match before {
             Some(hot) => hot.stage = stage,
             None => {
-                self.hot.insert(start, Hot { rows: Vec::new(), stage });
+                let shown = Shown::default();
+                self.hot.insert(start, HotWindow { shown, bytes: 0, stage });
             }
         }
     }
@@ -150,14 +164,46 @@ impl WindowRows {
 
     /// Replaces the rows of a window in memory.
     pub(crate) fn set(&mut self, start: Start, rows: Vec<RecordBatch>) {
+        self.set_shown(start, Shown { rows, spilled: None });
+    }
+
+    /// Replaces the rows of a window, which may be on disk.
+    pub(crate) fn set_shown(&mut self, start: Start, shown: Shown) {
         if let Some(hot) = self.hot.get_mut(&start) {
-            hot.rows = rows;
+            hot.bytes = shown.bytes();
+            hot.shown = shown;
         }
+    }
+
+    /// Returns the bytes of rows of windows that may still change.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.hot.values().map(|it| it.bytes).sum()
+    }
+
+    /// Returns the bytes of rows on disk.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        let open = self.hot.values().filter_map(|it| it.shown.spilled.as_ref());
+        let finals = self.finals_on_disk.iter().map(|(_, _, it)| it);
+        open.chain(finals).map(|it| it.bytes()).sum()
+    }
+
+    /// Puts rows of windows on disk, the earliest first, until about so many bytes are free; returns
+    /// how many.
+    pub(crate) fn free(&mut self, bytes: usize, spills: &Spills) -> Result<usize> {
+        let mut freed = 0;
+        for hot in self.hot.values_mut().filter(|it| BYTES_WORTH_IT <= it.bytes) {
+            if bytes <= freed {
+                break;
+            }
+            hot.shown.spill(spills)?;
+            freed += std::mem::take(&mut hot.bytes);
+        }
+        Ok(freed)
     }
 
     /// Takes the open windows out that the watermark has passed, the earliest first, with the rows
     /// they had last.
-    pub(crate) fn take_over(&mut self) -> Vec<(Start, Vec<RecordBatch>)> {
+    pub(crate) fn take_over(&mut self) -> Vec<(Start, Shown)> {
         let over: Vec<Start> = self
             .hot
             .iter()
@@ -166,7 +212,7 @@ impl WindowRows {
             .map(|(start, _)| *start)
             .collect();
         self.untold.extend(over.iter().copied());
-        over.into_iter().filter_map(|it| Some((it, self.hot.remove(&it)?.rows))).collect()
+        over.into_iter().filter_map(|it| Some((it, self.hot.remove(&it)?.shown))).collect()
     }
 
     /// Adds rows of a window that is final.
@@ -174,11 +220,18 @@ impl WindowRows {
         self.finals.push(epoch, rows);
     }
 
+    /// Adds all rows of a window that is final.
+    pub(crate) fn push_final_of(&mut self, epoch: Epoch, start: Start, shown: Shown) {
+        shown.rows.into_iter().for_each(|it| self.finals.push(epoch, it));
+        self.finals_on_disk.extend(shown.spilled.map(|it| (epoch, start, it)));
+    }
+
     /// Forgets all windows; the epoch replaces the whole stored table.
     pub(crate) fn replace_all(&mut self, epoch: Epoch) {
         self.hot.clear();
         self.held.clear();
         self.finals = HotRows::default();
+        self.finals_on_disk.clear();
         self.replaces_all = Some(epoch);
     }
 
@@ -187,13 +240,21 @@ impl WindowRows {
         std::mem::take(&mut self.untold)
     }
 
+    /// Notes windows that are to be told later, when their rows are up to date.
+    pub(crate) fn keep_untold(&mut self, starts: &BTreeSet<Start>) {
+        self.untold.extend(starts);
+    }
+
     pub(crate) fn change(&self, epoch: Epoch) -> Option<Change> {
         let change = self.finals.change(epoch);
         let mut rows = change.map(|it| it.rows).unwrap_or_default();
+        let finals = self.finals_on_disk.iter().filter(|(of, _, _)| *of == epoch);
+        let mut more: Vec<Arc<dyn Lot>> = finals.map(|(_, _, it)| Arc::clone(it) as _).collect();
         let mut starts = Vec::new();
         for (start, hot) in &self.hot {
             if hot.stage == Stage::Corrected(epoch) {
-                rows.extend(hot.rows.iter().cloned());
+                rows.extend(hot.shown.rows.iter().cloned());
+                more.extend(hot.shown.spilled.iter().map(|it| Arc::clone(it) as _));
                 starts.push(*start);
             }
         }
@@ -204,8 +265,8 @@ impl WindowRows {
         } else {
             Replace::Windows { column: self.name.clone(), starts, span_us: self.span_us }
         };
-        let is_any = !rows.is_empty() || replace != Replace::Nothing;
-        is_any.then_some(Change { rows, replace })
+        let is_any = !rows.is_empty() || !more.is_empty() || replace != Replace::Nothing;
+        is_any.then_some(Change { rows, more, replace })
     }
 
     pub(crate) fn stored(&mut self, epoch: Epoch) {
@@ -214,28 +275,33 @@ impl WindowRows {
             Stage::Corrected(of) => epoch < of,
         });
         self.finals.stored(epoch);
+        self.finals_on_disk.retain(|(of, _, _)| epoch < *of);
         if self.replaces_all.is_some_and(|it| it <= epoch) {
             self.replaces_all = None;
         }
     }
 
     /// Returns the rows that are shown on top of stored ones, and which of those they replace.
-    pub(crate) fn hot(&self) -> (Vec<RecordBatch>, Hides) {
+    pub(crate) fn hot(&self) -> Hot {
         let mut rows = self.finals.rows();
-        rows.extend(self.hot.values().flat_map(|it| it.rows.iter().cloned()));
+        rows.extend(self.hot.values().flat_map(|it| it.shown.rows.iter().cloned()));
+        let open = self.hot.values().filter_map(|it| it.shown.spilled.as_ref());
+        let spilled = self.finals_on_disk.iter().map(|(_, _, it)| it).chain(open);
+        let spilled = spilled.map(Arc::clone).collect();
+        Hot { rows, hides: self.hides(), spilled }
+    }
+
+    fn hides(&self) -> Hides {
         if self.replaces_all.is_some() {
-            return (rows, Hides::All);
+            return Hides::All;
         }
-        let is_correction = |it: &Hot| it.stage != Stage::Open;
+        let is_correction = |it: &HotWindow| it.stage != Stage::Open;
         let starts: BTreeSet<i64> =
             self.hot.iter().filter(|(_, it)| is_correction(it)).map(|(start, _)| *start).collect();
         if starts.is_empty() {
-            return (rows, Hides::Nothing);
+            return Hides::Nothing;
         }
-        (
-            rows,
-            Hides::Windows { column: self.column, starts: Arc::new(starts), span_us: self.span_us },
-        )
+        Hides::Windows { column: self.column, starts: Arc::new(starts), span_us: self.span_us }
     }
 
     pub(crate) fn bytes(&self) -> usize {

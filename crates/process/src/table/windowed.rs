@@ -12,12 +12,15 @@ use rows::DeadKind;
 use rows::sink::Change;
 use spec::Late;
 
-use crate::operator::{Operator, Start};
+use crate::operator::{Operator, Parts, Start};
+use crate::pipe::Rejected;
 use crate::plan::{TablePlan, WindowPlan};
+use crate::spill::shown::Shown;
+use crate::spill::{NamedWindow, Spilled};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::sliced::Refreshed;
 use crate::table::window_rows::{WindowRows, rfc3339, split_by_start};
-use crate::table::{DeadRow, Moved, StateRows, Step, Stepped};
+use crate::table::{DeadRow, Moved, OnDisk, Room, StateRows, Step, Stepped};
 
 /// See the module.
 ///
@@ -29,19 +32,21 @@ pub(crate) struct Windowed {
     plan: Arc<TablePlan>,
     window: WindowPlan,
     pub(crate) grouping: Grouping,
-    groups_max: usize,
+    room: Room,
     pub(crate) rows: WindowRows,
     /// Windows whose rows are older than their groups.
     changed: BTreeSet<Start>,
+    /// Whether open windows whose groups are on disk must wait to be shown.
+    pub(crate) rests: bool,
 }
 
 impl Windowed {
     pub(crate) async fn new(
         session: &SessionContext,
         plan: &Arc<TablePlan>,
-        groups_max: usize,
+        room: &Room,
     ) -> Result<Windowed> {
-        let grouping = grouping::plan(session, plan, groups_max).await?;
+        let grouping = grouping::plan(session, plan, room.operator_groups_max()).await?;
         let Some(window) = plan.window.clone() else {
             return internal_err!("the table `{}` has no window", plan.name());
         };
@@ -50,8 +55,9 @@ impl Windowed {
             rows: WindowRows::new(plan, &window, 1),
             window,
             grouping,
-            groups_max,
+            room: room.clone(),
             changed: BTreeSet::new(),
+            rests: false,
         })
     }
 
@@ -168,9 +174,9 @@ impl Windowed {
         }
         let missing: Vec<Start> = missing.into_iter().collect();
         if !missing.is_empty() {
-            let (session, max) = (step.session, self.groups_max);
+            let room = Room { spills: None, ..self.room.clone() };
             let which = Again::Panes(&missing);
-            let states = self.grouping.again(session, &self.plan, step.tables, which, max).await?;
+            let states = self.grouping.again(step, &self.plan, which, &room).await?;
             for (pane, state) in states {
                 self.grouping.operator.merge(pane, &state).map_err(DataFusionError::from)?;
             }
@@ -197,10 +203,9 @@ impl Windowed {
         let over = self.rows.take_over();
         for (start, _) in &over {
             self.changed.remove(start);
-            let Some(groups) = self.close(*start)? else { continue };
-            let (rows, rejected) = self.grouping.show(groups, &self.plan, Some(true)).await?;
+            let (shown, rejected) = self.close(*start).await?;
             dead.extend(rejected.into_iter().map(DeadRow::of));
-            rows.into_iter().for_each(|it| self.rows.push_final(epoch, it));
+            self.rows.push_final_of(epoch, *start, shown);
         }
         if !over.is_empty() {
             self.drop_panes(epoch);
@@ -208,13 +213,46 @@ impl Windowed {
         Ok(!over.is_empty())
     }
 
-    /// Returns the groups of a window that is over.
-    fn close(&mut self, start: Start) -> Result<Option<RecordBatch>> {
-        if self.window.is_one_pane() {
-            self.grouping.operator.close(start)
-        } else {
-            self.groups(start)
+    /// Returns the rows of a window that is over.
+    async fn close(&mut self, start: Start) -> Result<(Shown, Vec<Rejected>)> {
+        if self.is_on_disk(start) {
+            let shown = self.show_from_disk(start, true).await;
+            if self.window.is_one_pane() {
+                self.grouping.operator.drop_window(start);
+            }
+            return shown;
         }
+        let groups = if self.window.is_one_pane() {
+            self.grouping.operator.close(start)?
+        } else {
+            self.groups(start)?
+        };
+        let Some(groups) = groups else { return Ok(Default::default()) };
+        let (rows, rejected) = self.grouping.show(groups, &self.plan, Some(true)).await?;
+        Ok((Shown { rows, spilled: None }, rejected))
+    }
+
+    /// Returns whether groups of a window are on disk.
+    fn is_on_disk(&self, start: Start) -> bool {
+        let operator = &self.grouping.operator;
+        operator.uses_disk() && self.window.panes_of(start).any(|it| operator.is_on_disk(it))
+    }
+
+    /// Returns the rows of a window some of whose groups are on disk.
+    async fn show_from_disk(
+        &mut self,
+        start: Start,
+        is_final: bool,
+    ) -> Result<(Shown, Vec<Rejected>)> {
+        let parts: Option<Parts> = if self.window.is_one_pane() {
+            self.grouping.operator.parts(start)?
+        } else {
+            let panes = self.window.panes_of(start);
+            Some(self.grouping.operator.parts_of(start, panes)?)
+        };
+        let Some(parts) = parts else { return Ok(Default::default()) };
+        let spills = self.room.spills.as_ref();
+        Box::pin(self.grouping.show_parts(&parts, &self.plan, Some(is_final), spills)).await
     }
 
     /// Returns the groups of a window as they are now.
@@ -248,13 +286,28 @@ impl Windowed {
         let changed = std::mem::take(&mut self.changed);
         for is_final in [false, true] {
             let starts = changed.iter().copied();
-            let starts = starts.filter(|it| self.rows.is_final(*it) == Some(is_final)).collect();
+            let mut starts: BTreeSet<Start> =
+                starts.filter(|it| self.rows.is_final(*it) == Some(is_final)).collect();
+            let is_on_disk = |it: &Start| self.is_on_disk(*it);
+            let on_disk: BTreeSet<Start> = starts.iter().copied().filter(is_on_disk).collect();
+            starts.retain(|it| !on_disk.contains(it));
             self.show(&starts, is_final).await?;
+            if self.rests && !is_final {
+                self.changed.extend(on_disk);
+                continue;
+            }
+            for start in on_disk {
+                let (shown, _) = self.show_from_disk(start, is_final).await?;
+                self.rows.set_shown(start, shown);
+            }
         }
-        Ok(Refreshed { changed: self.rows.take_untold(), dead: Vec::new() })
+        let mut told = self.rows.take_untold();
+        self.rows.keep_untold(&self.changed);
+        told.retain(|it| !self.changed.contains(it));
+        Ok(Refreshed { changed: told, dead: Vec::new() })
     }
 
-    /// Brings the rows of windows up to date.
+    /// Brings the rows of windows up to date whose groups are in memory.
     async fn show(&mut self, starts: &BTreeSet<Start>, is_final: bool) -> Result<()> {
         if self.window.is_one_pane() {
             for start in starts {
@@ -275,7 +328,7 @@ impl Windowed {
 
     /// INVARIANT: `refresh` was called since the last step.
     pub(crate) fn change(&mut self, epoch: Epoch) -> Result<Option<Change>> {
-        if !self.changed.is_empty() {
+        if self.changed.iter().any(|it| self.rows.is_final(*it) == Some(true)) {
             return internal_err!("an epoch ended before its windows were brought up to date");
         }
         let change = self.rows.change(epoch);
@@ -294,7 +347,21 @@ impl Windowed {
         }
         self.grouping.operator.wrote();
         let schema = Arc::clone(self.grouping.operator.shape().state());
-        Ok(StateRows { schema, rows: states, is_whole: all })
+        let on_disk = OnDisk::of(&self.grouping.operator, &|it| of_open(&it));
+        Ok(StateRows { schema, rows: states, is_whole: all, on_disk })
+    }
+
+    /// Takes over what was on disk.
+    pub(crate) fn attach(
+        &mut self,
+        on_disk: Vec<(NamedWindow, Vec<Arc<Spilled>>)>,
+        watermark: Option<i64>,
+    ) {
+        self.rows.watermark = watermark;
+        for (named, files) in on_disk {
+            self.grouping.operator.attach(named.start, named.since, files);
+            self.touch_open(named.start);
+        }
     }
 
     pub(crate) fn restore(&mut self, state: &[RecordBatch], watermark: Option<i64>) -> Result<()> {
@@ -317,25 +384,34 @@ impl Windowed {
             // A window is open if it ends after the watermark.
             Some(it) => Again::From(it.saturating_sub(self.window.size_us).saturating_add(1)),
         };
-        let (session, max) = (step.session, self.groups_max);
-        let states = self.grouping.again(session, &self.plan, step.tables, which, max).await?;
+        let states = self.grouping.again(step, &self.plan, which, &self.room).await?;
         let states: Vec<RecordBatch> = states.into_iter().map(|(_, it)| it).collect();
+        self.rows.watermark = watermark;
+        self.touch_on_disk();
         self.restore(&states, watermark)
     }
 
+    /// Notes that what is on disk was grouped anew.
+    fn touch_on_disk(&mut self) {
+        let operator = &self.grouping.operator;
+        let panes: Vec<Start> = operator.starts().filter(|it| operator.is_on_disk(*it)).collect();
+        panes.into_iter().for_each(|it| self.touch_open(it));
+    }
+
     pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
-        let (session, max) = (step.session, self.groups_max);
-        let states = self.grouping.again(session, &self.plan, step.tables, Again::All, max).await?;
         let panes: Vec<Start> = self.grouping.operator.starts().collect();
         for pane in panes {
             self.grouping.operator.drop_window(pane);
         }
+        let states = self.grouping.again(step, &self.plan, Again::All, &self.room).await?;
         self.rows.replace_all(step.epoch);
         self.changed.clear();
         let newest = states.iter().map(|(start, _)| *start).max();
+        let newest = newest.max(self.grouping.operator.starts().max());
         let states: Vec<RecordBatch> = states.into_iter().map(|(_, it)| it).collect();
         // All windows are open until the watermark, as it was, closes those that are over.
         let watermark = self.rows.watermark.take();
+        self.touch_on_disk();
         self.restore(&states, None)?;
         self.grouping.operator.set_written(false);
         self.rows.watermark = watermark;

@@ -85,6 +85,20 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_fast_is_what_it_is(
+        text in "-?[0-9]{0,17}\\.?[0-9]{0,9}",
+        precision in 1_u8..=38,
+        scale in -2_i8..=20,
+    ) {
+        if let Some(units) = usual_decimal(&text, precision, scale) {
+            prop_assert_eq!(any_decimal(&text, precision, scale), Ok(units));
+        }
+        if let Some(value) = usual_float(&text) {
+            prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+        }
+    }
+
+    #[test]
     fn a_written_decimal_reads_back(units in -(10_i128.pow(38) - 1)..10_i128.pow(38), scale in 0_u32..=20) {
         let factor = 10_i128.pow(scale);
         let sign = if units < 0 { "-" } else { "" };

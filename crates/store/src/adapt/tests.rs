@@ -63,7 +63,7 @@ async fn a_column_no_longer_declared_is_hidden_and_survives_compaction() {
             "orders",
             Arc::new(Int64Array::from(vec![3])) as arrow::array::ArrayRef,
         )]);
-        let change = Change { rows: vec![batch.unwrap()], replace: Replace::Nothing };
+        let change = Change::new(vec![batch.unwrap()], Replace::Nothing);
         put(&table, epoch, change).await;
     }
     assert_eq!(
@@ -143,6 +143,6 @@ async fn a_new_declaration_counts_for_all_who_hold_the_table() {
     assert!(Arc::ptr_eq(&table, &same));
     assert_eq!(table.provider().schema(), layout.schema);
     assert_eq!(table.committed().await.unwrap(), Epoch(0), "another incarnation counts anew");
-    put(&table, 1, Change { rows: Vec::new(), replace: Replace::All }).await;
+    put(&table, 1, Change::new(Vec::new(), Replace::All)).await;
     assert_eq!((count(&table).await, table.committed().await.unwrap()), (0, Epoch(1)));
 }

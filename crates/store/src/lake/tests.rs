@@ -35,7 +35,7 @@ fn change(epoch: u64) -> Change {
         5 => Replace::All,
         _ => Replace::Nothing,
     };
-    Change { rows: vec![batch(&rows)], replace }
+    Change::new(vec![batch(&rows)], replace)
 }
 
 const EPOCHS: u64 = 6;
@@ -183,7 +183,7 @@ fn rows(minutes: &[u8], epoch: u64) -> Vec<(Option<i64>, i64)> {
 
 fn to_change(rows: &[(Option<i64>, i64)], replace: Replace) -> Change {
     let rows: Vec<Row> = rows.iter().map(|it| (it.0, Some("FR"), it.1, None)).collect();
-    Change { rows: vec![batch(&rows)], replace }
+    Change::new(vec![batch(&rows)], replace)
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm a deed, beside the model of it")]
@@ -344,7 +344,7 @@ async fn other_programs_read_the_same_rows() {
             (Some(0), None, 100 + epoch, Some(-1)),
         ];
         let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
-        let change = Change { rows: vec![batch(&rows)], replace: windows };
+        let change = Change::new(vec![batch(&rows)], windows);
         put(&table, epoch.unsigned_abs(), change).await;
         if epoch == 5 {
             let done = lake.maintain(BUDGET).await.unwrap();

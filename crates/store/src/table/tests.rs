@@ -45,7 +45,7 @@ pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 pub(crate) fn append(rows: &[Row]) -> Change {
-    Change { rows: vec![batch(rows)], replace: Replace::Nothing }
+    Change::new(vec![batch(rows)], Replace::Nothing)
 }
 
 pub(crate) fn layout(name: &str) -> Layout {
@@ -161,12 +161,12 @@ async fn nothing_is_visible_before_commit_and_twice_is_once() {
 async fn an_epoch_without_rows_commits_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let table = open(folder.path(), layout("t")).await;
-    put(&table, 1, Change { rows: Vec::new(), replace: Replace::Nothing }).await;
+    put(&table, 1, Change::new(Vec::new(), Replace::Nothing)).await;
     assert_eq!((table.facts().version, table.committed().await.unwrap()), (0, Epoch(0)));
     put(&table, 2, three()).await;
     assert_eq!(table.committed().await.unwrap(), Epoch(2));
     // An empty change that replaces something does commit.
-    put(&table, 3, Change { rows: Vec::new(), replace: Replace::All }).await;
+    put(&table, 3, Change::new(Vec::new(), Replace::All)).await;
     assert_eq!((count(&table).await, table.facts().files), (0, 0));
 }
 
@@ -178,14 +178,10 @@ async fn windows_are_replaced_and_their_neighbours_stay() {
     put(&table, 2, append(&[(Some(MINUTE_US), Some("DE"), 4, None)])).await;
     put(&table, 3, append(&[(Some(9 * MINUTE_US), Some("IT"), 5, None)])).await;
     let untouched = table.provider();
-    let change = Change {
-        rows: vec![batch(&[(Some(MINUTE_US), Some("DE"), 40, None)])],
-        replace: Replace::Windows {
-            column: "minute".to_owned(),
-            starts: vec![MINUTE_US, 7],
-            span_us: 1,
-        },
-    };
+    let windows =
+        Replace::Windows { column: "minute".to_owned(), starts: vec![MINUTE_US, 7], span_us: 1 };
+    let rows = vec![batch(&[(Some(MINUTE_US), Some("DE"), 40, None)])];
+    let change = Change::new(rows, windows);
     put(&table, 4, change).await;
     assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1", "3", "40", "5"]);
     assert_eq!(table.facts().files, 3);
@@ -202,11 +198,11 @@ async fn a_change_that_does_not_fit_is_refused_with_advice() {
     let table = open(folder.path(), layout("t")).await;
     let stranger = Schema::new(vec![Field::new("colour", DataType::Int64, true)]);
     let rows = RecordBatch::try_new(Arc::new(stranger), vec![Arc::new(Int64Array::from(vec![1]))]);
-    let change = Change { rows: vec![rows.unwrap()], replace: Replace::Nothing };
+    let change = Change::new(vec![rows.unwrap()], Replace::Nothing);
     let error = table.prepare(Epoch(1), change).await.unwrap_err().to_string();
     assert!(error.contains("no column `colour`"), "{error}");
     let starts = Replace::Windows { column: "region".to_owned(), starts: vec![0], span_us: 1 };
-    let error = table.prepare(Epoch(1), Change { rows: Vec::new(), replace: starts }).await;
+    let error = table.prepare(Epoch(1), Change::new(Vec::new(), starts)).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("`region` is Utf8View, not a timestamp"), "{error}");
     let error = table.commit(Epoch(1), Actions(serde_json::json!({"x": 1}))).await.unwrap_err();
@@ -234,7 +230,7 @@ async fn another_program_may_commit_in_between() {
     // The other has its own view of the table, and is faster.
     let other = open(folder.path(), Layout { incarnation: "2".to_owned(), ..layout("t") }).await;
     let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
-    put(&other, 7, Change { rows: Vec::new(), replace: windows }).await;
+    put(&other, 7, Change::new(Vec::new(), windows)).await;
     table.commit(Epoch(2), actions).await.unwrap();
     assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1", "2", "2", "3", "3"]);
     assert_eq!(table.committed().await.unwrap(), Epoch(2));

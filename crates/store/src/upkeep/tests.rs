@@ -77,7 +77,7 @@ async fn a_prepared_change_survives_all_maintenance() {
     many(&table, 1..10).await;
     let forgotten = table.prepare(Epoch(10), append(&[(None, None, 99, None)])).await.unwrap();
     let windows = Replace::Windows { column: "minute".to_owned(), starts: vec![0], span_us: 1 };
-    let change = Change { rows: vec![batch(&[(Some(0), None, 7, None)])], replace: windows };
+    let change = Change::new(vec![batch(&[(Some(0), None, 7, None)])], windows);
     let actions = table.prepare(Epoch(10), change).await.unwrap();
     for _ in 0..3 {
         lake.maintain(BUDGET).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_merge_gives_way_to_a_commit() {
     drop(state);
     let written = place.merge(&files).unwrap();
     // A commit takes one of the files away between the merge and its version.
-    put(&table, 10, Change { rows: Vec::new(), replace: Replace::All }).await;
+    put(&table, 10, Change::new(Vec::new(), Replace::All)).await;
     many(&table, 11..12).await;
     let before = parquet_files(&table);
     assert!(!table.swap("OPTIMIZE", files, written, false).await.unwrap());
@@ -141,7 +141,7 @@ async fn commits_and_maintenance_go_on_together() {
                 Replace::Windows { column: "minute".to_owned(), starts: vec![minute], span_us: 1 };
             let replace = if epoch % 5 == 0 { windows } else { Replace::Nothing };
             let rows = vec![batch(&[(Some(minute), None, i64::try_from(epoch).unwrap(), None)])];
-            put(&writer, epoch, Change { rows, replace }).await;
+            put(&writer, epoch, Change::new(rows, replace)).await;
         }
     });
     let mut merged = 0;

@@ -200,6 +200,8 @@ pub(super) struct Way {
     pub(super) killed_after: Option<usize>,
     /// The shards that get records, before and after the kill.
     pub(super) shards: Shards,
+    /// Bytes of state in memory.
+    pub(super) memory: usize,
 }
 
 /// Shards before and after.
@@ -217,13 +219,19 @@ pub(super) enum Ticks {
 }
 
 /// One shard before and after.
-pub(super) const STRAIGHT: Way =
-    Way { ticks: Ticks::Batches, is_flushed: false, killed_after: None, shards: (&[0], &[0]) };
+pub(super) const STRAIGHT: Way = Way {
+    ticks: Ticks::Batches,
+    is_flushed: false,
+    killed_after: None,
+    shards: (&[0], &[0]),
+    memory: base::limits::STATE_BYTES_MAX,
+};
 
 /// Runs a case in one way, and says what is not as it should be: shown, stored, or taken up again.
 pub(super) async fn go(case: &Case, plan: &Plan, way: Way) -> Result<(), String> {
     let run = async {
         let mut world = World::of(plan.clone(), shards_of(way), 1);
+        world.settings.state_bytes_max = way.memory;
         let mut flow = try_open(&world).await?;
         let mut shards = way.shards.0;
         for (at, batch) in regrouped(&case.batches, way.ticks).iter().enumerate() {

@@ -86,6 +86,25 @@ fn resharded(case: &Case) -> Vec<Way> {
     vec![way(RESHARDED[number], last / 2)]
 }
 
+/// With less memory than anything needs: all groups and rows are on disk between two ticks.
+fn spilled(case: &Case) -> Vec<Way> {
+    let way = |it: Way| Way { memory: 1, ..it };
+    let kill = case.batches.len() / 2;
+    let mut ways = vec![
+        way(Way { is_flushed: true, ..STRAIGHT }),
+        way(Way { killed_after: Some(kill), is_flushed: true, ..STRAIGHT }),
+    ];
+    if slow() {
+        ways.extend(straight(case).into_iter().map(way));
+        ways.extend(killed(case).into_iter().map(way));
+        ways.extend(resharded(case).into_iter().map(way));
+        if !case.depends_on_ticks() {
+            ways.push(way(Way { ticks: Ticks::Each, ..STRAIGHT }));
+        }
+    }
+    ways
+}
+
 async fn go_all(case: &Case, ways: Vec<Way>) -> Result<(), String> {
     let plan = case.plan().await.map_err(|it| format!("{}: {it}", case.name))?;
     for way in ways {
@@ -124,6 +143,11 @@ async fn every_case_gives_one_answer_written_in_some_shards_and_resumed_in_other
 }
 
 #[tokio::test]
+async fn every_case_gives_one_answer_with_its_state_on_disk() {
+    run(spilled).await;
+}
+
+#[tokio::test]
 async fn what_is_pending_does_not_work_yet() {
     let cases = cases();
     let mut faults = Vec::new();
@@ -132,7 +156,7 @@ async fn what_is_pending_does_not_work_yet() {
             faults.push(format!("there is no case `{name}`: take it off PENDING"));
             continue;
         };
-        let ways = [straight, killed, replayed, resharded].map(|it| it(case)).concat();
+        let ways = [straight, killed, replayed, resharded, spilled].map(|it| it(case)).concat();
         match go_all(case, ways).await {
             Ok(()) => faults.push(format!("`{name}` works now: take it off PENDING")),
             Err(fault) => println!("pending: {name}: {reason}\n  {fault}"),

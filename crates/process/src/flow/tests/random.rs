@@ -49,6 +49,8 @@ struct Run {
     tables: Vec<Table>,
     steps: Vec<Step>,
     shards: &'static [u32],
+    /// Bytes of state in memory.
+    memory: usize,
 }
 
 impl Run {
@@ -72,7 +74,10 @@ impl Run {
             let deed = *draw.one_of(&deeds);
             steps.push(Step { records, deed, is_compared: draw.below(4) == 0 });
         }
-        Run { seed, tables, steps, shards }.without_unread()
+        // One in three has next to no memory, or little: drawn last, so that seeds keep their tables.
+        let plenty = base::limits::STATE_BYTES_MAX;
+        let memory = *draw.one_of(&[plenty, plenty, plenty, plenty, 1, 20_000]);
+        Run { seed, tables, steps, shards, memory }.without_unread()
     }
 
     /// Drops the records of a stream that no table reads: the project does not have it.
@@ -119,6 +124,7 @@ impl Run {
     async fn go(&self) -> Result<(), String> {
         let plan = self.plan().await?;
         let mut world = World::of(plan, u32::try_from(self.shards.len()).unwrap(), self.seed);
+        world.settings.state_bytes_max = self.memory;
         let mut flow = open(&world).await?;
         for (turn, step) in self.steps.iter().enumerate() {
             send(&world, &step.records, self.shards, turn).await;
@@ -261,7 +267,8 @@ async fn tick(flow: &mut Flow) -> Result<(), String> {
 
 /// Returns the run as text: what failed, what was done, and each file under its name.
 async fn told(run: &Run, fault: &str) -> String {
-    let mut text = format!("SEED={}: {fault}\n\nin {} shards; ", run.seed, run.shards.len());
+    let mut text = format!("SEED={}: {fault}\n\nin {} shards", run.seed, run.shards.len());
+    write!(text, ", {} bytes of state in memory; ", run.memory).unwrap();
     for (number, step) in run.steps.iter().enumerate() {
         let records = step.records.len();
         write!(text, "step {number}: {records} records, then {:?}; ", step.deed).unwrap();

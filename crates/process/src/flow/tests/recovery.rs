@@ -65,10 +65,17 @@ async fn open_all(world: &World) -> Vec<Flow> {
 
 #[tokio::test]
 async fn flows_that_merge_and_split_go_on_where_they_were() {
+    for memory in [base::limits::STATE_BYTES_MAX, 1] {
+        merge_and_split(memory).await;
+    }
+}
+
+async fn merge_and_split(memory: usize) {
     let apart = files();
     let mut together = files();
     together.push(("everything.sql", "SELECT id FROM clicks UNION ALL SELECT id FROM visits"));
     let mut world = World::new(&together).await;
+    world.settings.state_bytes_max = memory;
     assert_eq!(world.plan.flows.len(), 1);
     world.plan = plan_of(&apart).await.unwrap();
     assert_eq!(world.plan.flows.len(), 2);
@@ -101,20 +108,27 @@ async fn flows_that_merge_and_split_go_on_where_they_were() {
 }
 
 #[tokio::test]
-async fn a_table_with_too_many_groups_is_stale_and_comes_back_at_a_restart() {
+async fn a_table_with_too_much_state_is_stale_and_comes_back_at_a_restart() {
     let mut world = World::new(&files()).await;
-    let mut setup = world.setup();
-    setup.settings.groups_max = 20;
-    let mut flow = Flow::open(setup).await.unwrap();
+    let mut flow = world.open().await;
     send(&world, "clicks", 0..10).await;
     flow.tick().await.unwrap();
     flow.flush().await.unwrap();
+    drop(flow);
+    world.crash();
     world.pass(Duration::from_secs(1));
+    let mut setup = world.setup();
+    setup.settings.state_bytes_max = 1;
+    setup.settings.state_disk_bytes_max = 0;
+    let mut flow = Flow::open(setup).await.unwrap();
     send(&world, "clicks", 10..40).await;
     flow.tick().await.unwrap();
     let stats = flow.stats();
     let table = &stats.tables["by_page"];
-    assert!(table.error.as_ref().is_some_and(|it| it.contains("more than 20 groups")), "{table:?}");
+    assert!(
+        table.error.as_ref().is_some_and(|it| it.contains("of state are on disk")),
+        "{table:?}"
+    );
     assert_eq!(table.stale_since_ms, Some(world.clock.now_ms()));
     assert_eq!(flow.view().tables["by_page"].stale_since_ms, table.stale_since_ms);
     assert_eq!(ask(&flow.view(), "SELECT count(*) AS n FROM copied").await, "{\"n\":40}\n");

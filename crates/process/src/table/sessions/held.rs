@@ -25,6 +25,7 @@ pub(super) struct Held {
     keys_at: BTreeMap<Start, BTreeSet<Key>>,
     ends: BTreeSet<(i64, Start, Key)>,
     batches: HashMap<u64, RecordBatch>,
+    batch_bytes: usize,
     next: u64,
     live: usize,
     dead: usize,
@@ -71,6 +72,7 @@ impl Held {
             keys_at: BTreeMap::new(),
             ends: BTreeSet::new(),
             batches: HashMap::new(),
+            batch_bytes: 0,
             next: 0,
             live: 0,
             dead: 0,
@@ -79,6 +81,13 @@ impl Held {
 
     pub(super) fn count(&self) -> usize {
         self.live
+    }
+
+    /// Returns the bytes it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        // A session is found by its key, its start and its end.
+        const PLACES_BYTES: usize = 256;
+        self.batch_bytes + self.live * PLACES_BYTES
     }
 
     pub(super) fn starts(&self) -> Vec<Start> {
@@ -128,6 +137,7 @@ impl Held {
 
     fn add_batch(&mut self, batch: RecordBatch) -> u64 {
         self.next += 1;
+        self.batch_bytes += batch.get_array_memory_size();
         self.batches.insert(self.next, batch);
         self.next
     }
@@ -276,6 +286,7 @@ impl Held {
             interleave_record_batch(&sources, &places)?
         };
         self.batches.clear();
+        self.batch_bytes = 0;
         let id = self.add_batch(copied);
         for (row, session) in self.of_key.values_mut().flatten().enumerate() {
             (session.batch, session.row) = (id, row);
