@@ -281,11 +281,18 @@ impl Pipeline {
         self.changes.tell(|it| it.state = ApplyState::Switching);
         let began = self.clock.elapsed();
         let mut replaced = PutBack::default();
+        let told = |step| {
+            let after_ms = self.clock.elapsed().saturating_sub(began).as_millis();
+            tracing::debug!(after_ms, "{step}");
+        };
         let opened = async {
             self.stop_all(&over).await?;
+            told("the flows that differ have stopped");
             built.finish().await?;
+            told("what was built has caught up");
             self.projects.commit(next)?;
             replaced = self.adopt(&plan.flows).await?;
+            told("what was built is in its place");
             self.open_all(&project, &plan.flows, &kept, &notifier).await
         };
         match Box::pin(opened).await {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use base::{Epoch, Name};
+use futures::future::join_all;
 use journal::RealDisk;
 use process::{Beside, Build, BuildSetup, FlowPlan, Grown, GrownPart, GrownRows, Progress, Setup};
 use rows::sink::SinkError;
@@ -28,6 +29,9 @@ const CAUGHT_UP: Duration = Duration::from_millis(200);
 
 /// Whether a round is worth another: it takes this share of the one before at most.
 const SHRINKS_TO: f64 = 0.7;
+
+/// A build has this part of the memory of a flow that runs.
+const MEMORY_SHARE: usize = 2;
 
 /// How often others are told how far a build has come.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -186,6 +190,9 @@ impl Pipeline {
             };
             storage.insert(name.to_string(), storage_of(table));
         }
+        let mut settings = settings_of(project);
+        settings.state_bytes_max /= MEMORY_SHARE;
+        settings.memory_bytes_max /= MEMORY_SHARE;
         let setup = Setup {
             plan: flow.clone(),
             journal: self.journal.clone(),
@@ -195,7 +202,7 @@ impl Pipeline {
             disk: RealDisk::new(),
             clock: Arc::clone(&self.clock),
             observer: None,
-            settings: settings_of(project),
+            settings,
         };
         let live = self.data.join("flows");
         Ok(BuildSetup { setup, live, beside, grown, progress })
@@ -207,20 +214,28 @@ impl Pipeline {
         let Some(current) = self.projects.current() else { return Ok(replaced) };
         let Some(folder) = self.built() else { return Ok(replaced) };
         let built = process::built_tables(&RealDisk::new(), &folder)?;
+        let number = current.number.to_string();
+        let mut adopted = Vec::new();
         for flow in flows {
             for output in flow.outputs() {
                 let Some(epoch) = built.get(&output.name) else { continue };
-                let (layout, build) = (layout(flow, &output), current.number.to_string());
-                match self.lake.adopt(layout, &build, *epoch).await {
-                    Ok(before) => replaced.0.extend(before),
-                    Err(error) => {
-                        self.put_back(&replaced).await?;
-                        return Err(error).context("what was built cannot take its place");
-                    }
-                }
+                adopted.push(self.lake.adopt(layout(flow, &output), &number, *epoch));
             }
         }
-        Ok(replaced)
+        let mut failed = None;
+        for adopted in join_all(adopted).await {
+            match adopted {
+                Ok(before) => replaced.0.extend(before),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            None => Ok(replaced),
+            Some(error) => {
+                self.put_back(&replaced).await?;
+                Err(error).context("what was built cannot take its place")
+            }
+        }
     }
 
     /// Undoes [`Pipeline::adopt`].

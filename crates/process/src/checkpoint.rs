@@ -190,6 +190,10 @@ impl Files {
         Arc::clone(&self.disk)
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns whether they lie in the same folder.
     pub(crate) fn is_in(&self, other: &Files) -> bool {
         self.folder == other.folder

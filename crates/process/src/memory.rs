@@ -146,7 +146,8 @@ impl Grown for MemoryTable {
 
     fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError> {
         let inner = self.inner.lock();
-        let is_in = |it: &&(Epoch, RecordBatch)| after.is_none_or(|after| after < it.0) && it.0 <= until;
+        let is_in =
+            |it: &&(Epoch, RecordBatch)| after.is_none_or(|after| after < it.0) && it.0 <= until;
         let of: Vec<&(Epoch, RecordBatch)> = inner.rows.iter().filter(is_in).collect();
         let part = |(epoch, rows): &&(Epoch, RecordBatch)| GrownPart {
             rows: rows.num_rows() as u64,

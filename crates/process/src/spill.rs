@@ -152,9 +152,9 @@ impl Spills {
         Ok(Writer { spills, name, path, file, schema, list, length: 0 })
     }
 
-    /// Opens a file of groups that a checkpoint names.
-    pub(crate) fn take_up(&self, named: &Named) -> Result<Arc<Spilled>> {
-        let path = self.0.folder.join(&named.file);
+    /// Opens a file of groups that a checkpoint in this folder names.
+    pub(crate) fn take_up(&self, folder: &Path, named: &Named) -> Result<Arc<Spilled>> {
+        let path = folder.join(&named.file);
         let file = self.0.disk.open(&path).map_err(failed("open", &path))?;
         let bytes = read_section(file.as_ref(), &path, named.index)?;
         let list = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error))?;
@@ -167,8 +167,8 @@ impl Spills {
             bytes: named.index.offset.saturating_add(named.index.length),
             is_durable: AtomicBool::new(true),
         };
-        // Of another flow's file only a copy is sure to stay.
-        if !spilled.name.starts_with(&format!("{}@", self.0.flow)) {
+        // Of another flow's or a build's file only a copy is sure to stay.
+        if folder != self.0.folder || !spilled.name.starts_with(&format!("{}@", self.0.flow)) {
             return self.copy(&spilled);
         }
         Ok(self.hold(spilled))

@@ -101,7 +101,23 @@ fn described(
 impl LakeTable {
     /// Takes over a changed declaration while the program runs.
     pub(crate) async fn redeclare(&self, layout: Layout) -> Result<(), Error> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
+        if *state.layout == layout && !state.is_stale {
+            return Ok(());
+        }
+        self.read_again(state, layout).await
+    }
+
+    /// Takes over what was written to the log past this table.
+    pub(crate) async fn reread(&self, layout: Layout) -> Result<(), Error> {
+        self.read_again(self.state.lock().await, layout).await
+    }
+
+    async fn read_again(
+        &self,
+        mut state: tokio::sync::MutexGuard<'_, State>,
+        layout: Layout,
+    ) -> Result<(), Error> {
         self.refresh(&mut state).await?;
         let read = self.log.read(&layout.app_id()).await?;
         let committed_ms = state.committed_ms;

@@ -116,6 +116,9 @@ impl Lake {
             Some(Next { metadata: read.metadata.clone(), add: read.files.clone() })
         })
         .await?;
+        if let Some(table) = self.opened(&layout.name).await {
+            table.state.lock().await.is_stale = true;
+        }
         Ok(())
     }
 
@@ -311,7 +314,8 @@ impl Pinned {
         };
         let files: Vec<_> = state.files.values().filter(|it| is_in(it)).map(Arc::clone).collect();
         let told = files.iter().map(|it| told(it, &state)).collect();
-        let view = View { schema: Arc::clone(&self.layout.schema), files, facts: state.view().facts };
+        let view =
+            View { schema: Arc::clone(&self.layout.schema), files, facts: state.view().facts };
         (Arc::new(LakeProvider::new(Arc::new(view))), told)
     }
 }

@@ -136,7 +136,7 @@ impl Lake {
     pub(crate) async fn reread(&self, layout: &Layout) -> Result<(), Error> {
         match self.opened(&layout.name).await {
             None => Ok(()),
-            Some(table) => table.redeclare(layout.clone()).await,
+            Some(table) => table.reread(layout.clone()).await,
         }
     }
 

@@ -5,7 +5,7 @@ use base::{Name, Span};
 use spec::PartitionUnit;
 
 /// What the lake needs to know of a table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     /// The table's name, also the name of its folder; `orders__dead` and the like included.
     pub name: Name,

@@ -65,8 +65,11 @@ impl FlowPlan {
     pub fn beside(&self, wanted: &BTreeSet<Name>) -> Beside {
         let mut beside = Beside::default();
         for table in self.tables.iter().filter(|it| wanted.contains(it.name())) {
-            let read: Option<Vec<Read<'_>>> =
-                table.reads.iter().map(|it| self.read_by(table, it, wanted, &beside.built)).collect();
+            let read: Option<Vec<Read<'_>>> = table
+                .reads
+                .iter()
+                .map(|it| self.read_by(table, it, wanted, &beside.built))
+                .collect();
             let Some(read) = read else { continue };
             for read in read {
                 let (names, name) = match read {
@@ -253,11 +256,8 @@ impl Build {
             run.dead_stored.renew();
         }
         let is_first = self.followed.iter().all(|it| it.until.is_none());
-        let rows = if is_first {
-            self.take_all(&until).await?
-        } else {
-            self.take_epochs(&until).await?
-        };
+        let rows =
+            if is_first { self.take_all(&until).await? } else { self.take_epochs(&until).await? };
         self.show_until(&until)?;
         for followed in &mut self.followed {
             followed.until = until.get(&followed.name).copied();
@@ -480,7 +480,8 @@ impl Build {
 
     /// One table that cannot be made is the end of the build.
     fn check(&self) -> Result<(), Error> {
-        let failed = self.flow.tables.iter().find_map(|it| Some((it.name(), it.detached.as_ref()?)));
+        let failed =
+            self.flow.tables.iter().find_map(|it| Some((it.name(), it.detached.as_ref()?)));
         match failed {
             None => Ok(()),
             Some((table, why)) => {
@@ -541,10 +542,7 @@ async fn visible(
 ///
 /// # Errors
 /// When what it wrote down cannot be read.
-pub fn built_tables(
-    disk: &Arc<dyn Disk>,
-    folder: &Path,
-) -> Result<BTreeMap<Name, Epoch>, Error> {
+pub fn built_tables(disk: &Arc<dyn Disk>, folder: &Path) -> Result<BTreeMap<Name, Epoch>, Error> {
     let mut tables = BTreeMap::new();
     for files in Files::all(disk, folder)? {
         let Some(checkpoint) = files.checkpoint()? else { continue };
@@ -572,7 +570,8 @@ fn time_of(plan: &FlowPlan, table: &Name) -> Option<String> {
     }
     let table = plan.tables.iter().find(|it| it.name() == table)?;
     let is_time = |sources: &crate::plan::Sources| {
-        !sources.is_empty() && sources.iter().all(|it| first(&it.stream).as_ref() == Some(&it.column))
+        !sources.is_empty()
+            && sources.iter().all(|it| first(&it.stream).as_ref() == Some(&it.column))
     };
     let place = table.sources.iter().position(is_time)?;
     Some(table.schema.fields().get(place)?.name().clone())

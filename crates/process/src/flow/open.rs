@@ -242,7 +242,7 @@ impl Flow {
             written.pieces.push((piece.epoch, rows));
         }
         for named in &point.spilled {
-            let of_window = named.files.iter().map(|it| self.spills.take_up(it));
+            let of_window = named.files.iter().map(|it| self.spills.take_up(files.folder(), it));
             let of_window = of_window.collect::<datafusion::error::Result<Vec<_>>>();
             let of_window = of_window.map_err(|it| Error::table(run.plan.name(), it))?;
             written.on_disk.push((named.clone(), of_window));

@@ -35,7 +35,7 @@ fn others(layout: &Layout, texts: &[&str]) -> Change {
     });
     let columns = columns.collect();
     let rows = arrow::array::RecordBatch::try_new(Arc::clone(&layout.schema), columns).unwrap();
-    Change { rows: vec![rows], replace: Replace::Nothing }
+    Change { rows: vec![rows], more: Vec::new(), replace: Replace::Nothing }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use base::{Epoch, Name};
 
 use super::case::{Case, send, shards_of};
 use super::{World, slow};
-use crate::flow::build::{Beside, Build, BuildSetup, Progress};
 use crate::flow::Flow;
+use crate::flow::build::{Beside, Build, BuildSetup, Progress};
 use crate::memory::MemoryTable;
 use crate::plan::{FlowPlan, Plan, TableKind};
 use crate::setup::{Grown, Setup};
@@ -83,7 +83,8 @@ async fn begin(project: &Project, beside: &Beside) -> (Build, BTreeMap<Name, Arc
     let mut own = BTreeMap::new();
     for output in project.after.outputs() {
         let of = project.after.tables.iter().find(|it| {
-            beside.built.contains(it.name()) && (*it.name() == output.name || it.dead == output.name)
+            beside.built.contains(it.name())
+                && (*it.name() == output.name || it.dead == output.name)
         });
         if of.is_some() {
             let table = MemoryTable::new(&output.name, output.schema);
@@ -92,9 +93,10 @@ async fn begin(project: &Project, beside: &Beside) -> (Build, BTreeMap<Name, Arc
         }
     }
     setup.folder = folder();
-    let grown = beside.followed.iter().map(|it| {
-        (it.clone(), Arc::clone(&project.world.tables[it.as_str()]) as Arc<dyn Grown>)
-    });
+    let grown = beside
+        .followed
+        .iter()
+        .map(|it| (it.clone(), Arc::clone(&project.world.tables[it.as_str()]) as Arc<dyn Grown>));
     let build = Build::new(BuildSetup {
         setup,
         live: PathBuf::from("/flows"),
@@ -166,7 +168,8 @@ fn courses(case: &Case) -> Vec<Course> {
     let mut courses = Vec::new();
     let stays = [Stay::Nothing, Stay::RowByRow, Stay::Lower];
     for (number, stay) in stays.into_iter().enumerate() {
-        let course = |begins, follows, ends, is_killed| Course { begins, follows, ends, stay, is_killed };
+        let course =
+            |begins, follows, ends, is_killed| Course { begins, follows, ends, stay, is_killed };
         match (case.name.len() + number) % stays.len() {
             0 => courses.push(course(batches / 2, (batches / 2 + 1).min(last), last, false)),
             1 => courses.push(course(last, last, last, true)),
