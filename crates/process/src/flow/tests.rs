@@ -18,6 +18,7 @@ use crate::plan::{FlowPlan, Plan, plan};
 use crate::setup::{Settings, Setup, Storage};
 use crate::view::View;
 
+mod by_key;
 mod case;
 mod cases;
 mod crash;
