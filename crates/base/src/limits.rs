@@ -111,7 +111,7 @@ pub const GROUPS_MAX: usize = 10_000_000;
 
 /// State of one flow's tables in memory, with their rows that change: half of what a small machine
 /// has; beyond it groups go to disk, which costs time.
-pub const STATE_BYTES_MAX: usize = 1 << 30;
+pub const STATE_BYTES_MAX: usize = 1_000_000_000;
 
 /// State of one flow's tables on disk: a key that never repeats must not fill it.
 pub const STATE_DISK_BYTES_MAX: u64 = 100_000_000_000;

@@ -21,9 +21,11 @@ use crate::setup::{Settings, Setup, Storage};
 use crate::table::{Body, Moved, Room, Step};
 use crate::{pipe, session};
 
+mod join;
 mod operator;
 mod project;
 
+pub use self::join::{Looks, join};
 pub use self::operator::{Operator, Written, checkpoints, operator};
 pub use self::project::{Once, Question, Run, once, run};
 

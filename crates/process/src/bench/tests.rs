@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use base::time::SystemClock;
 
-use super::{Load, Operator, Question, checkpoints, once, operator, run, ticks, windows};
+use super::{Load, Operator, Question, checkpoints, join, once, operator, run, ticks, windows};
 
 #[tokio::test]
 async fn a_tiny_load_is_measured() {
@@ -66,4 +66,16 @@ async fn operators_and_checkpoints_are_measured() {
     let [all, few] = checkpoints(folder.path(), &clock, selects[0], 5_000).await.unwrap();
     assert_eq!((all.changed, few.changed), (5_000, 5));
     assert!(0 < all.bytes, "{all:?} {few:?}");
+}
+
+#[tokio::test]
+async fn looks_at_a_join_are_measured() {
+    let clock = SystemClock::start();
+    let folder = tempfile::tempdir().unwrap();
+    // `ROWS=200000` makes it worth a look.
+    #[expect(clippy::disallowed_methods, reason = "a test is told its size from outside")]
+    let rows = std::env::var("ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(2_000);
+    let load = Load { rows, groups: rows / 4, batch_rows: rows / 400, late_percent: 0 };
+    let looks = join(folder.path(), &clock, load).await.unwrap();
+    println!("{rows} rows within reach, {} new: {looks:?}", load.batch_rows);
 }

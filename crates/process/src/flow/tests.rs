@@ -19,6 +19,7 @@ use crate::setup::{Settings, Setup, Storage};
 use crate::view::View;
 
 mod built;
+mod by_key;
 mod case;
 mod cases;
 mod crash;

@@ -23,6 +23,7 @@ use query::functions::window::{self, Shape};
 use crate::plan::{Known, Sources, TableKind, kept};
 
 mod join;
+pub(crate) mod keyed;
 mod moment;
 mod reach;
 

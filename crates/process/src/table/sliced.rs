@@ -13,7 +13,6 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use base::{Name, limits};
-use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, TableReference, internal_err};
 use datafusion::datasource::provider_as_source;
@@ -36,7 +35,11 @@ use crate::table::recent::Recent;
 use crate::table::window_rows::{WindowRows, marked, rfc3339, split_by_start};
 use crate::table::{DeadRow, Step};
 
+mod below;
+pub(crate) mod by_key;
 mod look_back;
+
+use by_key::ByKey;
 
 /// See the module.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(crate) struct Sliced {
     carry: Option<Carry>,
     /// Slices that could not be computed, and why, as it was told.
     failed: BTreeMap<Start, String>,
+    /// Its rows by their keys, if it goes by one.
+    by_key: Option<ByKey>,
 }
 
 /// What must be computed again.
@@ -93,8 +98,9 @@ impl Sliced {
         let rows = WindowRows::new(plan, &window, slices.span_us());
         let dirty = Dirty::Slices(BTreeSet::new());
         let carry = slices.rows_back.map(|it| Carry::new(plan, it)).transpose()?;
+        let by_key = ByKey::of(plan, &slices);
         let (plan, recent, failed) = (Arc::clone(plan), BTreeMap::new(), BTreeMap::new());
-        Ok(Sliced { plan, slices, window, rows, dirty, recent, carry, failed })
+        Ok(Sliced { plan, slices, window, rows, dirty, recent, carry, failed, by_key })
     }
 
     /// Returns the tables below that tell times row by row.
@@ -110,6 +116,9 @@ impl Sliced {
         };
         let mut changed: Vec<Range<i64>> = Vec::new();
         for batch in batches {
+            if let Some(by_key) = &mut self.by_key {
+                by_key.note(table, batch)?;
+            }
             let Some(times) = batch.column_by_name(&link.column) else {
                 return internal_err!("`{table}` has no column `{}`", link.column);
             };
@@ -161,6 +170,7 @@ impl Sliced {
         for it in below {
             let link = self.slices.links.iter().find(|link| link.table == *it.table);
             let Some(link) = link.filter(|_| !it.changed.is_empty()).cloned() else { continue };
+            self.by_key.iter_mut().for_each(ByKey::forget);
             let span_us = match link.told {
                 Told::Rows(_) | Told::Windows(_) => 1,
                 Told::Stretches { span_us } => span_us,
@@ -186,6 +196,7 @@ impl Sliced {
             self.dirty = dirty;
             return Err(error);
         }
+        self.by_key.iter_mut().for_each(ByKey::computed);
         self.advance(below, step)?;
         self.carry_on(step).await?;
         Ok(Refreshed { changed: self.rows.take_untold(), dead })
@@ -199,6 +210,14 @@ impl Sliced {
         dead: &mut Vec<DeadRow>,
     ) -> Result<()> {
         self.remember(dirty, step).await?;
+        let rest = match dirty {
+            Dirty::Slices(slices) => Some(Dirty::Slices(self.compute_by_key(slices, step).await?)),
+            Dirty::Open(_) => None,
+        };
+        let dirty = rest.as_ref().unwrap_or(dirty);
+        if matches!(dirty, Dirty::Slices(slices) if slices.is_empty()) {
+            return Ok(());
+        }
         let together = self.run(dirty, step).await;
         let rows = match together {
             Err(error) if pipe::is_of_rows(&error) => {
@@ -273,6 +292,10 @@ impl Sliced {
             return;
         }
         self.rows.touch(start, step.epoch);
+        let rows = match &mut self.by_key {
+            Some(by_key) => by_key.set(start, rows, &self.plan.schema),
+            None => rows.to_vec(),
+        };
         self.rows.set(start, rows.iter().map(|it| marked(it, is_over)).collect());
     }
 
@@ -303,66 +326,18 @@ impl Sliced {
         Some(i64::try_from(from_ms).unwrap_or(i64::MAX).saturating_mul(1_000))
     }
 
-    /// Sees to it that the rows that open slices are made of are in memory.
-    async fn remember(&mut self, dirty: &Dirty, step: &Step<'_>) -> Result<()> {
-        let Dirty::Slices(slices) = dirty else { return Ok(()) };
-        let Some(first) = slices.iter().find(|it| !self.rows.is_over(**it)) else { return Ok(()) };
-        for link in self.slices.links.iter().filter(|it| matches!(it.told, Told::Rows(_))) {
-            let from = self.slices.made_of(link, *first).start;
-            let from = self.carried().unwrap_or(from).min(from);
-            match self.recent.get(&link.table) {
-                Some(recent) if !recent.fits() => {
-                    self.recent.insert(link.table.clone(), Recent::none());
-                }
-                Some(recent) if recent.is_none() || recent.covers(from) => {}
-                _ => {
-                    let recent = self.read(link, from, step).await?;
-                    self.recent.insert(link.table.clone(), recent);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the rows of a table below from a moment on.
-    async fn read(&self, link: &Link, from: i64, step: &Step<'_>) -> Result<Recent> {
-        let mut recent = Recent::new(from);
-        let Some(provider) = (step.tables)(link.table.as_str()) else { return Ok(recent) };
-        let table = TableReference::bare(link.table.as_str());
-        let time = Expr::Column(Column::new(Some(table.clone()), &link.column));
-        let scan = LogicalPlanBuilder::scan(table, provider_as_source(provider), None)?;
-        let plan = scan.filter(within(&time, from, None))?.build()?;
-        let state = session::at(step.session, step.now_ms);
-        let physical = state.create_physical_plan(&plan).await?;
-        let mut rows = execute_stream(physical, state.task_ctx())?;
-        while let Some(batch) = rows.try_next().await? {
-            let Some(times) = batch.column_by_name(&link.column) else { continue };
-            let times = times.as_primitive::<TimestampMicrosecondType>();
-            if let (Some(first), Some(last)) = (min(times), max(times)) {
-                recent.push(batch.clone(), first..last.saturating_add(1));
-            }
-            if !recent.fits() {
-                return Ok(Recent::none());
-            }
-        }
-        Ok(recent)
-    }
-
-    /// Returns a table below as far as these slices are made of it: from memory, if it is there.
-    fn below(&self, name: &str, dirty: &Dirty, step: &Step<'_>) -> Option<Arc<dyn TableProvider>> {
-        let stored = (step.tables)(name)?;
-        let Some(link) = self.slices.links.iter().find(|it| it.table == *name) else {
-            return Some(stored);
-        };
-        let from = self.ranges(dirty, link).first().map(|(from, _)| *from);
-        let recent = self.recent.get(&link.table).zip(from);
-        let recent = recent.filter(|(recent, from)| recent.covers(*from));
-        let table = recent.map(|(recent, from)| recent.table(&stored.schema(), from));
-        Some(table.and_then(Result::ok).unwrap_or(stored))
-    }
-
     async fn run(&self, dirty: &Dirty, step: &Step<'_>) -> Result<Vec<RecordBatch>> {
-        let bound = pipe::bind(&self.plan.select, &|name| self.below(name, dirty, step))?;
+        let select = self.by_key.as_ref().map_or(&self.plan.select, ByKey::plan);
+        let bound = pipe::bind(select, &|name| self.below(name, dirty, step))?;
+        self.run_bound(bound, dirty, step).await
+    }
+
+    async fn run_bound(
+        &self,
+        bound: LogicalPlan,
+        dirty: &Dirty,
+        step: &Step<'_>,
+    ) -> Result<Vec<RecordBatch>> {
         let bound = self.filtered(bound, dirty)?;
         if let (Some(carry), Some(_)) = (&self.carry, self.reaches_back(dirty)) {
             return self.finish(carry.run(step.session, &bound, step.now_ms).await?);
@@ -391,9 +366,14 @@ impl Sliced {
         let made = fields.iter().filter(|it| it.name() != rows::schema::FINAL);
         let made = Arc::new(Schema::new(made.cloned().collect::<Vec<_>>()));
         let finish = |batch: RecordBatch| {
+            let (batch, hashes) = match &self.by_key {
+                Some(_) => by_key::split_off(&batch)?,
+                None => (batch, None),
+            };
             let mut columns = fit(&batch, &made)?.columns().to_vec();
             columns.push(Arc::new(arrow::array::BooleanArray::from(vec![false; batch.num_rows()])));
-            Ok(RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?)
+            let rows = RecordBatch::try_new(Arc::clone(&self.plan.schema), columns)?;
+            hashes.map_or(Ok(rows.clone()), |it| by_key::beside(&rows, it))
         };
         rows.into_iter().map(finish).collect()
     }
@@ -477,6 +457,9 @@ impl Sliced {
             .collect::<Option<Vec<i64>>>()
             .and_then(|all| Some(all.into_iter().min()?.saturating_sub(hold_us)));
         self.rows.watermark = self.rows.watermark.max(reached);
+        if let Some(by_key) = &mut self.by_key {
+            by_key.keep(|it| !self.rows.is_over(it));
+        }
         for (_, shown) in self.rows.take_over() {
             for batch in shown.read()? {
                 self.rows.push_final(step.epoch, marked(&batch, true));
@@ -498,7 +481,8 @@ impl Sliced {
     /// Returns the bytes of rows below that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let recent = self.recent.values().map(Recent::bytes).sum::<usize>();
-        recent + self.carry.as_ref().map_or(0, Carry::bytes)
+        let keys = self.by_key.as_ref().map_or(0, ByKey::bytes);
+        recent + keys + self.carry.as_ref().map_or(0, Carry::bytes)
     }
 
     /// Returns up to where slices are final if a table below has come to this watermark.
@@ -532,6 +516,7 @@ impl Sliced {
     pub(crate) async fn rebuild(&mut self, step: &Step<'_>) -> Result<()> {
         let watermark = self.rows.watermark.take();
         self.rows.replace_all(step.epoch);
+        self.by_key.iter_mut().for_each(ByKey::forget);
         if let Some(carry) = &mut self.carry {
             carry.forget();
         }
@@ -545,6 +530,7 @@ impl Sliced {
 
     /// Says that a lookup has other rows: what is open is computed with them.
     pub(crate) fn set_lookup(&mut self) {
+        self.by_key.iter_mut().for_each(ByKey::forget);
         if let Dirty::Slices(dirty) = &mut self.dirty {
             dirty.extend(self.rows.open());
         }

@@ -175,6 +175,11 @@ impl WindowRows {
         }
     }
 
+    /// Returns the rows of a window in memory.
+    pub(crate) fn shown(&self, start: Start) -> Option<&Shown> {
+        self.hot.get(&start).map(|it| &it.shown)
+    }
+
     /// Returns the bytes of rows of windows that may still change.
     pub(crate) fn open_bytes(&self) -> usize {
         self.hot.values().map(|it| it.bytes).sum()

@@ -18,6 +18,7 @@ pub(crate) const MEASUREMENTS: &[(&str, Measure)] = &[
     ("windows", windows),
     ("ticks", ticks),
     ("operators", super::operators::speeds),
+    ("joins", super::operators::joins),
     ("checkpoints", super::operators::checkpoints),
 ];
 

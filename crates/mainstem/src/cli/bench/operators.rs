@@ -1,4 +1,4 @@
-//! Measures single steps of tables: windows of several shapes, lookups, totals, checkpoints.
+//! Measures single steps of tables: windows of several shapes, lookups, totals, joins, checkpoints.
 
 use std::sync::Arc;
 
@@ -68,6 +68,24 @@ pub(crate) fn speeds(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
         });
     }
     Ok(figures)
+}
+
+/// What a look at a join near in time costs, with an hour of rows within its reach.
+pub(crate) fn joins(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
+    let clock: Arc<dyn Clock> = SystemClock::start();
+    let rows = 1_000_000;
+    let load = Load { rows, groups: rows / 4, batch_rows: rows / 400, late_percent: 0 };
+    let folder = ctx.folder.join("join");
+    let looks = process::bench::join(&folder, &clock, load);
+    let looks = tokio::runtime::Handle::current().block_on(looks)?;
+    Ok(vec![Figure {
+        what: format!("a look at a join within 1 hour, {} rows within reach", short(rows as f64)),
+        ours: looks.by_key.as_secs_f64() * 1e3,
+        limit: Some(("the same computed whole".to_owned(), looks.whole.as_secs_f64() * 1e3)),
+        unit: "ms",
+        goal: "grows with what is new",
+        note: format!("{} new rows in each", load.batch_rows),
+    }])
 }
 
 /// How large a checkpoint is and how long it takes, by the groups there are and those that changed.

@@ -120,7 +120,7 @@ impl Walk<'_> {
 }
 
 /// Returns what is equal in the pairs that a join makes.
-fn equal<'a>(
+pub(super) fn equal<'a>(
     join: &'a Join,
     above: Option<&'a Expr>,
 ) -> impl Iterator<Item = (&'a Expr, &'a Expr)> {
