@@ -26,7 +26,7 @@ mod operator;
 mod project;
 
 pub use self::join::{Looks, join};
-pub use self::operator::{Operator, Written, checkpoints, operator};
+pub use self::operator::{Operator, Speeds, Written, checkpoints, operator};
 pub use self::project::{Once, Question, Run, once, run};
 
 /// What to compute.

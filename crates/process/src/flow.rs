@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::checkpoint::{Checkpoint, Detached, Files};
 use crate::error::Error;
 use crate::flow::backfill::{Backfill, History};
+pub(crate) use crate::flow::run::SHOW_SHARE;
 use crate::flow::stream::StreamRun;
 use crate::handle::Shown;
 use crate::handover::HandedOver;

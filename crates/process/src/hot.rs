@@ -1,5 +1,7 @@
 //! Rows that are not stored yet, epoch by epoch.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::DataType;
@@ -113,18 +115,17 @@ impl HotRows {
 
 /// Gives texts one buffer of their own: merged ones would keep a buffer for every tick.
 pub(crate) fn compact(rows: &RecordBatch) -> RecordBatch {
-    let columns: Vec<ArrayRef> = rows
-        .columns()
-        .iter()
-        .map(|column| -> ArrayRef {
-            match column.data_type() {
-                DataType::Utf8View => std::sync::Arc::new(column.as_string_view().gc()),
-                DataType::BinaryView => std::sync::Arc::new(column.as_binary_view().gc()),
-                _ => std::sync::Arc::clone(column),
-            }
-        })
-        .collect();
+    let columns: Vec<ArrayRef> = rows.columns().iter().map(compact_column).collect();
     RecordBatch::try_new(rows.schema(), columns).unwrap_or_else(|_same_types| rows.clone())
+}
+
+/// See [`compact`].
+pub(crate) fn compact_column(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => Arc::clone(column),
+    }
 }
 
 #[cfg(test)]

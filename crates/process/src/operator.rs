@@ -4,7 +4,7 @@
 //! and feeds [`Operator::update`]; what is above runs on what [`Operator::peek`] and
 //! [`Operator::close`] return. Groups outlive ticks, epochs (as state batches) and restarts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,10 +20,13 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, aggregate_expressions};
 
+mod combine;
 mod disk;
+mod keys;
 mod parts;
 mod window;
 
+use combine::Shared;
 use disk::OnDisk;
 pub(crate) use parts::Parts;
 use window::Window;
@@ -220,6 +223,9 @@ pub(crate) struct Operator {
     groups_max: usize,
     /// Whether what was written of its states before is of no use.
     is_anew: bool,
+    /// What overlapping windows have in common, if they were asked for together.
+    shared: Option<Shared>,
+    shared_ids: u64,
 }
 
 /// Why rows could not be taken in: the groups are in an unknown state, or too many.
@@ -270,7 +276,16 @@ impl Operator {
     /// Makes an operator without windows.
     pub(crate) fn new(shape: Arc<Shape>, groups_max: usize) -> Operator {
         let (windows, on_disk) = (BTreeMap::new(), BTreeMap::new());
-        Operator { shape, windows, on_disk, turn: 0, groups_max, is_anew: true }
+        Operator {
+            shape,
+            windows,
+            on_disk,
+            turn: 0,
+            groups_max,
+            is_anew: true,
+            shared: None,
+            shared_ids: 0,
+        }
     }
 
     /// Returns the shape.
@@ -347,17 +362,7 @@ impl Operator {
     /// Returns the state of the groups of a window that are in memory; they stay as they are.
     pub(crate) fn state_in_memory(&mut self, start: Start) -> Result<Option<RecordBatch>> {
         let Some(window) = self.windows.get_mut(&start) else { return Ok(None) };
-        if window.state.is_none() {
-            let state = window.take_state(&self.shape)?;
-            let mut again = Window::new(&self.shape)?;
-            again.merge(&self.shape, &state)?;
-            again.state = Some(state);
-            again.marks = std::mem::take(&mut window.marks);
-            again.is_marked = window.is_marked;
-            again.touched = window.touched;
-            *window = again;
-        }
-        Ok(window.state.clone())
+        window.state(&self.shape).map(Some)
     }
 
     /// Returns whether what was written of its states before is of no use.
@@ -401,43 +406,7 @@ impl Operator {
     /// Returns the groups of a window as they are now; it stays as it is.
     pub(crate) fn peek(&mut self, start: Start) -> Result<Option<RecordBatch>> {
         let Some(state) = self.state(start)? else { return Ok(None) };
-        let mut copy = Window::new(&self.shape)?;
-        copy.merge(&self.shape, &state)?;
-        copy.evaluate(&self.shape).map(Some)
-    }
-
-    /// Returns the groups of windows that are made of several panes each; they stay as they are.
-    /// `panes` gives those of a window, rising.
-    ///
-    /// Windows that overlap share most panes: what two neighbours have in common is merged once.
-    pub(crate) fn combine<P: Iterator<Item = Start>>(
-        &mut self,
-        windows: &BTreeSet<Start>,
-        panes: impl Fn(Start) -> P,
-    ) -> Result<RecordBatch> {
-        let shape = Arc::clone(&self.shape);
-        let mut all = Window::new(&shape)?;
-        // The panes merged so far, and their groups.
-        let mut common: Option<(Vec<Start>, RecordBatch)> = None;
-        for window in windows.iter().rev() {
-            let mut missing: Vec<Start> = panes(*window).filter(|it| self.has(*it)).collect();
-            let (mut merged, mut whole) = (Vec::new(), Window::new(&shape)?);
-            if let Some((panes, state)) = common.take().filter(|(it, _)| missing.ends_with(it)) {
-                missing.truncate(missing.len() - panes.len());
-                whole.merge(&shape, &shape.moved_to(&state, *window)?)?;
-                merged = panes;
-            }
-            for pane in &missing {
-                if let Some(state) = self.state(*pane)? {
-                    whole.merge(&shape, &shape.moved_to(&state, *window)?)?;
-                }
-            }
-            let state = whole.take_state(&shape)?;
-            all.merge(&shape, &state)?;
-            missing.extend(merged);
-            common = Some((missing, state));
-        }
-        all.evaluate(&shape)
+        window::evaluated(&self.shape, &state).map(Some)
     }
 
     /// Takes a window out and returns its groups.
@@ -543,7 +512,7 @@ fn window_at<'a>(
     match windows.entry(start) {
         std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
         std::collections::btree_map::Entry::Vacant(entry) => {
-            Ok(entry.insert(Window::new(shape).map_err(|it| broken(&it))?))
+            Ok(entry.insert(Window::of_one(shape).map_err(|it| broken(&it))?))
         }
     }
 }

@@ -22,6 +22,7 @@ use rows::sink::Lot;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Section, read_rows};
+use crate::hot::compact;
 
 pub(crate) mod exec;
 pub(crate) mod shown;
@@ -38,8 +39,15 @@ struct Inner {
     memory_bytes_max: usize,
     disk_bytes_max: u64,
     next: AtomicU64,
-    /// The files that somebody may hold.
-    live: Mutex<BTreeMap<String, Weak<Spilled>>>,
+    live: Mutex<Live>,
+}
+
+/// The files that must stay: a hand-over sweeps while the flow goes on.
+#[derive(Debug, Default)]
+struct Live {
+    written: HashSet<String>,
+    /// Those that somebody may hold.
+    held: BTreeMap<String, Weak<Spilled>>,
 }
 
 /// What a file is of.
@@ -146,10 +154,11 @@ impl Spills {
         let number = inner.next.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}{}{number}.bin", inner.flow, of.infix());
         let path = inner.folder.join(&name);
+        let written = Written { spills: self.clone(), name };
+        inner.live.lock().written.insert(written.name.clone());
         let file = inner.disk.create(&path).map_err(failed("make", &path))?;
         let list = List { parts, sections: Vec::new() };
-        let (spills, schema) = (self.clone(), Arc::clone(schema));
-        Ok(Writer { spills, name, path, file, schema, list, length: 0 })
+        Ok(Writer { written, path, file, schema: Arc::clone(schema), list, length: 0 })
     }
 
     /// Opens a file of groups that a checkpoint in this folder names.
@@ -195,14 +204,14 @@ impl Spills {
 
     fn hold(&self, spilled: Spilled) -> Arc<Spilled> {
         let spilled = Arc::new(spilled);
-        self.0.live.lock().insert(spilled.name.clone(), Arc::downgrade(&spilled));
+        self.0.live.lock().held.insert(spilled.name.clone(), Arc::downgrade(&spilled));
         spilled
     }
 
     /// Returns the bytes of all files that somebody holds.
     pub(crate) fn bytes(&self) -> u64 {
         let live = self.0.live.lock();
-        live.values().filter_map(Weak::upgrade).map(|it| it.bytes).sum()
+        live.held.values().filter_map(Weak::upgrade).map(|it| it.bytes).sum()
     }
 
     /// Makes files durable, with their names.
@@ -229,11 +238,11 @@ impl Spills {
         let names = self.0.names();
         let mut live = self.0.live.lock();
         for (name, _) in names {
-            let is_held = live.get(&name).is_some_and(|it| 0 < it.strong_count());
-            if is_held || named.contains(name.as_str()) {
+            let is_held = live.held.get(&name).is_some_and(|it| 0 < it.strong_count());
+            if is_held || live.written.contains(&name) || named.contains(name.as_str()) {
                 continue;
             }
-            live.remove(&name);
+            live.held.remove(&name);
             if let Err(error) = self.0.disk.remove(&self.0.folder.join(&name)) {
                 tracing::warn!(file = name, %error, "an old file of a flow cannot be removed");
             }
@@ -260,10 +269,21 @@ pub(crate) fn is_spill(name: &str) -> bool {
     [Of::Groups, Of::Rows].iter().any(|it| name.contains(it.infix()))
 }
 
-/// Writes a file section by section.
-pub(crate) struct Writer {
+/// A file that is being written: as long as this lives, it stays.
+struct Written {
     spills: Spills,
     name: String,
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        self.spills.0.live.lock().written.remove(&self.name);
+    }
+}
+
+/// Writes a file section by section.
+pub(crate) struct Writer {
+    written: Written,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     schema: SchemaRef,
@@ -277,7 +297,8 @@ impl Writer {
         let rows = batches.iter().map(|it| it.num_rows() as u64).sum();
         let mut writer = StreamWriter::try_new(Vec::new(), &self.schema)?;
         for batch in batches {
-            writer.write(batch)?;
+            // Parts of one batch share its texts; each would be written with all of them.
+            writer.write(&compact(batch))?;
         }
         let section = self.append(&writer.into_inner()?)?;
         self.list.sections.push(Listed { part, rows, section });
@@ -295,9 +316,10 @@ impl Writer {
     pub(crate) fn finish(mut self) -> Result<Arc<Spilled>> {
         let list = serde_json::to_vec(&self.list).map_err(|error| damaged(&self.path, &error))?;
         let index = self.append(&list)?;
-        let disk = Arc::clone(&self.spills.0.disk);
-        Ok(self.spills.hold(Spilled {
-            name: self.name,
+        let spills = self.written.spills.clone();
+        let disk = Arc::clone(&spills.0.disk);
+        Ok(spills.hold(Spilled {
+            name: self.written.name.clone(),
             path: self.path,
             disk,
             list: self.list,
@@ -398,3 +420,6 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataFus
         DataFusionError::IoError(io::Error::new(error.kind(), text))
     }
 }
+
+#[cfg(test)]
+mod tests;

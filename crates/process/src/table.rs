@@ -224,7 +224,7 @@ impl Body {
             Body::Windowed(it) => it.refresh().await,
             Body::Sessions(it) => it.refresh(step).await,
             Body::Sliced(it) => it.refresh(step, below).await,
-            Body::Running(it) => it.refresh().await.map(|()| Refreshed::default()),
+            Body::Running(it) => it.refresh().await,
             Body::Best(it) => it.refresh().await.map(|()| Refreshed::default()),
             Body::Append(_) | Body::Whole(_) => Ok(Refreshed::default()),
         }

@@ -13,7 +13,7 @@ use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 
 use crate::bench::{Load, Speed, batches, flow_of, memory_storage, record, tick_time};
 use crate::error::Error;
-use crate::flow::Flow;
+use crate::flow::{Flow, SHOW_SHARE};
 use crate::plan::FlowPlan;
 use crate::setup::{Settings, Setup};
 use crate::table::{Body, Moved, Room, Step};
@@ -29,8 +29,19 @@ pub struct Operator<'a> {
     pub load: Load,
 }
 
-/// Takes rows in, and shows the table after each tick; then asks once for all of them, on one
-/// thread. The folder must be empty.
+/// How fast rows went through.
+#[derive(Debug, Clone, Copy)]
+pub struct Speeds {
+    /// The table is shown as a flow shows it that is behind: for a fifth of the time at most.
+    pub behind: Speed,
+    /// The table is shown after each tick.
+    pub shown: Speed,
+    /// One question over all rows, on one thread.
+    pub once: Speed,
+}
+
+/// Takes rows in tick by tick, and shows the table; then asks once for all of them. The folder must
+/// be empty.
 ///
 /// # Errors
 /// When the folder cannot be written to, or a plan cannot be run.
@@ -38,15 +49,24 @@ pub async fn operator(
     folder: &Path,
     clock: &dyn Clock,
     operator: &Operator<'_>,
-) -> Result<(Speed, Speed), Error> {
-    let flow = flow_of(folder, operator.select, operator.load.groups).await?;
-    let ours = by_tick(&flow, operator.load, clock).await?;
-    let once = at_once(&flow, operator.load, clock).await?;
-    let rows = operator.load.rows;
-    Ok((Speed { rows, took: ours }, Speed { rows, took: once }))
+) -> Result<Speeds, Error> {
+    let load = operator.load;
+    let flow = flow_of(folder, operator.select, load.groups).await?;
+    let speed = |took| Speed { rows: load.rows, took };
+    Ok(Speeds {
+        behind: speed(by_tick(&flow, load, clock, SHOW_SHARE).await?),
+        shown: speed(by_tick(&flow, load, clock, 0).await?),
+        once: speed(at_once(&flow, load, clock).await?),
+    })
 }
 
-async fn by_tick(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Duration, Error> {
+/// Shows the table when so many times what showing it took has passed, and at the end.
+async fn by_tick(
+    flow: &FlowPlan,
+    load: Load,
+    clock: &dyn Clock,
+    share: u32,
+) -> Result<Duration, Error> {
     let failed = || Error::compute("the rows cannot be computed");
     let (Some(stream), Some(table)) = (flow.streams.first(), flow.tables.first()) else {
         return Err(Error::StreamMissing("orders".to_owned()));
@@ -59,7 +79,9 @@ async fn by_tick(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Durat
         body.set_lookup(&lookup.name, &rows).map_err(failed())?;
     }
     let tables = |_: &str| None;
+    let last = batches.len().saturating_sub(1);
     let began = clock.elapsed();
+    let (mut shown_at, mut show_took) = (began, Duration::ZERO);
     for (at, batch) in batches.into_iter().enumerate() {
         let step = Step {
             session: &session,
@@ -69,10 +91,16 @@ async fn by_tick(flow: &FlowPlan, load: Load, clock: &dyn Clock) -> Result<Durat
             time_us: Some(tick_time(at, load)),
         };
         body.step(&[Moved { of: 0, rows: batch }], &step).await.map_err(failed())?;
+        let now = clock.elapsed();
+        if now.saturating_sub(shown_at) < show_took * share && at < last {
+            continue;
+        }
         body.refresh(&step, &[]).await.map_err(failed())?;
         // What is final, or has been added, is handed over, as an epoch would do it.
         std::hint::black_box(body.change(Epoch(1), 0).map_err(failed())?);
         body.stored(Epoch(1));
+        shown_at = clock.elapsed();
+        show_took = shown_at.saturating_sub(now);
     }
     Ok(clock.elapsed().saturating_sub(began))
 }

@@ -58,9 +58,8 @@ async fn operators_and_checkpoints_are_measured() {
     for (select, late_percent) in selects.into_iter().zip([10, 0, 0, 0]) {
         let folder = tempfile::tempdir().unwrap();
         let load = Load { rows: 40_000, groups: 100, batch_rows: 8_000, late_percent };
-        let (ours, once) =
-            operator(folder.path(), &*clock, &Operator { select, load }).await.unwrap();
-        assert_eq!((ours.rows, once.rows), (40_000, 40_000));
+        let found = operator(folder.path(), &*clock, &Operator { select, load }).await.unwrap();
+        assert_eq!((found.behind.rows, found.once.rows), (40_000, 40_000));
     }
     let folder = tempfile::tempdir().unwrap();
     let [all, few] = checkpoints(folder.path(), &clock, selects[0], 5_000).await.unwrap();

@@ -15,7 +15,7 @@ use crate::handle::{FlowHandle, REQUESTS_MAX, Request};
 use crate::handover::Patience;
 
 /// Showing a tick may take this share of the time; beyond it several ticks are shown at once.
-const SHOW_SHARE: u32 = 4;
+pub(crate) const SHOW_SHARE: u32 = 4;
 
 /// Nothing is watched less often than this: files of lookups, idle shards, whole tables.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

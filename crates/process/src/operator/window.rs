@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use parking_lot::Mutex;
 
+use super::keys::Keys;
 use super::{Computed, Shape};
 
 /// The groups of one window.
 pub(super) struct Window {
-    /// `None` where nothing is grouped by: one group, there from the beginning. The locks are
-    /// never taken: they let the flow be looked at while a table is at work.
-    keys: Option<Mutex<Box<dyn GroupValues>>>,
+    keys: Keys,
+    /// The locks are never taken: they let the flow be looked at while a table is at work.
     accumulators: Vec<Mutex<Box<dyn GroupsAccumulator>>>,
     pub(super) groups: usize,
     /// Which group each row of the current batch belongs to; kept for its memory.
@@ -33,6 +31,10 @@ pub(super) struct Window {
     pub(super) touched: u64,
     /// Its bytes in memory, as long as nothing changes.
     measured: Option<usize>,
+    /// The numbers of its groups among those of all panes, of as many as had one when they were
+    /// asked last, and who gave them.
+    pub(super) numbers: Vec<usize>,
+    pub(super) numbered_by: u64,
 }
 
 impl std::fmt::Debug for Window {
@@ -42,21 +44,24 @@ impl std::fmt::Debug for Window {
 }
 
 impl Window {
+    /// Makes one for rows of any window.
     pub(super) fn new(shape: &Shape) -> Result<Window> {
-        let keys = if shape.groups.is_empty() {
-            None
-        } else {
-            Some(Mutex::new(new_group_values(
-                Arc::clone(&shape.group_schema),
-                &GroupOrdering::None,
-            )?))
-        };
+        Window::with(shape, Keys::new(shape, None)?)
+    }
+
+    /// Makes one for rows of one window only: the group column that tells it is the same in all.
+    pub(super) fn of_one(shape: &Shape) -> Result<Window> {
+        let without = shape.window.filter(|_| 1 < shape.groups.len());
+        Window::with(shape, Keys::new(shape, without)?)
+    }
+
+    fn with(shape: &Shape, keys: Keys) -> Result<Window> {
         let accumulators = shape
             .functions
             .iter()
             .map(|it| accumulator(it).map(Mutex::new))
             .collect::<Result<_>>()?;
-        let groups = usize::from(keys.is_none());
+        let (groups, is_one) = (keys.count, keys.is_one());
         let mut window = Window {
             keys,
             accumulators,
@@ -67,8 +72,10 @@ impl Window {
             is_marked: false,
             touched: 0,
             measured: None,
+            numbers: Vec::new(),
+            numbered_by: 0,
         };
-        if window.keys.is_none() {
+        if is_one {
             window.update(&nothing(shape))?; // Tells the accumulators of their one group.
         }
         Ok(window)
@@ -79,10 +86,12 @@ impl Window {
         if let Some(bytes) = self.measured {
             return bytes;
         }
-        let keys = self.keys.as_mut().map_or(0, |it| it.get_mut().size());
+        let keys = self.keys.bytes();
         let accumulators = self.accumulators.iter_mut().map(|it| it.get_mut().size());
-        let state = self.state.as_ref().map_or(0, RecordBatch::get_array_memory_size);
-        let indices = self.indices.capacity() * size_of::<usize>();
+        // Its keys are those that are counted already.
+        let state = self.state.iter().flat_map(|it| it.columns().iter().skip(self.keys.columns()));
+        let state = state.map(|it| it.get_array_memory_size()).sum::<usize>();
+        let indices = (self.indices.capacity() + self.numbers.capacity()) * size_of::<usize>();
         let bytes = keys + accumulators.sum::<usize>() + state + indices + self.marks.capacity();
         self.measured = Some(bytes);
         bytes
@@ -92,22 +101,14 @@ impl Window {
     pub(super) fn forget_state(&mut self) {
         self.state = None;
         self.indices = Vec::new();
+        self.numbers = Vec::new();
         self.measured = None;
     }
 
     fn index(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
         self.measured = None;
-        match &mut self.keys {
-            None => {
-                self.indices.clear();
-                self.indices.resize(rows, 0);
-            }
-            Some(values) => {
-                let values = values.get_mut();
-                values.intern(keys, &mut self.indices)?;
-                self.groups = values.len();
-            }
-        }
+        self.keys.find(keys, rows, &mut self.indices)?;
+        self.groups = self.keys.count;
         self.marks.resize(self.groups, false);
         for group in &self.indices {
             if let Some(mark) = self.marks.get_mut(*group) {
@@ -151,7 +152,7 @@ impl Window {
             // Some functions give no columns at all for no groups.
             return Ok(RecordBatch::new_empty(Arc::clone(&shape.state)));
         }
-        let mut columns = self.take_keys()?;
+        let mut columns = self.keys.all()?;
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.get_mut().state(EmitTo::All)?);
         }
@@ -163,36 +164,101 @@ impl Window {
         if self.groups == 0 {
             return Ok(RecordBatch::new_empty(Arc::clone(&shape.output)));
         }
-        let mut columns = self.take_keys()?;
+        let mut columns = self.keys.all()?;
         for accumulator in &mut self.accumulators {
             columns.push(accumulator.get_mut().evaluate(EmitTo::All)?);
         }
         batch_of(&shape.output, columns, self.groups)
     }
 
-    fn take_keys(&mut self) -> Result<Vec<ArrayRef>> {
-        match &mut self.keys {
-            None => Ok(Vec::new()),
-            Some(keys) => keys.get_mut().emit(EmitTo::All),
+    /// Returns the state; the window stays as it is.
+    pub(super) fn state(&mut self, shape: &Shape) -> Result<RecordBatch> {
+        if let Some(state) = &self.state {
+            return Ok(state.clone());
         }
+        self.measured = None;
+        let state = self.take_state(shape)?;
+        if 0 < self.groups {
+            let states = state.columns().get(shape.groups.len()..).unwrap_or_default();
+            let again = accumulators_of(shape, states, self.groups)?;
+            self.accumulators = again.into_iter().map(Mutex::new).collect();
+        }
+        self.state = Some(state.clone());
+        Ok(state)
     }
 }
 
-fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+/// Returns accumulators that hold these states; each row is a group.
+pub(super) fn accumulators_of(
+    shape: &Shape,
+    states: &[ArrayRef],
+    groups: usize,
+) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
+    let groups: Vec<usize> = (0..groups).collect();
+    let mut accumulators = accumulators(shape)?;
+    merge(shape, &mut accumulators, states, &groups, groups.len())?;
+    Ok(accumulators)
+}
+
+/// Returns accumulators of no groups.
+pub(super) fn accumulators(shape: &Shape) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
+    shape.functions.iter().map(accumulator).collect()
+}
+
+/// Merges states into accumulators; of `all` groups, the rows are of those of these numbers.
+pub(super) fn merge(
+    shape: &Shape,
+    accumulators: &mut [Box<dyn GroupsAccumulator>],
+    states: &[ArrayRef],
+    groups: &[usize],
+    all: usize,
+) -> Result<()> {
+    let mut rest = states;
+    for (function, accumulator) in shape.functions.iter().zip(accumulators) {
+        let (mine, after) = rest.split_at(function.state_fields()?.len());
+        accumulator.merge_batch(mine, groups, all)?;
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Returns the groups of a state of which each row is a group.
+pub(super) fn evaluated(shape: &Shape, state: &RecordBatch) -> Result<RecordBatch> {
+    if state.num_rows() == 0 {
+        return Ok(RecordBatch::new_empty(Arc::clone(&shape.output)));
+    }
+    let (keys, states) = state.columns().split_at(shape.groups.len());
+    let mut columns = keys.to_vec();
+    for mut accumulator in accumulators_of(shape, states, state.num_rows())? {
+        columns.push(accumulator.evaluate(EmitTo::All)?);
+    }
+    batch_of(&shape.output, columns, state.num_rows())
+}
+
+pub(super) fn batch_of(
+    schema: &SchemaRef,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    // Some functions give another layout of the same type (a dictionary, a view): bring it back.
-    let columns = columns
-        .into_iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column)
-            } else {
-                Ok(compute::cast(&column, field.data_type())?)
-            }
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let columns = fitted(columns, schema.fields().iter())?;
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// Brings columns back to their types: some functions give another layout of the same type (a
+/// dictionary, a view).
+pub(super) fn fitted<'a>(
+    columns: Vec<ArrayRef>,
+    fields: impl Iterator<Item = &'a FieldRef>,
+) -> Result<Vec<ArrayRef>> {
+    let fit = |(column, field): (ArrayRef, &FieldRef)| {
+        if column.data_type() == field.data_type() {
+            Ok(column)
+        } else {
+            Ok(compute::cast(&column, field.data_type())?)
+        }
+    };
+    columns.into_iter().zip(fields).map(fit).collect()
 }
 
 fn accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {

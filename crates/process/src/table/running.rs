@@ -13,6 +13,7 @@ use crate::spill::shown::Shown;
 use crate::spill::{NamedWindow, Spilled, Spills};
 use crate::table::grouping::{self, Again, Grouping};
 use crate::table::publishing::Publishing;
+use crate::table::sliced::Refreshed;
 use crate::table::{DeadRow, Hot, Moved, OnDisk, Room, StateRows, Step, Stepped};
 use crate::view::Hides;
 
@@ -69,23 +70,26 @@ impl Running {
         Ok(stepped)
     }
 
-    pub(crate) async fn refresh(&mut self) -> Result<()> {
+    pub(crate) async fn refresh(&mut self) -> Result<Refreshed> {
+        let mut refreshed = Refreshed::default();
         if self.rests && self.grouping.operator.uses_disk() {
-            return Ok(());
+            return Ok(refreshed);
         }
         if !std::mem::take(&mut self.is_changed) {
-            return Ok(());
+            return Ok(refreshed);
         }
         if self.grouping.operator.uses_disk() {
-            let Some(parts) = self.grouping.operator.parts(ONLY)? else { return Ok(()) };
+            let Some(parts) = self.grouping.operator.parts(ONLY)? else { return Ok(refreshed) };
             let spills = self.room.spills.as_ref();
             (self.shown, _) = self.grouping.show_parts(&parts, &self.plan, None, spills).await?;
             self.publishing.fall_behind();
+            // The rows may have come some ticks ago.
+            refreshed.changed.insert(ONLY);
         } else if let Some(groups) = self.grouping.operator.peek(ONLY)? {
             let (rows, _) = self.grouping.show(groups, &self.plan, None).await?;
             self.shown = Shown { rows, spilled: None };
         }
-        Ok(())
+        Ok(refreshed)
     }
 
     pub(crate) fn hot(&self) -> Hot {

@@ -357,9 +357,18 @@ pub(crate) fn split_by_start(
         let values = cast(batch.column(column), &micros)?;
         let values = values.as_primitive::<TimestampMicrosecondType>();
         let mut places: BTreeMap<Start, Vec<u32>> = BTreeMap::new();
-        for row in (0..values.len()).filter(|it| values.is_valid(*it)) {
-            let place = u32::try_from(row).unwrap_or(u32::MAX);
-            places.entry(start(values.value(row))).or_default().push(place);
+        let mut row = 0;
+        while row < values.len() {
+            let first = row;
+            let moment = values.is_valid(first).then(|| values.value(first));
+            // Rows of a window mostly stand together.
+            while row < values.len() && moment == values.is_valid(row).then(|| values.value(row)) {
+                row += 1;
+            }
+            if let Some(moment) = moment {
+                let rows = (first..row).map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+                places.entry(start(moment)).or_default().extend(rows);
+            }
         }
         for (start, places) in places {
             let part = take_record_batch(batch, &UInt32Array::from(places))?;

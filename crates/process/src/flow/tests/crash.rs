@@ -81,7 +81,17 @@ async fn check(flow: &Flow, acknowledged: &BTreeSet<usize>, place: &str) {
 
 #[tokio::test]
 async fn the_disk_may_fail_at_any_operation() {
-    let plain = World::new(SHOP).await;
+    fail_at_any_operation(base::limits::STATE_BYTES_MAX).await;
+}
+
+#[tokio::test]
+async fn the_disk_may_fail_at_any_operation_while_groups_are_on_it() {
+    fail_at_any_operation(1).await;
+}
+
+async fn fail_at_any_operation(memory: usize) {
+    let mut plain = World::new(SHOP).await;
+    plain.settings.state_bytes_max = memory;
     let before = plain.disk.operations();
     let flow = go_on(&plain, &mut BTreeSet::new()).await.unwrap();
     check(&flow, &(0..3).collect(), "undisturbed").await;
@@ -90,10 +100,12 @@ async fn the_disk_may_fail_at_any_operation() {
     let stride = if slow() { 1 } else { 3 };
     for stop in (1..=operations).step_by(stride) {
         let mut world = World::with_shards(SHOP, 1, stop).await;
+        world.settings.state_bytes_max = memory;
         let mut acknowledged = BTreeSet::new();
         let failing = world.disk.operations() + stop;
         world.disk.stop_at(failing);
-        if go_on(&world, &mut acknowledged).await.is_ok() {
+        // What cannot be put on disk makes its table stale, and no more.
+        if go_on(&world, &mut acknowledged).await.is_ok_and(|it| is_followed(&it)) {
             assert_only_tidies_up(&world, failing);
         }
         world.crash();
@@ -106,13 +118,18 @@ async fn the_disk_may_fail_at_any_operation() {
     }
 }
 
+fn is_followed(flow: &Flow) -> bool {
+    flow.stats().tables.values().all(|it| it.error.is_none())
+}
+
 /// Whatever may fail without a word only removes what the last epoch replaced.
 fn assert_only_tidies_up(world: &World, failing: u64) {
     for line in world.disk.log() {
         let (number, what) = line.split_once(' ').unwrap_or_default();
         if number.parse().is_ok_and(|it: u64| failing <= it) {
-            let removes = what.starts_with("remove /flows/orders@state-");
-            assert!(removes, "operation {failing} failed without a word: {what}");
+            let of = ["state", "groups", "rows"];
+            let removes = |it: &&str| what.starts_with(&format!("remove /flows/orders@{it}-"));
+            assert!(of.iter().any(removes), "operation {failing} failed without a word: {what}");
         }
     }
 }
