@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use base::{Epoch, Name};
+use base::{Clock, Epoch, Name};
 use futures::future::join_all;
 use journal::RealDisk;
 use process::{Beside, Build, BuildSetup, FlowPlan, Grown, GrownPart, GrownRows, Progress, Setup};
@@ -130,27 +130,11 @@ impl Pipeline {
             if beside.built.is_empty() {
                 continue;
             }
-            let tables = beside.built.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ");
+            let tables = beside.built.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
             let progress = Arc::<Progress>::default();
             let setup =
                 self.setup_of_build(project, flow, beside, number, Arc::clone(&progress)).await?;
-            let clock = Arc::clone(&self.clock);
-            let work = workers.spawn(async move {
-                let mut build = Build::new(setup).await?;
-                let (mut before, mut is_first) = (Duration::MAX, true);
-                loop {
-                    let began = clock.elapsed();
-                    build.catch_up().await?;
-                    if std::mem::take(&mut is_first) {
-                        build.compute_wholes().await?;
-                    }
-                    let took = clock.elapsed().saturating_sub(began);
-                    if took <= CAUGHT_UP || before.mul_f64(SHRINKS_TO) < took {
-                        return Ok::<_, process::Error>(build);
-                    }
-                    before = took;
-                }
-            });
+            let work = workers.spawn(catch_up(setup, Arc::clone(&self.clock)));
             let mut work = work.context("the build has no threads")?;
             let build = loop {
                 let rows = progress.rows_done.load(Ordering::Relaxed);
@@ -275,6 +259,24 @@ impl Built {
             build.finish().await?;
         }
         Ok(())
+    }
+}
+
+/// Builds until it has caught up with what runs.
+async fn catch_up(setup: BuildSetup, clock: Arc<dyn Clock>) -> Result<Build, process::Error> {
+    let mut build = Build::new(setup).await?;
+    let (mut before, mut is_first) = (Duration::MAX, true);
+    loop {
+        let began = clock.elapsed();
+        build.catch_up().await?;
+        if std::mem::take(&mut is_first) {
+            build.compute_wholes().await?;
+        }
+        let took = clock.elapsed().saturating_sub(began);
+        if took <= CAUGHT_UP || before.mul_f64(SHRINKS_TO) < took {
+            return Ok(build);
+        }
+        before = took;
     }
 }
 

@@ -93,7 +93,7 @@ impl Lake {
         build: &str,
         epoch: Epoch,
     ) -> Result<Option<Replaced>, Error> {
-        let built = self.log(&layout.name, self.root_of_build(&layout.name, build));
+        let built = self.log(&layout.name, &self.root_of_build(&layout.name, build));
         let new = built.read(&layout.app_id()).await?;
         let moved = |it: Add| Add { path: format!("{BUILD}{build}/{}", it.path), ..it };
         let add: Vec<Add> = new.files.into_iter().map(moved).collect();
@@ -130,7 +130,7 @@ impl Lake {
         next: &(dyn Fn(&Read) -> Option<Next> + Sync),
     ) -> Result<Option<Read>, Error> {
         let root = self.folder().join(layout.name.as_str());
-        let log = self.log(&layout.name, root.clone());
+        let log = self.log(&layout.name, &root);
         let (ours, clock) = (log.clone(), self.clock());
         let is_there = blocking(&layout.name, move || ours.settle()).await?;
         if !is_there {
@@ -188,20 +188,11 @@ impl Lake {
     ) -> Result<(), Error> {
         let lake = self.folder().to_owned();
         blocking("", move || {
+            let mut builds = Vec::new();
             for table in folders_in(&lake)? {
-                for build in folders_in(&table)? {
-                    let name = build.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    let Some(name) = name.strip_prefix(BUILD) else { continue };
-                    let gone = if is_over(name) { build } else { build.join(FOLDER) };
-                    match std::fs::remove_dir_all(&gone) {
-                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(at("remove", &gone)(error));
-                        }
-                        Ok(()) | Err(_) => {}
-                    }
-                }
+                builds.extend(folders_in(&table)?);
             }
-            Ok(())
+            builds.into_iter().try_for_each(|it| sweep_build(it, &is_over))
         })
         .await
     }
@@ -210,8 +201,20 @@ impl Lake {
         self.folder().join(table.as_str()).join(format!("{BUILD}{build}"))
     }
 
-    fn log(&self, table: &Name, root: PathBuf) -> Log {
-        Log::new(table, &root, self.disk())
+    fn log(&self, table: &Name, root: &Path) -> Log {
+        Log::new(table, root, self.disk())
+    }
+}
+
+fn sweep_build(folder: PathBuf, is_over: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Some(name) = name.strip_prefix(BUILD) else { return Ok(()) };
+    let gone = if is_over(name) { folder } else { folder.join(FOLDER) };
+    match std::fs::remove_dir_all(&gone) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(at("remove", &gone)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

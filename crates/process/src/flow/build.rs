@@ -33,10 +33,14 @@ use crate::error::Error;
 use crate::flow::open::Past;
 use crate::flow::tick::Fresh;
 use crate::flow::{Flow, Stored};
-use crate::plan::{FlowPlan, TableKind, TablePlan};
+use crate::plan::{FlowPlan, TablePlan};
 use crate::setup::{Grown, GrownPart, GrownRows, Setup};
 use crate::table::Body;
 use crate::table::whole::Whole;
+
+mod beside;
+
+pub use beside::Beside;
 
 /// Rows of one stretch of time, about.
 const STRETCH_ROWS: u64 = if cfg!(test) { 3 } else { 1_000_000 };
@@ -47,92 +51,6 @@ const TICK_ROWS: usize = if cfg!(test) { 2 } else { 128 * 1024 };
 /// A committed epoch is visible after so long at most; on a full disk it may never be.
 const VISIBLE_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-
-/// Which tables of a flow can be made beside, and what they read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Beside {
-    /// Tables that can, in FROM order.
-    pub built: Vec<Name>,
-    /// Tables that they follow row by row.
-    pub followed: Vec<Name>,
-    /// Tables of which they only see what is stored at a moment.
-    pub seen: Vec<Name>,
-}
-
-impl FlowPlan {
-    /// Returns which of the `wanted` tables can be made beside: those that read tables to which
-    /// rows are only added, or each other. The others are computed when the flow opens.
-    pub fn beside(&self, wanted: &BTreeSet<Name>) -> Beside {
-        let mut beside = Beside::default();
-        for table in self.tables.iter().filter(|it| wanted.contains(it.name())) {
-            let read: Option<Vec<Read<'_>>> = table
-                .reads
-                .iter()
-                .map(|it| self.read_by(table, it, wanted, &beside.built))
-                .collect();
-            let Some(read) = read else { continue };
-            for read in read {
-                let (names, name) = match read {
-                    Read::Held => continue,
-                    Read::Follows(name) => (&mut beside.followed, name),
-                    Read::Sees(name) => (&mut beside.seen, name),
-                };
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            beside.built.push(table.name().clone());
-        }
-        beside.seen.retain(|it| !beside.followed.contains(it));
-        beside
-    }
-
-    /// Returns the names under which these tables and their dead letters are stored.
-    pub fn storage_of(&self, tables: &[Name]) -> BTreeSet<Name> {
-        let of = self.tables.iter().filter(|it| tables.contains(it.name()));
-        of.flat_map(|it| [it.name().clone(), it.dead.clone()]).collect()
-    }
-
-    /// Returns how a table would read `name` in a build; nothing if it cannot.
-    fn read_by<'a>(
-        &'a self,
-        table: &TablePlan,
-        name: &'a Name,
-        wanted: &BTreeSet<Name>,
-        built: &[Name],
-    ) -> Option<Read<'a>> {
-        let is_whole = table.kind == TableKind::Recomputed;
-        if self.lookups.iter().any(|it| it.name == *name) {
-            return Some(Read::Held);
-        }
-        if self.streams.iter().any(|it| it.declared.name == *name) {
-            return Some(if is_whole { Read::Held } else { Read::Follows(name) });
-        }
-        if self.streams.iter().any(|it| it.dead == *name) {
-            return is_whole.then_some(Read::Held);
-        }
-        let below = self.tables.iter().find(|it| it.name() == name || it.dead == *name)?;
-        let is_dead = below.dead == *name;
-        if built.contains(below.name()) {
-            return (is_whole || !is_dead).then_some(Read::Held);
-        }
-        if wanted.contains(below.name()) {
-            return None;
-        }
-        if is_whole {
-            return Some(Read::Sees(below.name()));
-        }
-        (below.kind == TableKind::Append && !is_dead).then(|| Read::Follows(below.name()))
-    }
-}
-
-/// How a table of a build reads another.
-enum Read<'a> {
-    /// It is there anyway.
-    Held,
-    Follows(&'a Name),
-    Sees(&'a Name),
-}
 
 /// Everything a build needs from outside.
 pub struct BuildSetup {
@@ -411,7 +329,7 @@ impl Build {
         let last = epochs.last_key_value().map(|(epoch, _)| *epoch);
         for (epoch, rows) in epochs {
             waiting += rows;
-            from = from.or(Some(Epoch(epoch.0.saturating_sub(1))));
+            from = from.or_else(|| Some(Epoch(epoch.0.saturating_sub(1))));
             if Some(epoch) == last || TICK_ROWS as u64 <= waiting {
                 taken += self.take_between(from.take().unwrap_or_default(), epoch, until).await?;
                 waiting = 0;
