@@ -118,7 +118,9 @@ impl LakeTable {
         mut state: tokio::sync::MutexGuard<'_, State>,
         layout: Layout,
     ) -> Result<(), Error> {
-        self.refresh(&mut state).await?;
+        // Not by the declaration that is over: what the log says now may not fit it any more.
+        let log = self.log.clone();
+        self.blocking(move || log.settle()).await?;
         let read = self.log.read(&layout.app_id()).await?;
         let committed_ms = state.committed_ms;
         let mut next = State::new(&self.root, Arc::new(layout), read)?;
