@@ -370,11 +370,16 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// Lists the Parquet files of a table and what was left unfinished, by their paths in its folder.
+/// A folder with a log of its own is a table that is being built beside this one: not ours yet.
 fn files_in(root: &Path) -> Result<BTreeSet<String>, Error> {
     let mut found = BTreeSet::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
         let full = root.join(&folder);
+        let log = full.join(FOLDER);
+        if !folder.is_empty() && log.try_exists().map_err(at("look for", &log))? {
+            continue;
+        }
         for entry in std::fs::read_dir(&full).map_err(at("list", &full))? {
             let entry = entry.map_err(at("list", &full))?;
             let name = entry.file_name().to_string_lossy().into_owned();

@@ -109,6 +109,24 @@ async fn what_is_left_of_a_build_goes() {
 }
 
 #[tokio::test]
+async fn a_build_that_takes_long_is_not_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = clock();
+    let settings = Settings { replaced_kept: Duration::ZERO, ..Settings::default() };
+    let lake = Lake::open(folder.path(), settings, Arc::new(Arc::clone(&time))).unwrap();
+    let table = lake.table(layout("t")).await.unwrap();
+    let built = lake.build(layout("t"), "3").await.unwrap();
+    put(&built, 1, append(&[(None, None, 1, None)])).await;
+    put(&table, 7, append(&[(None, None, 2, None)])).await;
+    for _ in 0..3 {
+        time.advance(Duration::from_secs(60 * 60));
+        lake.maintain(BUDGET).await.unwrap();
+    }
+    lake.adopt(layout("t"), "3", Epoch(9)).await.unwrap();
+    assert_eq!(ask(&table, "SELECT orders FROM t").await, ["1"]);
+}
+
+#[tokio::test]
 async fn a_pinned_table_is_read_epoch_by_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(
