@@ -186,22 +186,11 @@ pub async fn ticks(folder: &Path, clock: &Arc<dyn Clock>, load: Load) -> Result<
     let flow = flow_of(folder, WINDOWS, 0).await?;
     let settings = journal::Settings::new(folder.join("journal"));
     let journal = Journal::open(settings, RealDisk::new(), Arc::clone(clock))?;
-    let storage = memory_storage(&flow);
     let Some(name) = flow.streams().next() else {
         return Err(Error::StreamMissing("orders".to_owned()));
     };
     let stream = journal.create_stream(name, StreamSettings::default())?;
-    let setup = Setup {
-        plan: flow.clone(),
-        journal: journal.clone(),
-        storage,
-        folder: folder.join("flows"),
-        disk: RealDisk::new(),
-        clock: Arc::clone(clock),
-        built: None,
-        observer: None,
-        settings: Settings::default(),
-    };
+    let setup = setup_of(flow.clone(), &journal, folder, clock);
     let mut flow = Flow::open(setup).await?;
     let mut took = Vec::new();
     for first in (0..load.rows).step_by(load.batch_rows.max(1)) {
@@ -296,6 +285,21 @@ async fn plan_of(project: &Path) -> Result<Plan, Error> {
     let wrong = |faults: spec::Faults| Error::TooMuch(faults.to_string());
     let loaded = spec::load(project, None, &spec::placeholder).map_err(wrong)?;
     plan(&loaded, &BTreeMap::new()).await.map_err(wrong)
+}
+
+/// Returns what a measured flow is opened with: its tables are in memory.
+fn setup_of(plan: FlowPlan, journal: &Journal, folder: &Path, clock: &Arc<dyn Clock>) -> Setup {
+    Setup {
+        storage: memory_storage(&plan),
+        plan,
+        journal: journal.clone(),
+        folder: folder.join("flows"),
+        built: None,
+        disk: RealDisk::new(),
+        clock: Arc::clone(clock),
+        observer: None,
+        settings: Settings::default(),
+    }
 }
 
 /// Has all tables of a flow in memory.

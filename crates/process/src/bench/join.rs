@@ -7,10 +7,9 @@ use std::time::Duration;
 use base::{Clock, ShardId};
 use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 
-use crate::bench::{Load, flow_of, memory_storage};
+use crate::bench::{Load, flow_of, setup_of};
 use crate::error::Error;
 use crate::flow::Flow;
-use crate::setup::{Settings, Setup};
 
 /// Looks that are measured.
 const LOOKS: usize = 5;
@@ -60,18 +59,7 @@ async fn look(
         return Err(Error::StreamMissing("orders".to_owned()));
     };
     let stream = journal.create_stream(name, StreamSettings::default())?;
-    let storage = memory_storage(&plan);
-    let setup = Setup {
-        plan,
-        journal: journal.clone(),
-        storage,
-        folder: folder.join("flows"),
-        disk: RealDisk::new(),
-        clock: Arc::clone(clock),
-        built: None,
-        observer: None,
-        settings: Settings::default(),
-    };
+    let setup = setup_of(plan, &journal, folder, clock);
     let mut flow = Flow::open(setup).await?;
     let last = load.rows + LOOKS * load.batch_rows;
     let mut took = Duration::ZERO;

@@ -11,11 +11,10 @@ use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::physical_plan::collect;
 use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 
-use crate::bench::{Load, Speed, batches, flow_of, memory_storage, record, tick_time};
+use crate::bench::{Load, Speed, batches, flow_of, record, setup_of, tick_time};
 use crate::error::Error;
 use crate::flow::{Flow, SHOW_SHARE};
 use crate::plan::FlowPlan;
-use crate::setup::{Settings, Setup};
 use crate::table::{Body, Moved, Room, Step};
 use crate::{pipe, session};
 
@@ -159,19 +158,8 @@ pub async fn checkpoints(
         return Err(Error::StreamMissing("orders".to_owned()));
     };
     let stream = journal.create_stream(name, StreamSettings::default())?;
-    let storage = memory_storage(&plan);
     let flows = folder.join("flows");
-    let setup = Setup {
-        plan,
-        journal: journal.clone(),
-        storage,
-        folder: flows.clone(),
-        disk: RealDisk::new(),
-        clock: Arc::clone(clock),
-        built: None,
-        observer: None,
-        settings: Settings::default(),
-    };
+    let setup = setup_of(plan, &journal, folder, clock);
     let mut flow = Flow::open(setup).await?;
     let mut written = [Written { changed: 0, bytes: 0, took: Duration::ZERO }; 2];
     for (written, changed) in written.iter_mut().zip([groups, groups / 1_000]) {

@@ -17,11 +17,10 @@ use futures::TryStreamExt;
 use journal::{Append, Journal, RealDisk, Records, StreamSettings};
 use rows::Decoder;
 
-use crate::bench::{memory_storage, plan_of};
+use crate::bench::{plan_of, setup_of};
 use crate::error::Error;
 use crate::flow::Flow;
 use crate::plan::FlowPlan;
-use crate::setup::{Settings, Setup};
 use crate::{pipe, session};
 
 /// What to measure.
@@ -92,18 +91,7 @@ pub async fn run(
         places.push((*stream, [(ShardId(0), SequenceNumber(records))]));
     }
     wait_for_quiet(&**clock, question.cpu).await;
-    let storage = memory_storage(&plan);
-    let setup = Setup {
-        plan,
-        journal: journal.clone(),
-        storage,
-        folder: folder.join("flows"),
-        disk: RealDisk::new(),
-        clock: Arc::clone(clock),
-        built: None,
-        observer: None,
-        settings: Settings::default(),
-    };
+    let setup = setup_of(plan, &journal, folder, clock);
     let (cpu, began) = ((question.cpu)(), clock.elapsed());
     let flow = Flow::open(setup).await?.run()?;
     for (stream, places) in &places {

@@ -162,7 +162,16 @@ impl Build {
     /// # Errors
     /// When a table cannot be made, or storage fails: the build is of no use any more.
     pub async fn catch_up(&mut self) -> Result<u64, Error> {
-        let past = Past::read(&self.flow.files.disk(), &self.live, None)?;
+        let past = self.past()?;
+        self.follow(&past).await
+    }
+
+    /// Reads what the flows that run have made durable.
+    fn past(&self) -> Result<Past, Error> {
+        Past::read(&self.flow.files.disk(), &self.live, None)
+    }
+
+    async fn follow(&mut self, past: &Past) -> Result<u64, Error> {
         let mut until = BTreeMap::new();
         for followed in &self.followed {
             let point = past.table(&followed.name).map(|(_, _, it)| it.clone());
@@ -207,9 +216,9 @@ impl Build {
     /// # Errors
     /// As [`Build::catch_up`].
     pub async fn finish(mut self) -> Result<Epoch, Error> {
-        self.catch_up().await?;
+        let past = self.past()?;
+        self.follow(&past).await?;
         self.store().await?;
-        let past = Past::read(&self.flow.files.disk(), &self.live, None)?;
         let mut checkpoint = self.flow.durable.clone();
         let dead = self.flow.tables.iter().filter(|it| !it.is_given).map(|it| &it.plan.dead);
         let names: BTreeSet<&Name> = self.beside.built.iter().chain(dead).collect();
