@@ -13,6 +13,7 @@
 //! It knows neither rows nor tables: what is inside a record is for `rows` to find out, so a broken
 //! record is accepted here and becomes a dead letter there.
 
+mod aws;
 mod door;
 mod generate;
 mod host;

@@ -3,8 +3,8 @@
 use base::{Place, SequenceNumber, ShardId, limits};
 use base64::Engine as _;
 
-use super::fault::Fault;
-use super::wire::BASE64;
+use crate::aws::fault::Fault;
+use crate::aws::wire::BASE64;
 
 /// Where a reader goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use base::{Kind, SequenceNumber, limits};
 use serde::{Deserialize, Serialize};
 
-use super::Call;
-use super::fault::Fault;
 use super::sequence::{self, Numbering};
 use super::streams::{Target, name_of};
-use super::validate::Constraints;
-use super::wire::{ByteString, Data, Encoding, Text};
+use crate::aws::Call;
+use crate::aws::fault::Fault;
+use crate::aws::validate::Constraints;
+use crate::aws::wire::{ByteString, Data, Encoding, Text};
 use crate::inlet::{Accepted, Batch, Stream};
 use crate::refusal::Refusal;
 

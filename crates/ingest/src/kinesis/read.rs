@@ -4,13 +4,13 @@ use base::{Place, SequenceNumber, ShardId, limits};
 use journal::{Journal, ShardInfo};
 use serde::{Deserialize, Serialize};
 
-use super::Call;
-use super::fault::{ACCOUNT, Fault};
 use super::iterator::ShardIterator;
 use super::sequence::{self, Numbering};
 use super::streams::{Target, name_of, stream_named};
-use super::validate::Constraints;
-use super::wire::{Bytes, Moment};
+use crate::aws::Call;
+use crate::aws::fault::{ACCOUNT, Fault};
+use crate::aws::validate::Constraints;
+use crate::aws::wire::{Bytes, Moment};
 use crate::inlet::Stream;
 
 #[derive(Deserialize)]

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use journal::{ShardInfo, StreamInfo, StreamSettings};
 use serde::{Deserialize, Serialize};
 
-use super::Call;
-use super::fault::{ACCOUNT, Fault};
 use super::sequence::{self, Numbering};
-use super::validate::Constraints;
-use super::wire::{BASE64, Moment};
+use crate::aws::Call;
+use crate::aws::fault::{ACCOUNT, Fault};
+use crate::aws::validate::Constraints;
+use crate::aws::wire::{BASE64, Moment};
 use crate::inlet::{Intake, Stream};
 
 /// The region of every resource; SDKs want one in an ARN.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use base::time::SystemClock;
 use base64::Engine as _;
 use ciborium::value::Value as Cbor;
@@ -11,12 +12,12 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 
-use super::wire::BASE64;
 use super::*;
+use crate::aws::wire::{BASE64, Encoding};
 use crate::tests::{Fixture, PENDING_BYTES_MAX};
 
 async fn call(fixture: &Fixture, operation: &str, request: Json) -> (u16, Json) {
-    let target = format!("{SERVICE}{operation}");
+    let target = format!("{SERVICE}.{operation}");
     let headers =
         [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
     let (status, headers, body) = fixture.post("/", &headers, request.to_string()).await;
@@ -496,7 +497,7 @@ fn map(pairs: Vec<(&str, Cbor)>) -> Cbor {
 }
 
 async fn call_cbor(fixture: &Fixture, operation: &str, request: &[u8]) -> (u16, Cbor) {
-    let target = format!("{SERVICE}{operation}");
+    let target = format!("{SERVICE}.{operation}");
     let headers =
         [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-cbor-1.1")];
     let (status, headers, body) = fixture.post("/", &headers, request.to_vec()).await;
@@ -586,7 +587,7 @@ fn any_bytes_are_answered() {
         shape in prop::sample::select(shapes.to_vec()),
         bytes in prop::collection::vec(any::<u8>(), 0..100),
     )| {
-        let target = format!("{SERVICE}{operation}");
+        let target = format!("{SERVICE}.{operation}");
         let content_type = if is_cbor { Encoding::Cbor } else { Encoding::Json }.content_type();
         let headers = [("x-amz-target", target.as_str()), ("content-type", content_type)];
         let answer = fixture.post("/", &headers, [shape, &bytes].concat());
