@@ -120,6 +120,31 @@ impl Pipe {
     where
         F: Fn(RecordBatch) -> Result<T>,
     {
+        let (done, rejected) = self.halve(of, batch, finish).await?;
+        Ok((done.into_iter().flat_map(|(_, done)| done).collect(), rejected))
+    }
+
+    /// Returns the rows of a batch that the plan can compute, and those that it cannot.
+    pub(crate) async fn sift(
+        &mut self,
+        of: usize,
+        batch: RecordBatch,
+    ) -> Result<(Vec<RecordBatch>, Vec<Rejected>)> {
+        let (done, rejected) = self.halve(of, batch, |_| Ok(())).await?;
+        Ok((done.into_iter().map(|(rows, _)| rows).collect(), rejected))
+    }
+
+    /// Runs the plan over a batch, or over its halves where it cannot be computed; returns what was
+    /// made of each part.
+    async fn halve<T, F>(
+        &mut self,
+        of: usize,
+        batch: RecordBatch,
+        finish: F,
+    ) -> Result<(Vec<(RecordBatch, Vec<T>)>, Vec<Rejected>)>
+    where
+        F: Fn(RecordBatch) -> Result<T>,
+    {
         let mut done = Vec::new();
         let mut rejected = Vec::new();
         let mut waiting = vec![batch];
@@ -130,7 +155,7 @@ impl Pipe {
                 Err(error) => Err(error),
             };
             match result {
-                Ok(result) => done.extend(result),
+                Ok(result) => done.push((batch, result)),
                 Err(error) if !is_of_rows(&error) => return Err(error),
                 Err(error) if rows <= 1 => {
                     rejected.push(Rejected { row: batch, message: error.strip_backtrace() });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::functions_window::expr_fn::row_number;
@@ -198,6 +199,59 @@ impl Kept {
         needed.project(columns)?.build()
     }
 
+    /// Returns whether telling which rows are needed computes something that a row's values may
+    /// forbid.
+    pub(crate) fn needed_may_fail(&self) -> bool {
+        let sorted: Vec<Expr> = match &self.step {
+            LogicalPlan::Window(it) => {
+                let functions = it.window_expr.iter().filter_map(window_function);
+                let of = |it: &WindowFunction| {
+                    let sorted = it.params.order_by.iter().map(|it| it.expr.clone());
+                    sorted.chain(it.params.partition_by.iter().cloned()).collect::<Vec<_>>()
+                };
+                functions.flat_map(of).collect()
+            }
+            LogicalPlan::Limit(it) => it.input.expressions(),
+            _ => return true,
+        };
+        sorted.iter().any(may_fail)
+    }
+
+    /// Returns the plan that makes of each row in `held` what the SELECT would if it were the first;
+    /// nothing if no row can fail at that.
+    pub(crate) fn tried(&self, held: Arc<dyn TableProvider>) -> Result<Option<LogicalPlan>> {
+        if !self.may_fail() {
+            return Ok(None);
+        }
+        let stand_in = self.stand_in(held)?;
+        let first = self.step.schema().iter().enumerate().map(|(place, (qualifier, field))| {
+            let own = stand_in.schema().columns().into_iter().nth(place).map(Expr::Column);
+            let value = match own {
+                Some(own) => own,
+                None => lit(ScalarValue::from(1_u64).cast_to(field.data_type())?),
+            };
+            Ok(value.alias_qualified(qualifier.cloned(), field.name()))
+        });
+        let first: Vec<Expr> = first.collect::<Result<_>>()?;
+        let each = LogicalPlanBuilder::from(stand_in).project(first)?.build()?;
+        replace(&self.whole, &self.step, &each).map(Some)
+    }
+
+    /// Returns whether what is above the step computes something that a row's values may forbid.
+    fn may_fail(&self) -> bool {
+        let mut node = &self.whole;
+        while node != &self.step {
+            if !matches!(node, LogicalPlan::Window(_)) && node.expressions().iter().any(may_fail) {
+                return true;
+            }
+            match node.inputs().first() {
+                Some(input) => node = input,
+                None => return true,
+            }
+        }
+        false
+    }
+
     /// Returns a plan that gives the rows in `held` under the names of those below.
     fn stand_in(&self, held: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
         let scan = LogicalPlanBuilder::scan("_kept", provider_as_source(held), None)?.build()?;
@@ -208,6 +262,22 @@ impl Kept {
         let columns: Vec<Expr> = columns.collect();
         LogicalPlanBuilder::from(scan).project(columns)?.build()
     }
+}
+
+/// Returns whether an expression does more than compare and hand on.
+fn may_fail(expr: &Expr) -> bool {
+    let is_harmless = |it: &Expr| match it {
+        Expr::BinaryExpr(it) => it.op.supports_propagation() || it.op.is_logic_operator(),
+        Expr::Column(_)
+        | Expr::Literal(..)
+        | Expr::Alias(_)
+        | Expr::Not(_)
+        | Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::Between(_) => true,
+        _ => false,
+    };
+    expr.exists(|it| Ok(!is_harmless(it))).unwrap_or(true)
 }
 
 /// Puts `with` in the place of `what`, which is below a chain of steps of one input each.

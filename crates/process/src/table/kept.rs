@@ -32,6 +32,8 @@ pub(crate) struct Best {
     below: Pipe,
     needed: Pipe,
     above: Pipe,
+    /// Try rows before they are held: what must not fail for one when it does for all.
+    tried: Vec<Pipe>,
     lookups: LookupSlots,
     schema: SchemaRef,
     held: Vec<RecordBatch>,
@@ -66,11 +68,23 @@ pub(crate) async fn plan(
     let needed = state.create_physical_plan(&needed).await?;
     let above = cut.above(Arc::new(SlotTable(Arc::clone(&of_above))))?;
     let above = state.create_physical_plan(&above).await?;
+    let mut tried = Vec::new();
+    let (of_tried, of_chosen) = (held(), held());
+    if let Some(plan) = cut.tried(Arc::new(SlotTable(Arc::clone(&of_tried))))? {
+        let plan = state.create_physical_plan(&plan).await?;
+        tried.push(Pipe::new(plan, vec![of_tried], state.task_ctx()));
+    }
+    if cut.needed_may_fail() {
+        let plan = cut.needed(Arc::new(SlotTable(Arc::clone(&of_chosen))))?;
+        let plan = state.create_physical_plan(&plan).await?;
+        tried.push(Pipe::new(plan, vec![of_chosen], state.task_ctx()));
+    }
     Ok(Best {
         plan: Arc::clone(plan),
         below: Pipe::new(below, bound.inputs, state.task_ctx()),
         needed: Pipe::new(needed, vec![of_needed], state.task_ctx()),
         above: Pipe::new(above, vec![of_above], state.task_ctx()),
+        tried,
         lookups: bound.lookups,
         schema,
         held: Vec::new(),
@@ -92,8 +106,7 @@ impl Best {
                 self.below.run_rows(moved.of, moved.rows.clone(), finish).await?;
             stepped.dead.extend(rejected.into_iter().map(DeadRow::of));
             for rows in rows {
-                self.fresh += rows.num_rows();
-                self.held.push(rows);
+                stepped.dead.extend(self.hold(rows).await?);
             }
         }
         stepped.is_changed = 0 < self.fresh;
@@ -105,6 +118,23 @@ impl Best {
             self.let_go().await?;
         }
         Ok(stepped)
+    }
+
+    /// Takes rows in, but for those that what is above cannot compute.
+    async fn hold(&mut self, rows: RecordBatch) -> Result<Vec<DeadRow>> {
+        let (mut held, mut dead) = (vec![rows], Vec::new());
+        for tried in &mut self.tried {
+            let mut passed = Vec::new();
+            for rows in held {
+                let (rows, rejected) = tried.sift(0, rows).await?;
+                passed.extend(rows);
+                dead.extend(rejected.into_iter().map(DeadRow::of));
+            }
+            held = passed;
+        }
+        self.fresh += held.iter().map(RecordBatch::num_rows).sum::<usize>();
+        self.held.extend(held);
+        Ok(dead)
     }
 
     /// Lets the rows go that are not needed any more.
@@ -172,8 +202,8 @@ impl Best {
         let mut rows = execute_stream(physical, state.task_ctx())?;
         self.held.clear();
         while let Some(batch) = rows.try_next().await? {
-            self.fresh += batch.num_rows();
-            self.held.push(fit(&batch, &self.schema)?);
+            // Those that cannot be computed are dead letters already.
+            self.hold(fit(&batch, &self.schema)?).await?;
             if FRESH_MAX < self.fresh {
                 self.let_go().await?;
             }
@@ -186,6 +216,9 @@ impl Best {
     pub(crate) fn set_lookup(&mut self, name: &Name, rows: &Arc<LookupRows>) -> Result<()> {
         self.is_changed = true;
         set_lookup(&self.lookups, name, rows, &mut self.below)?;
+        for tried in &mut self.tried {
+            tried.renew()?;
+        }
         self.above.renew()
     }
 }
