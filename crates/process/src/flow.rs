@@ -148,6 +148,12 @@ impl TableRun {
         self.plan.name()
     }
 
+    /// Returns since when it no longer follows what it reads.
+    fn stale_since_ms(&self) -> Option<u64> {
+        let detached = self.detached.as_ref().map(|it| it.since_ms);
+        detached.or(self.stats.stale_since_ms)
+    }
+
     /// Returns the table as it is in this very tick.
     fn view(&self) -> Arc<TableView> {
         let Hot { rows, hides, spilled } = self.body.hot();
@@ -156,7 +162,7 @@ impl TableRun {
             kind: self.plan.kind,
             schema: Arc::clone(&self.plan.schema),
             whole: Arc::clone(&self.plan.schema),
-            stale_since_ms: self.detached.as_ref().map(|it| it.since_ms),
+            stale_since_ms: self.stale_since_ms(),
             cold: Arc::clone(&self.own.cold),
             hides,
             hot: rows,

@@ -306,6 +306,50 @@ async fn an_edited_folder_is_offered_and_never_applied_by_itself() {
     assert_eq!(output.matches("was edited; nothing is changed yet").count(), 2, "{output}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_cannot_be_computed_is_stale_alone_and_apply_makes_it_again() {
+    let by_region = "\n[table.shares]\nevery = \"1 second\"\nsql = \"SELECT region, 100 / (sum(total) - 30) AS share FROM orders GROUP BY GROUPING SETS ((region), ())\"\n\n[alert.spike]";
+    let with_count = by_region.replace("AS share FROM", "AS share, count(*) AS n FROM");
+    let shop = Shop::start();
+    shop.apply(&[("\n[alert.spike]", by_region)]);
+    shop.order("2026-01-05T10:00:00Z", "fr", 7).await;
+    let stale = "SELECT stale_since IS NOT NULL AND stale_reason LIKE '%ivide by zero%' FROM system.tables WHERE name = 'shares'";
+    let until = async |sql: &str, expected: Value| {
+        for _ in 0..100 {
+            if shop.program.value(sql).await == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(shop.program.value(sql).await, expected, "{sql}");
+    };
+    until("SELECT count(*) FROM shares", json!(2)).await;
+    // All orders together come to 30: the total's share cannot be computed.
+    shop.order("2026-01-05T10:01:00Z", "de", 23).await;
+    until(stale, json!(true)).await;
+    assert_eq!(shop.program.value("SELECT sum(revenue) FROM by_minute").await, 30, "others go on");
+    assert_eq!(shop.program.value("SELECT count(*) FROM shares").await, 2, "as it was");
+    // What cannot be built changes nothing, and it is said why.
+    write(shop.folder.path(), &with(&[("\n[alert.spike]", &with_count)]));
+    let output = mainstem(&["apply", shop.dir()]);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("the project before runs on: cannot build shares"), "{said}");
+    assert_eq!(shop.program.value("SELECT count(share) FROM shares").await, 2);
+    // The same project again: only what stands still is made anew.
+    write(shop.folder.path(), &with(&[("\n[alert.spike]", by_region)]));
+    let told = printed(&["plan", shop.dir()]);
+    assert!(told.contains("~ table shares  it stands still: "), "{told}");
+    assert!(!told.contains("by_minute"), "{told}");
+    shop.order("2026-01-05T10:02:00Z", "de", 5).await;
+    until(stale, json!(false)).await;
+    until("SELECT share FROM shares WHERE region IS NULL", json!(20)).await;
+    write(shop.folder.path(), &with(&[("\n[alert.spike]", &with_count)]));
+    printed(&["apply", shop.dir()]);
+    assert_eq!(shop.program.value("SELECT n FROM shares WHERE region IS NULL").await, 3);
+    shop.program.stop();
+}
+
 impl Shop {
     /// Waits until what the program says of the folder is as expected.
     async fn waiting(&self, is_expected: impl Fn(&Value) -> bool) -> Value {
