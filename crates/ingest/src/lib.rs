@@ -19,6 +19,7 @@ mod generate;
 mod host;
 mod http;
 mod inlet;
+mod items;
 mod kinesis;
 mod refusal;
 mod router;
@@ -26,6 +27,9 @@ mod share;
 
 pub use crate::door::{Door, OptionFault, Running};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
+pub use crate::items::{
+    Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,
+};
 pub use crate::refusal::Refusal;
 pub use crate::router::router;
 
