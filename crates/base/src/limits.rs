@@ -243,3 +243,9 @@ pub const TRACE_ROWS_MAX: usize = 100;
 
 /// Rows of one table that a backtest reads: years of minutes of a few keys, a day of many.
 pub const BACKTEST_ROWS_MAX: usize = 10_000_000;
+
+/// Rows of one key in an answer that says no number: a page of an app.
+pub const KEY_ROWS_DEFAULT: usize = 100;
+
+/// Rows of one key in an answer at most: more are a question for SQL.
+pub const KEY_ROWS_MAX: usize = 1_000;

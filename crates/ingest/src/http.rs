@@ -156,24 +156,32 @@ struct ErrorBody<'a> {
 
 impl IntoResponse for HttpFault {
     fn into_response(self) -> Response {
-        let kind = self.kind();
-        let word = match kind {
-            Kind::Invalid => "invalid",
-            Kind::Missing => "missing",
-            Kind::Conflict => "conflict",
-            Kind::Throttled => "throttled",
-            Kind::Unavailable => "unavailable",
-            Kind::Corrupt => "corrupt",
-            Kind::Bug => "bug",
-        };
-        let body = ErrorBody { kind: word, message: self.to_string(), help: self.help() };
-        let mut response = (self.status(), Json(ErrorAnswer { error: body })).into_response();
-        if matches!(kind, Kind::Throttled | Kind::Unavailable) {
-            let seconds = HeaderValue::from(limits::RETRY_AFTER.as_secs());
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        }
+        let mut response = error_answer(self.kind(), self.to_string(), self.help());
+        *response.status_mut() = self.status();
         response
     }
+}
+
+/// Says in JSON why something was not done.
+pub(crate) fn error_answer(kind: Kind, message: String, help: Option<String>) -> Response {
+    let word = match kind {
+        Kind::Invalid => "invalid",
+        Kind::Missing => "missing",
+        Kind::Conflict => "conflict",
+        Kind::Throttled => "throttled",
+        Kind::Unavailable => "unavailable",
+        Kind::Corrupt => "corrupt",
+        Kind::Bug => "bug",
+    };
+    let status =
+        StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = ErrorBody { kind: word, message, help };
+    let mut response = (status, Json(ErrorAnswer { error: body })).into_response();
+    if matches!(kind, Kind::Throttled | Kind::Unavailable) {
+        let seconds = HeaderValue::from(limits::RETRY_AFTER.as_secs());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// `POST /v1/streams/{name}/records`

@@ -8,6 +8,8 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use base::{Kind, Name};
 
+pub(crate) mod http;
+
 /// Answers reads by key. Implementers hold a read to its limit and answer from one moment.
 #[async_trait]
 pub trait Items: Send + Sync {

@@ -31,7 +31,7 @@ pub use crate::items::{
     Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,
 };
 pub use crate::refusal::Refusal;
-pub use crate::router::router;
+pub use crate::router::{router, router_with};
 
 /// Every door; the order is that of the reference.
 pub const DOORS: &[&dyn Door] = &[&http::Http, &kinesis::Kinesis, &generate::Generate, &host::Host];

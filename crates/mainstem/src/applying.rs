@@ -310,6 +310,7 @@ impl Pipeline {
         let pause = self.clock.elapsed().saturating_sub(began);
         self.projects.sweep();
         self.sweep_builds().await;
+        self.sweep_indexes();
         self.renew_doors(&before).await?;
         Ok(pause)
     }

@@ -199,6 +199,7 @@ impl Pipeline {
         let Some(folder) = self.built() else { return Ok(replaced) };
         let built = process::built_tables(&RealDisk::new(), &folder)?;
         let number = current.number.to_string();
+        self.forget_indexes(built.keys())?;
         let mut adopted = Vec::new();
         for flow in flows {
             for output in flow.outputs() {
@@ -225,6 +226,7 @@ impl Pipeline {
     /// Undoes [`Pipeline::adopt`].
     pub(crate) async fn put_back(&self, replaced: &PutBack) -> anyhow::Result<()> {
         for replaced in replaced.0.iter().rev() {
+            self.forget_indexes(std::iter::once(replaced.table()))?;
             self.lake.put_back(replaced).await?;
         }
         Ok(())

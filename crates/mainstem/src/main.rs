@@ -30,6 +30,7 @@ mod trace;
 
 mod backtest;
 mod client;
+mod serving;
 mod stored;
 
 use std::process::ExitCode;

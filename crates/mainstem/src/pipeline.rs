@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use base::{Clock, Name};
 use ingest::{Inlet, Intake};
 use journal::{Journal, RealDisk, StreamSettings};
 use spec::Project;
-use store::Lake;
+use store::{Lake, Serving};
 use tokio::sync::Mutex;
 
 use crate::applying::Changes;
@@ -32,6 +32,8 @@ pub(crate) struct Pipeline {
     pub(crate) journal: Journal,
     pub(crate) lake: Lake,
     pub(crate) inlet: Inlet,
+    /// The indexes of tables that are served by key, once there is one.
+    pub(crate) serving: OnceLock<Serving>,
     /// The project; a change swaps it in one step.
     pub(crate) now: ArcSwap<Running>,
     pub(crate) changes: Changes,
@@ -67,6 +69,7 @@ impl Pipeline {
             journal,
             lake,
             inlet,
+            serving: OnceLock::new(),
             now: ArcSwap::from_pointee(nothing),
             changes: Changes::default(),
             projects,
@@ -81,6 +84,7 @@ impl Pipeline {
         pipeline.sweep_builds().await;
         let parts = opened.into_iter().map(running::Opened::run).collect::<Result<_, _>>()?;
         pipeline.now.store(Arc::new(Running { project, parts, notifier }));
+        pipeline.sweep_indexes();
         Ok(Arc::new(pipeline))
     }
 
@@ -116,13 +120,14 @@ impl Pipeline {
 
     /// Compacts and cleans up until the program ends.
     pub(crate) fn maintain(self: &Arc<Self>) {
-        let (lake, clock) = (self.lake.clone(), Arc::clone(&self.clock));
+        let pipeline = Arc::clone(self);
         base::task::spawn("maintain the lake", async move {
             loop {
-                clock.sleep(MAINTAIN_EVERY).await;
-                if let Err(error) = lake.maintain(MAINTAIN_BUDGET).await {
+                pipeline.clock.sleep(MAINTAIN_EVERY).await;
+                if let Err(error) = pipeline.lake.maintain(MAINTAIN_BUDGET).await {
                     tracing::warn!(%error, "maintenance of the lake failed; it is tried again");
                 }
+                pipeline.expire_indexes().await;
             }
         });
     }

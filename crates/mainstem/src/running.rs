@@ -10,11 +10,12 @@ use base::Name;
 use journal::RealDisk;
 use process::{Flow, FlowHandle, FlowPlan, Setup, Storage, View};
 use spec::Project;
-use store::{LakeTable, Layout};
+use store::{LakeTable, Layout, ServedSink};
 
 use crate::alerting::{self, Alerting, Asked};
 use crate::change;
 use crate::pipeline::Pipeline;
+use crate::serving::ServedTable;
 
 /// See the module.
 pub(crate) struct Running {
@@ -29,6 +30,8 @@ pub(crate) struct Part {
     pub(crate) flow: FlowHandle,
     pub(crate) asked: Vec<Arc<Asked>>,
     tables: BTreeMap<String, Arc<LakeTable>>,
+    /// Tables whose rows are found by key.
+    pub(crate) served: BTreeMap<String, Arc<ServedTable>>,
     /// Differs where the flow would have to be opened anew.
     pub(crate) signature: String,
     is_over: Arc<AtomicBool>,
@@ -40,6 +43,7 @@ pub(crate) struct Opened {
     flow: Flow,
     asked: Vec<Arc<Asked>>,
     tables: BTreeMap<String, Arc<LakeTable>>,
+    served: BTreeMap<String, Arc<ServedTable>>,
     signature: String,
     notifier: Arc<watch::Notifier>,
     clock: Arc<dyn base::Clock>,
@@ -95,6 +99,12 @@ impl Pipeline {
             tables.insert(output.name.to_string(), Arc::clone(&table));
             storage.insert(output.name.to_string(), storage_of(table));
         }
+        let served = self.serve_tables(project, plan, &tables).await?;
+        for (name, table) in &served {
+            if let Some(storage) = storage.get_mut(name) {
+                storage.sink = Arc::new(ServedSink(Arc::clone(&table.served)));
+            }
+        }
         let clock = Arc::clone(&self.clock);
         let alerting = Alerting::of(project, plan, Arc::clone(notifier), Arc::clone(&clock))?;
         let asked = alerting.asked();
@@ -110,20 +120,24 @@ impl Pipeline {
             settings: settings_of(project),
         };
         let flow = Flow::open(setup).await.with_context(|| format!("flow `{}`", plan.name))?;
+        for table in served.values() {
+            table.served.settle().await?;
+        }
         let signature = change::signature(project, plan);
         let (notifier, clock) = (Arc::clone(notifier), Arc::clone(&self.clock));
-        Ok(Opened { plan: plan.clone(), flow, asked, tables, signature, notifier, clock })
+        let plan = plan.clone();
+        Ok(Opened { plan, flow, asked, tables, served, signature, notifier, clock })
     }
 }
 
 impl Opened {
     /// Sets the flow going.
     pub(crate) fn run(self) -> anyhow::Result<Arc<Part>> {
-        let Opened { plan, flow, asked, tables, signature, notifier, clock } = self;
+        let Opened { plan, flow, asked, tables, served, signature, notifier, clock } = self;
         let flow = flow.run()?;
         let is_over = Arc::new(AtomicBool::new(false));
         alerting::watch_time(asked.clone(), notifier, clock, Arc::clone(&is_over));
-        Ok(Arc::new(Part { plan, flow, asked, tables, signature, is_over }))
+        Ok(Arc::new(Part { plan, flow, asked, tables, served, signature, is_over }))
     }
 }
 

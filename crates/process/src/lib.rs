@@ -52,4 +52,5 @@ pub use crate::replay::{Replay, Replayed};
 pub use crate::setup::{Grown, GrownPart, GrownRows, Observer, Settings, Setup, Storage};
 pub use crate::stats::{LookupStats, Stats, StreamStats, TableStats};
 pub use crate::trace::{Found, Group, Trace, TraceStep};
+pub use crate::view::keyed::{HotKeys, HotRow};
 pub use crate::view::{TableView, View};

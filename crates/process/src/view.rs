@@ -27,6 +27,8 @@ use crate::spill::Spilled;
 use crate::spill::exec::SpilledExec;
 use crate::stats::Stats;
 
+pub(crate) mod keyed;
+
 /// All tables of a flow at one tick.
 #[derive(Debug, Default)]
 pub struct View {

@@ -14,6 +14,7 @@
 pub mod schema;
 
 mod key;
+pub mod keyed;
 
 pub mod decode;
 

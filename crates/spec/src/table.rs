@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::said::{Entries, FromWords, Said, Words, choose};
+use crate::serve::{self, Serve, ServeBy};
 use crate::source::{Spot, Word};
 use crate::sql::{self, Read, SqlText};
 use crate::stream::{Check, CheckSeverity};
@@ -38,6 +39,8 @@ pub struct Table {
     pub every: Option<Span>,
     /// How often running totals are stored.
     pub publish: Span,
+    /// How its rows are found by key, if they are.
+    pub serve: Option<Serve>,
     /// Where it says that a changed lookup changes the rows of before too.
     pub lookup_backfill: Option<Spot>,
     /// What must hold of its rows.
@@ -102,6 +105,9 @@ pub(crate) struct TableOptions {
     every: Option<Said<Words<Span>>>,
     /// How often running totals are stored; `"1 minute"` if not said.
     publish: Option<Said<Words<Span>>>,
+    /// Lets its rows be read one key at a time, in milliseconds, by `GET /v1/tables/NAME/KEY` and the
+    /// DynamoDB API: the column of the key, or `{ key = "customer_id", sort = "ts", latest = 100 }`.
+    serve: Option<ServeBy>,
     /// Whether a changed lookup changes the rows of before too: the table, and those that follow it,
     /// are then computed again from the stored rows, beside what runs.
     lookup_backfill: Option<Said<bool>>,
@@ -151,6 +157,7 @@ pub(crate) fn read(
     let keep = ctx.span(options.keep, "keep");
     let every = ctx.span(options.every, "every");
     let publish = ctx.span(options.publish, "publish").unwrap_or(PUBLISH_DEFAULT);
+    let serve = options.serve.and_then(|it| serve::read(ctx, it));
     let lookup_backfill = options.lookup_backfill.filter(|it| it.value);
     let lookup_backfill = lookup_backfill.map(|it| ctx.spot(&it.range));
     let sql = sql?;
@@ -169,6 +176,7 @@ pub(crate) fn read(
         keep,
         every,
         publish,
+        serve,
         lookup_backfill,
         checks,
         description: options.description,

@@ -60,6 +60,13 @@ pub struct PinnedFile {
     pub times_us: BTreeMap<String, (i64, i64)>,
 }
 
+impl Replaced {
+    /// Returns the table's name.
+    pub fn table(&self) -> &Name {
+        &self.layout.name
+    }
+}
+
 impl Lake {
     /// Makes an empty table that is to take the place of the one of that name. What an earlier
     /// build of that name left is deleted.

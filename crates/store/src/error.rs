@@ -80,6 +80,14 @@ pub enum Error {
         /// What the library said.
         reason: String,
     },
+    /// The index by which the table's rows are found cannot be used.
+    #[error("the index by key of table `{table}` cannot be used: {source}")]
+    Index {
+        /// The table; empty if it is about all of them.
+        table: String,
+        /// What the library said.
+        source: Box<fjall::Error>,
+    },
     /// The work was cut off because the program ends, or it panicked.
     #[error("work on table `{table}` was cut off")]
     CutOff {
@@ -93,7 +101,9 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Layout { .. } | Error::Change { .. } => Kind::Invalid,
-            Error::Disk { .. } | Error::Lot { .. } | Error::CutOff { .. } => Kind::Unavailable,
+            Error::Disk { .. } | Error::Lot { .. } | Error::CutOff { .. } | Error::Index { .. } => {
+                Kind::Unavailable
+            }
             Error::Log { .. } | Error::Damaged { .. } | Error::File { .. } => Kind::Corrupt,
             Error::Contended { .. } => Kind::Conflict,
         }

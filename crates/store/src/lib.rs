@@ -24,6 +24,8 @@ mod provider;
 mod table;
 mod upkeep;
 
+mod served;
+
 mod file;
 mod log;
 mod partition;
@@ -38,4 +40,5 @@ pub use crate::beside::{Pinned, PinnedFile, Replaced};
 pub use crate::error::Error;
 pub use crate::lake::{Lake, Maintained, Settings};
 pub use crate::layout::{Asked, Layout, Partition};
+pub use crate::served::{FoundRow, Reading, Served, ServedSink, Serving};
 pub use crate::table::{Facts, LakeTable};

@@ -141,7 +141,8 @@ impl Settings {
             .with("keep", kept(it.keep))
             .with("every", kept(it.every))
             .with("publish", it.publish)
-            .with("lookup_backfill", it.lookup_backfill.is_some().to_string());
+            .with("lookup_backfill", it.lookup_backfill.is_some().to_string())
+            .with("serve", or_none(it.serve.as_ref().map(serve).as_deref()));
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
             let severity = match check.severity {
@@ -229,4 +230,19 @@ fn kept(span: Option<Span>) -> String {
 
 fn words(words: &[Word]) -> String {
     words.iter().map(Word::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Says how rows are found by key.
+fn serve(it: &spec::Serve) -> String {
+    let mut said = format!("by {}", it.key);
+    if let Some(sort) = &it.sort {
+        said += &format!(", sorted by {sort}");
+    }
+    if let Some(latest) = it.latest {
+        said += &format!(", the latest {latest}");
+    }
+    if let Some(puts) = &it.puts {
+        said += &format!(", puts into {puts}");
+    }
+    said
 }

@@ -24,6 +24,7 @@ use crate::home::{Addresses, Home};
 use crate::login::Login;
 use crate::pipeline::Pipeline;
 use crate::projects::Projects;
+use crate::serving::ByKey;
 use crate::watching;
 
 /// Run a project: take records in, keep its tables up to date, answer SQL, show the console.
@@ -134,7 +135,8 @@ impl Run {
             Arc::new(console),
             Arc::clone(&pipeline.clock),
         );
-        let router = ingest::router(pipeline.inlet.clone()).merge(show.router());
+        let items = Arc::new(ByKey(Arc::clone(&pipeline)));
+        let router = ingest::router_with(pipeline.inlet.clone(), items).merge(show.router());
         let (stop, stopped) = watch::channel(false);
 
         let mut web = base::task::spawn("http", {

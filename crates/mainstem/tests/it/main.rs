@@ -23,3 +23,4 @@ mod nexmark;
 mod postgres;
 mod program;
 mod retail;
+mod serve;
