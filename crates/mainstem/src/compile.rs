@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use process::Plan;
+use base::Name;
+use process::{Plan, TableKind};
+use rows::keyed::{Keyed, NotAKey};
 use spec::{Chart, ChartKind, Faults, Project, Texts, Word};
 
 use crate::projects::Source;
@@ -46,6 +49,7 @@ pub(crate) async fn compile_texts(
     let schemas = schemas(&plan);
     check_charts(&project, &schemas, &mut faults);
     check_alerts(&project, &schemas, &mut faults);
+    check_served(&project, &plan, &schemas, &mut faults);
     if faults.is_empty() && !of_plan.has_errors() {
         plan.warnings = of_plan;
         return Ok(Compiled { project, plan, source });
@@ -170,6 +174,43 @@ fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults
                     faults.push(word.fault(message, Some(columns_help(word, &names))));
                 }
             }
+        }
+    }
+}
+
+/// What a table is served by must be columns that rows can be found by.
+fn check_served(
+    project: &Project,
+    plan: &Plan,
+    schemas: &BTreeMap<String, SchemaRef>,
+    faults: &mut Faults,
+) {
+    for table in project.tables.values() {
+        let Some(serve) = &table.serve else { continue };
+        if let Some(puts) = &serve.puts
+            && !project.streams.contains_key(puts.as_str())
+        {
+            let near = base::nearest(puts.as_str(), project.streams.keys().map(Name::as_str));
+            let help = near.map(|it| format!("did you mean `{it}`?"));
+            faults.push(puts.fault(format!("there is no stream `{puts}`"), help));
+        }
+        let Some(schema) = schemas.get(table.name.as_str()) else { continue };
+        for word in serve.sort.iter().chain([&serve.key]) {
+            let Err(error) = Keyed::new(Arc::clone(schema), word.as_str(), None) else { continue };
+            let names = schema.fields().iter().map(|it| it.name().as_str());
+            let names: Vec<&str> = names.filter(|it| !rows::schema::is_hidden(it)).collect();
+            let help = matches!(error, NotAKey::NoColumn(_)).then(|| columns_help(word, &names));
+            faults.push(word.fault(error.to_string(), help));
+        }
+        let kind = plan.flows.iter().flat_map(|it| it.tables());
+        let kind = kind.filter(|(name, _)| **name == table.name).map(|(_, kind)| kind).next();
+        if serve.sort.is_none() && kind == Some(TableKind::Append) {
+            let message = format!("the rows of one `{}` have no order", serve.key);
+            let help = format!(
+                "`{}` has a row for each row it reads; write `serve = {{ key = \"{}\", sort = \"COLUMN\" }}` with the column that tells which come first, such as a time",
+                table.name, serve.key
+            );
+            faults.push(serve.key.fault(message, Some(help)));
         }
     }
 }

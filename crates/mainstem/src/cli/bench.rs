@@ -2,6 +2,7 @@
 
 mod bare;
 mod crates;
+mod keys;
 mod load;
 mod nexmark;
 mod operators;
@@ -38,6 +39,10 @@ pub(crate) struct Bench {
     /// Nexmark is left out.
     #[arg(long, value_name = "DIR")]
     nexmark: Option<PathBuf>,
+
+    /// How many keys the reads by key choose from.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
 
     /// Put the table into this Markdown file, between its `bench` marks.
     #[arg(long, value_name = "FILE")]
@@ -114,6 +119,10 @@ impl Bench {
         if wanted("visible") {
             eprintln!("measuring visible");
             figures.extend(shop::visible(ctx).await?);
+        }
+        if wanted("keys") {
+            eprintln!("measuring keys");
+            figures.extend(keys::reads(ctx, self.keys).await?);
         }
         let only = self.only.as_deref().unwrap_or("nexmark");
         if let (Some(events), true) = (&self.nexmark, only.starts_with("nexmark")) {

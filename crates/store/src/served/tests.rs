@@ -143,7 +143,7 @@ async fn rows_that_the_table_no_longer_keeps_leave_the_index() {
     let folder = tempfile::tempdir().unwrap();
     let clock = clock();
     let lake = lake_at(&folder.path().join("lake"), &clock);
-    let kept = base::Span::from_millis(60 * 60 * 1_000);
+    let kept = Span::from_millis(60 * 60 * 1_000);
     let layout = crate::Layout { keep: Some(kept), ..layout("sales") };
     let serving = Serving::open(&folder.path().join("served")).unwrap();
     let served = serve_in(&serving, lake.table(layout).await.unwrap()).await;

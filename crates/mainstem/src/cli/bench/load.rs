@@ -36,6 +36,12 @@ pub(crate) fn post(path: &str, headers: &str, body: &[u8], records: u64) -> Requ
     Request { bytes, records }
 }
 
+/// Makes a GET request.
+pub(crate) fn get(path: &str) -> Request {
+    let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes();
+    Request { bytes, records: 0 }
+}
+
 /// Sends `requests` over `connections` again and again for `time`; with a `pause`, each connection
 /// begins a request only so often.
 pub(crate) async fn run(
