@@ -157,7 +157,7 @@ fn check_column(word: &Word, chart: &Chart, schema: &SchemaRef, faults: &mut Fau
 /// An alert's SQL must plan, and its `key` and title must name columns of it.
 fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
     let is_known = |alert: &&spec::Alert| {
-        let mut reads = alert.reads.iter().map(base::Name::as_str);
+        let mut reads = alert.reads.iter().map(Name::as_str);
         let mut dead = alert.reads_beside.iter().filter(|it| it.ends_with("__dead"));
         reads.all(|it| schemas.contains_key(it)) && dead.all(|it| schemas.contains_key(it))
     };
@@ -204,7 +204,8 @@ fn check_served(
         }
         let kind = plan.flows.iter().flat_map(|it| it.tables());
         let kind = kind.filter(|(name, _)| **name == table.name).map(|(_, kind)| kind).next();
-        if serve.sort.is_none() && kind == Some(TableKind::Append) {
+        let is_key = schema.field_with_name(serve.key.as_str()).is_ok();
+        if is_key && serve.sort.is_none() && kind == Some(TableKind::Append) {
             let message = format!("the rows of one `{}` have no order", serve.key);
             let help = format!(
                 "`{}` has a row for each row it reads; write `serve = {{ key = \"{}\", sort = \"COLUMN\" }}` with the column that tells which come first, such as a time",

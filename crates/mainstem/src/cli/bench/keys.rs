@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::ensure;
-use base::time::{Clock as _, SystemClock};
+use base::time::SystemClock;
 
 use super::load::{self, Request};
 use super::server::Server;
