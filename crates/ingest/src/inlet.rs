@@ -1,16 +1,25 @@
 //! The one way into the journal: finds the stream, chooses shards, appends, counts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::{Clock, Name, ShardId, limits, nearest};
 use journal::{Append, AppendedPart, IdempotencyKey, Journal, Records, StreamId, StreamSettings};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
-use crate::DOORS;
-use crate::refusal::Refusal;
+use crate::firehose::book::Book;
+use crate::http::cors::Origins;
+use crate::kept::Kept;
+use crate::keys::{Caller, Keys};
+use crate::rate::{Clients, Cost, Meter, Rate};
+use crate::refusal::{Limit, Refusal};
+use crate::{DOORS, firehose};
+
+mod fair;
 
 /// Finds the partition key in a record's bytes; none if there is none.
 pub type KeyOf = Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
@@ -26,18 +35,27 @@ pub struct Intake {
     pub doors: Vec<String>,
     /// Finds the partition key of records that come without one.
     pub key: Option<KeyOf>,
+    /// How much may come in a second.
+    pub limit: Rate,
 }
 
-/// The way into the journal for all doors. Clones share it.
+/// The way into the journal for all doors, as one caller may use it. Clones share it.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
+    caller: Caller,
 }
 
 struct Shared {
     journal: Journal,
     clock: Arc<dyn Clock>,
     streams: RwLock<BTreeMap<Name, Arc<Stream>>>,
+    keys: Keys,
+    clients: Clients,
+    waiting: fair::Waiting,
+    /// The origins of web pages that may send into a stream.
+    origins: RwLock<BTreeMap<Name, Arc<Origins>>>,
+    deliveries: Kept<Book>,
 }
 
 /// A stream as the doors see it.
@@ -50,6 +68,9 @@ pub(crate) struct Stream {
     shards: Vec<(u128, ShardId)>,
     turn: AtomicUsize,
     counters: Vec<Counter>,
+    meter: Option<Arc<Meter>>,
+    /// Bytes that wait for the disk, shared with what the stream was before it was declared anew.
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -104,8 +125,17 @@ impl Inlet {
         clock: Arc<dyn Clock>,
         streams: Vec<Intake>,
     ) -> Result<Inlet, Refusal> {
-        let shared = Shared { journal, clock, streams: RwLock::default() };
-        let inlet = Inlet { shared: Arc::new(shared) };
+        let shared = Shared {
+            journal,
+            clock,
+            streams: RwLock::default(),
+            keys: Keys::default(),
+            clients: Clients::default(),
+            waiting: fair::Waiting::new(limits::JOURNAL_PENDING_BYTES_MAX),
+            origins: RwLock::default(),
+            deliveries: Kept::default(),
+        };
+        let inlet = Inlet { shared: Arc::new(shared), caller: Caller::default() };
         for found in inlet.journal().streams() {
             if !found.settings.declared {
                 inlet.declare(Intake::of_client(found.name, found.settings))?;
@@ -129,6 +159,8 @@ impl Inlet {
             let counter = before.and_then(|it| it.counters.get(at));
             counter.map(Counter::copy).unwrap_or_default()
         });
+        let meter = before.and_then(|it| it.meter.as_ref());
+        let meter = Meter::renewed(meter, intake.limit, self.now());
         let stream = Stream {
             id,
             name: intake.name.clone(),
@@ -137,6 +169,8 @@ impl Inlet {
             shards,
             turn: AtomicUsize::new(0),
             counters: counters.collect(),
+            meter,
+            waiting: before.map(|it| Arc::clone(&it.waiting)).unwrap_or_default(),
         };
         streams.insert(intake.name, Arc::new(stream));
         Ok(())
@@ -188,7 +222,8 @@ impl Inlet {
         bytes: usize,
     ) -> Result<Batch, Refusal> {
         let stream = self.stream(stream)?;
-        if !stream.is_open(door) {
+        let is_open = stream.is_open(door) || (door == firehose::NAME && self.delivers(&stream));
+        if !is_open {
             stream.refuse(door);
             let open = stream.doors.clone();
             return Err(Refusal::DoorClosed { stream: stream.name.clone(), door, open });
@@ -219,6 +254,12 @@ impl Inlet {
             let arrived_ms = self.clock().now_ms();
             return Ok(Accepted { records: 0, parts: Vec::new(), arrived_ms, repeated: false });
         }
+        self.admit(&stream, Cost { records, bytes }).map_err(refused)?;
+        let place = self.shared.waiting.enter(&stream.waiting, bytes);
+        let Some(_place) = place else {
+            let waiting = stream.waiting.load(Ordering::Relaxed);
+            return Err(refused(Refusal::Crowded { stream: stream.name.clone(), waiting }));
+        };
         let shards = stream.shards.iter().map(|(_, shard)| *shard);
         let parts = shards.zip(parts).filter(|(_, part)| !part.is_empty()).collect();
         let append = Append { stream: stream.id, parts, idempotency };
@@ -234,21 +275,94 @@ impl Inlet {
         })
     }
 
+    /// Returns the keys that callers need, for the program to set.
+    pub fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    /// Sets what each client, by its address, may send in a second.
+    pub fn limit_clients(&self, rate: Rate) {
+        self.shared.clients.limit(rate, self.now());
+    }
+
+    /// Keeps what clients say of the doors in `folder`, and reads what they said before.
+    pub fn keep_in(&self, folder: &Path) -> Result<(), Refusal> {
+        Ok(self.shared.deliveries.open(folder, firehose::book::FILE)?)
+    }
+
+    /// Returns what clients said of delivery streams.
+    pub(crate) fn deliveries(&self) -> &Kept<Book> {
+        &self.shared.deliveries
+    }
+
+    /// Returns whether a client made a delivery stream of this stream.
+    fn delivers(&self, stream: &Stream) -> bool {
+        let book = self.shared.deliveries.now();
+        book.entries.get(&stream.name).is_some_and(|it| it.source.is_none())
+    }
+
+    /// Says of which origins web pages may send into a stream.
+    pub(crate) fn allow_origins(&self, stream: &Name, origins: Origins) {
+        self.shared.origins.write().insert(stream.clone(), Arc::new(origins));
+    }
+
+    /// Returns of which origins web pages may send into a stream.
+    pub(crate) fn origins(&self, stream: &str) -> Arc<Origins> {
+        self.shared.origins.read().get(stream).cloned().unwrap_or_default()
+    }
+
+    /// Returns the inlet as this caller may use it.
+    pub(crate) fn of_caller(&self, caller: Caller) -> Inlet {
+        Inlet { shared: Arc::clone(&self.shared), caller }
+    }
+
+    /// Returns who uses it.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     pub(crate) fn stream(&self, name: &str) -> Result<Arc<Stream>, Refusal> {
+        let text: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
+        if let Some(key) = self.caller.name().filter(|_| !self.caller.sees(name)) {
+            return Err(Refusal::NotForKey { key: key.clone(), stream: text });
+        }
         let streams = self.shared.streams.read();
         if let Some(stream) = streams.get(name) {
             return Ok(Arc::clone(stream));
         }
-        let near = nearest(name, streams.keys().map(Name::as_str));
-        Err(Refusal::NoStream {
-            name: name.chars().take(limits::NAME_BYTES_MAX).collect(),
-            near: near.and_then(|it| Name::new(it).ok()),
-            known: streams.keys().cloned().collect(),
-        })
+        let known: Vec<Name> = streams.keys().filter(|it| self.caller.sees(it)).cloned().collect();
+        let near = nearest(name, known.iter().map(Name::as_str));
+        Err(Refusal::NoStream { name: text, near: near.and_then(|it| Name::new(it).ok()), known })
     }
 
+    /// Returns the streams that the caller may see.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        self.shared.streams.read().values().cloned().collect()
+        let streams = self.shared.streams.read();
+        streams.values().filter(|it| self.caller.sees(&it.name)).cloned().collect()
+    }
+
+    /// Counts a request against all limits; none is charged if one refuses.
+    fn admit(&self, stream: &Stream, cost: Cost) -> Result<(), Refusal> {
+        let now = self.now();
+        let client = self.caller.client.and_then(|it| self.shared.clients.meter(it, now));
+        let key = self.caller.name().map(|it| Limit::Key(it.clone()));
+        let of_key = self.caller.meter().zip(key);
+        let of_stream = stream.meter.as_ref().map(|it| (it, Limit::Stream(stream.name.clone())));
+        let of_client = client.as_ref().map(|it| (it, Limit::Client));
+        let mut charged: Vec<&Arc<Meter>> = Vec::new();
+        for (meter, limit) in of_client.into_iter().chain(of_key).chain(of_stream) {
+            if let Err(wait) = meter.take(now, cost) {
+                charged.iter().for_each(|it| it.give_back(cost));
+                return Err(Refusal::Limited { limit, wait });
+            }
+            charged.push(meter);
+        }
+        Ok(())
+    }
+
+    /// Returns the time of the limits.
+    fn now(&self) -> Duration {
+        self.shared.clock.elapsed()
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -280,7 +394,7 @@ impl Intake {
     /// A stream that a client made, open to HTTP and to the Kinesis API.
     pub(crate) fn of_client(name: Name, settings: StreamSettings) -> Intake {
         let doors = vec!["http".to_owned(), "kinesis".to_owned()];
-        Intake { name, settings, doors, key: None }
+        Intake { name, settings, doors, key: None, limit: Rate::default() }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::inlet::Inlet;
 mod iterator;
 mod put;
 mod read;
-mod sequence;
+pub(crate) mod sequence;
 mod streams;
 
 /// Options of a `kinesis` door: none yet.
