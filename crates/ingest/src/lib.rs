@@ -29,6 +29,7 @@ mod rate;
 mod refusal;
 mod router;
 mod share;
+mod sns;
 
 pub use crate::door::{Door, OptionFault, Running};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
@@ -41,6 +42,7 @@ pub use crate::keys::{Act, Key, Keys};
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
+pub use crate::sns::{Message, Messenger, Sent};
 
 /// Every door; the order is that of the reference.
 pub const DOORS: &[&dyn Door] =

@@ -102,6 +102,7 @@ async fn cbor_is_understood_and_answered() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn faults_are_told_in_the_words_of_firehose() {
     let fixture = Fixture::new();
     refused(

@@ -26,3 +26,4 @@ mod postgres;
 mod program;
 mod retail;
 mod serve;
+mod sns;
