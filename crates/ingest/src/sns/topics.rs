@@ -59,7 +59,7 @@ fn page<T>(call: &Call<'_>, all: Vec<T>, id: impl Fn(&T) -> String) -> (Vec<T>, 
 }
 
 pub(super) fn list(call: &Call<'_>) -> Result<String, Fault> {
-    let (topics, next) = page(call, all(call), |it| it.to_string());
+    let (topics, next) = page(call, all(call), ToString::to_string);
     let topics: Vec<String> =
         topics.iter().map(|it| xml::element("TopicArn", &arn_of(it))).collect();
     Ok(xml::list("Topics", &topics) + &next)

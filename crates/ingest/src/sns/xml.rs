@@ -50,7 +50,7 @@ fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\r' => out.push_str("&#13;"),
             '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => {
-                out.push(it)
+                out.push(it);
             }
             _ => out.push('\u{fffd}'),
         }
