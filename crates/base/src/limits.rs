@@ -182,6 +182,38 @@ pub const KINESIS_READ_BYTES_MAX: usize = 10 << 20;
 /// How long a shard iterator of Kinesis can be used.
 pub const KINESIS_ITERATOR_KEPT: Duration = Duration::from_secs(5 * 60);
 
+/// Digits of a number in DynamoDB.
+pub const DYNAMODB_DIGITS_MAX: usize = 38;
+/// Lists and maps in each other in one attribute of DynamoDB.
+pub const DYNAMODB_DEPTH_MAX: usize = 32;
+/// An item of DynamoDB, its names included.
+pub const DYNAMODB_ITEM_BYTES_MAX: usize = 400 << 10;
+/// The key of an item of DynamoDB.
+pub const DYNAMODB_KEY_BYTES_MAX: usize = 2_048;
+/// The sort attribute of an item of DynamoDB.
+pub const DYNAMODB_SORT_BYTES_MAX: usize = 1_024;
+/// The name of a table in a request, which may be an ARN.
+pub const DYNAMODB_ARN_CHARS_MAX: usize = 1_024;
+/// A request of DynamoDB that puts no more than one item; with base64 and values to compare with.
+pub const DYNAMODB_REQUEST_BYTES_MAX: usize = 4 << 20;
+/// One expression of DynamoDB.
+pub const DYNAMODB_EXPRESSION_BYTES_MAX: usize = 4 << 10;
+/// Operators and functions of one expression of DynamoDB, and how deep they stand in each other:
+/// reading and dropping one of this depth fits the stack of a thread.
+pub const DYNAMODB_OPERATORS_MAX: usize = 300;
+/// Operands of `IN` in an expression of DynamoDB.
+pub const DYNAMODB_OPERANDS_MAX: usize = 100;
+/// `BatchGetItem` of DynamoDB: keys, and bytes of the items answered.
+pub const DYNAMODB_KEYS_MAX: usize = 100;
+/// See [`DYNAMODB_KEYS_MAX`].
+pub const DYNAMODB_BATCH_BYTES_MAX: usize = 16 << 20;
+/// `BatchWriteItem` of DynamoDB: items.
+pub const DYNAMODB_WRITES_MAX: usize = 25;
+/// `Query` of DynamoDB: bytes of the items read for one page.
+pub const DYNAMODB_PAGE_BYTES_MAX: usize = 1 << 20;
+/// `ListTables` of DynamoDB: names in one answer.
+pub const DYNAMODB_TABLES_LISTED_MAX: u32 = 100;
+
 /// Records a second that the door `generate` makes: more than one core can use.
 pub const GENERATE_RATE_MAX: f64 = 1_000_000.0;
 

@@ -3,6 +3,8 @@
 //! Names, texts and status codes are those of AWS, so that its SDKs work unchanged. Each service is
 //! a module of its own beside this one; what they share is below it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -16,10 +18,11 @@ use crate::aws::signature::Claim;
 use crate::aws::wire::Encoding;
 use crate::http::body::{BodyFault, Taken};
 use crate::inlet::Inlet;
+use crate::items::Items;
 use crate::keys::guard::Client;
 use crate::keys::{Act, Caller};
 use crate::router::Served;
-use crate::{firehose, kinesis, sns};
+use crate::{dynamo, firehose, kinesis, sns};
 
 pub(crate) mod fault;
 pub(crate) mod signature;
@@ -33,6 +36,7 @@ pub(crate) async fn post(State(served): State<Served>, request: Request) -> Resp
         return sns::post(&served, &parts, body).await;
     }
     let encoding = Encoding::of(&parts.headers);
+    let service = service_of(&parts);
     let answer = answer(&served, encoding, &parts, body).await;
     let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
@@ -43,9 +47,17 @@ pub(crate) async fn post(State(served): State<Served>, request: Request) -> Resp
             (status, encoding.write(&fault.body()).unwrap_or_default())
         }
     };
+    let sum = (service == Some("dynamodb")).then(|| crc32(&body));
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    let content_type = match (service, encoding) {
+        (Some("dynamodb"), Encoding::Json) => "application/x-amz-json-1.0",
+        _ => encoding.content_type(),
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(sum) = sum {
+        headers.insert("x-amz-crc32", HeaderValue::from(sum));
+    }
     let id = uuid::Uuid::new_v4().to_string();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-amzn-requestid", id);
@@ -65,22 +77,41 @@ async fn answer(
                     records without an AWS SDK go to POST /v1/streams/NAME/records";
         return Err(Fault::new("UnknownOperationException", help));
     };
-    let Some((service, operation)) = target.split_once('.') else {
+    let Some((_, operation)) = target.split_once('.') else {
         return Err(unknown_service(target));
     };
-    let Some((_, signed_as)) = SERVICES.iter().find(|(it, _)| *it == service) else {
-        return Err(unknown_service(target));
-    };
-    let (inlet, body) = admit(served, signed_as, operation, parts, body).await?;
-    let call = Call { inlet: &inlet, encoding, body: &body.bytes };
-    match *signed_as {
+    let service = service_of(parts).ok_or_else(|| unknown_service(target))?;
+    let (inlet, body) = admit(served, service, operation, parts, body).await?;
+    let host = parts.headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let items = served.items.as_ref();
+    let call = Call { inlet: &inlet, items, encoding, host, body: &body.bytes };
+    match service {
+        "dynamodb" => dynamo::answer(operation, call).await,
         "firehose" => firehose::answer(operation, call).await,
         _ => kinesis::answer(operation, call).await,
     }
 }
 
 /// What comes before the operation in `X-Amz-Target`, and what a signature calls the service.
-const SERVICES: &[(&str, &str)] = &[(kinesis::SERVICE, "kinesis"), (firehose::SERVICE, "firehose")];
+const SERVICES: &[(&str, &str)] = &[
+    (kinesis::SERVICE, "kinesis"),
+    (firehose::SERVICE, "firehose"),
+    (dynamo::SERVICE, "dynamodb"),
+];
+
+/// Returns what a signature calls the service that a request is for.
+fn service_of(parts: &Parts) -> Option<&'static str> {
+    let target = parts.headers.get("x-amz-target")?.to_str().ok()?;
+    let (service, _) = target.split_once('.')?;
+    SERVICES.iter().find(|(it, _)| *it == service).map(|(_, signed_as)| *signed_as)
+}
+
+/// The checksum that clients of DynamoDB hold an answer against.
+fn crc32(body: &[u8]) -> u32 {
+    let mut sum = flate2::Crc::new();
+    sum.update(body);
+    sum.sum()
+}
 
 /// Lets a request in: returns the inlet as its caller may use it, and the body.
 async fn admit(
@@ -91,7 +122,12 @@ async fn admit(
     body: Body,
 ) -> Result<(Inlet, Taken), Fault> {
     let (caller, taken) = authenticate(served, signed_as, parts, body).await?;
-    may(&caller, act_of(operation), &format!("{signed_as}:{operation:.100}"))?;
+    let (act, called) = (act_of(operation), format!("{signed_as}:{operation:.100}"));
+    may(&caller, act, &called)?;
+    // Tables are made of any streams: they are read as SQL is, by a key that may read everything.
+    if signed_as == "dynamodb" && act == Act::Read {
+        caller.check_all().map_err(|_may_not| denied(&caller, &called))?;
+    }
     Ok((served.inlet.of_caller(caller), taken))
 }
 
@@ -125,10 +161,11 @@ pub(crate) async fn authenticate(
 
 /// Returns an error if the caller may not do this; `operation` as in `kinesis:PutRecord`.
 pub(crate) fn may(caller: &Caller, act: Act, operation: &str) -> Result<(), Fault> {
-    caller.check(act).map_err(|_may_not| {
-        let key = caller.name().map_or("", base::Name::as_str);
-        Fault::access_denied(key, operation)
-    })
+    caller.check(act).map_err(|_may_not| denied(caller, operation))
+}
+
+fn denied(caller: &Caller, operation: &str) -> Fault {
+    Fault::access_denied(caller.name().map_or("", base::Name::as_str), operation)
 }
 
 /// Returns what an operation does, by the words that all services of AWS begin its name with.
@@ -167,7 +204,11 @@ fn unknown_service(target: &str) -> Fault {
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) inlet: &'a Inlet,
+    /// The tables that are read by key, if there are any.
+    pub(crate) items: Option<&'a Arc<dyn Items>>,
     pub(crate) encoding: Encoding,
+    /// The address that the client came by.
+    pub(crate) host: &'a str,
     pub(crate) body: &'a [u8],
 }
 

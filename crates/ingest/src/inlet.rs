@@ -433,6 +433,15 @@ impl Batch {
         self.slots.take().unwrap_or_default()
     }
 
+    /// Adds a record to the shard that the stream's own rule finds, else to that of `key`.
+    pub(crate) fn push_or(&mut self, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.stream.key.is_some() {
+            return self.push(None, bytes);
+        }
+        let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
+        self.place(self.slot_of_key(key), key.get(..end).unwrap_or_default(), bytes)
+    }
+
     /// Adds a record. Without a key, the stream's own rule finds one, else it is the batch's turn.
     pub(crate) fn push(&mut self, key: Option<&str>, bytes: &[u8]) -> Result<(), Refusal> {
         if let Some(key) = key {

@@ -16,6 +16,11 @@ pub trait Items: Send + Sync {
     /// Returns the tables that are served, in the order of their names.
     fn tables(&self) -> Vec<ItemTable>;
 
+    /// Returns one table that is served.
+    fn table(&self, name: &str) -> Option<ItemTable> {
+        self.tables().into_iter().find(|it| it.name == *name)
+    }
+
     /// Returns the items of one key, in the order of the sort attribute.
     async fn find(&self, ask: Ask) -> Result<Found, ItemFault>;
 

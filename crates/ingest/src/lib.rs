@@ -7,6 +7,7 @@
 //!  POST /v1/streams/orders/records ─ http ────┐
 //!  POST / with X-Amz-Target ──────── kinesis ─┤
 //!  the same, and deliveries ─────── firehose ─┤
+//!  PutItem of the same ───────────── dynamodb ┤
 //!  a made-up shop ────────────────── generate ┼─► Inlet: key → shard ─► journal (one append, all or nothing)
 //!  this machine's measurements ───── host ────┘
 //! ```
@@ -16,6 +17,7 @@
 
 mod aws;
 mod door;
+mod dynamo;
 mod firehose;
 mod generate;
 mod host;
@@ -45,8 +47,14 @@ pub use crate::router::{router, router_with};
 pub use crate::sns::{Message, Messenger, Sent};
 
 /// Every door; the order is that of the reference.
-pub const DOORS: &[&dyn Door] =
-    &[&http::Http, &kinesis::Kinesis, &firehose::Firehose, &generate::Generate, &host::Host];
+pub const DOORS: &[&dyn Door] = &[
+    &http::Http,
+    &kinesis::Kinesis,
+    &firehose::Firehose,
+    &dynamo::DynamoDb,
+    &generate::Generate,
+    &host::Host,
+];
 
 /// Returns the door of that name.
 pub fn door(name: &str) -> Option<&'static dyn Door> {

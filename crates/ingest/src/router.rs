@@ -67,7 +67,7 @@ pub fn router_with(inlet: Inlet, items: Arc<dyn Items>, messenger: Arc<dyn Messe
     routes(inlet, Some(items), Some(messenger))
 }
 
-fn routes(
+pub(crate) fn routes(
     inlet: Inlet,
     items: Option<Arc<dyn Items>>,
     messenger: Option<Arc<dyn Messenger>>,

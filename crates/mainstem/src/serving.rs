@@ -371,6 +371,12 @@ impl Items for ByKey {
         tables
     }
 
+    fn table(&self, name: &str) -> Option<ItemTable> {
+        let now = self.0.now();
+        let (_, table) = now.served(name)?;
+        item::table(name, &table.served, self.0.started_ms)
+    }
+
     async fn find(&self, ask: Ask) -> Result<Found, ItemFault> {
         let now = self.0.now();
         let Some((part, table)) = now.served(&ask.table) else {

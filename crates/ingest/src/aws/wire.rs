@@ -132,6 +132,12 @@ impl Data for Text<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ByteString(Vec<u8>);
 
+impl ByteString {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
 impl Data for ByteString {
     fn decode<'b>(&'b self, _: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         Some(&self.0)
