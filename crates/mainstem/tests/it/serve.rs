@@ -176,7 +176,7 @@ async fn serving_comes_changes_and_goes_with_the_project() {
     // Another column is the key: the index is built of what is stored.
     let told = apply(
         "key = \"customer\", sort = \"ts\" }\nsql   = \"SELECT customer, ts, id, total",
-        "key = \"id\" }\nsql   = \"SELECT customer, ts, id, total",
+        "key = \"id\", sort = \"ts\" }\nsql   = \"SELECT customer, ts, id, total",
     );
     assert!(told.contains("~ table history") && told.contains("no data moves"), "{told}");
     send(&program, &mut random, 2_000, 10).await;
