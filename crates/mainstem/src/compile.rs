@@ -202,8 +202,8 @@ fn check_served(
             let help = matches!(error, NotAKey::NoColumn(_)).then(|| columns_help(word, &names));
             faults.push(word.fault(error.to_string(), help));
         }
-        let kind = plan.flows.iter().flat_map(|it| it.tables());
-        let kind = kind.filter(|(name, _)| **name == table.name).map(|(_, kind)| kind).next();
+        let mut kinds = plan.flows.iter().flat_map(|it| it.tables());
+        let kind = kinds.find(|(name, _)| **name == table.name).map(|(_, kind)| kind);
         let is_key = schema.field_with_name(serve.key.as_str()).is_ok();
         if is_key && serve.sort.is_none() && kind == Some(TableKind::Append) {
             let message = format!("the rows of one `{}` have no order", serve.key);

@@ -178,13 +178,13 @@ struct Wanted {
 
 impl Wanted {
     fn of(ask: &Ask, keyed: &Keyed) -> Result<Wanted, ItemFault> {
-        let key = keyed.key_of(item::given(&ask.key)?).map_err(item::no_value)?;
+        let key = keyed.key_of(item::given(&ask.key)?).map_err(|it| item::no_value(&it))?;
         let bound = |it: &Bound<ingest::Value>| -> Result<Bound<Vec<u8>>, ItemFault> {
             let value = match it {
                 Bound::Unbounded => return Ok(Bound::Unbounded),
                 Bound::Included(value) | Bound::Excluded(value) => value,
             };
-            let sort = keyed.sort_of(item::given(value)?).map_err(item::no_value)?;
+            let sort = keyed.sort_of(item::given(value)?).map_err(|it| item::no_value(&it))?;
             let sort = sort.ok_or_else(item::no_order)?;
             Ok(match it {
                 Bound::Included(_) => Bound::Included(sort),
@@ -194,10 +194,12 @@ impl Wanted {
         let (mut from, mut to) = (bound(&ask.from)?, bound(&ask.to)?);
         if let Some(begin) = &ask.begins_with {
             let text = |it: &str| keyed.sort_of(rows::keyed::Given::Text(it));
-            let first = text(begin).map_err(item::no_value)?.ok_or_else(item::no_order)?;
+            let first =
+                text(begin).map_err(|it| item::no_value(&it))?.ok_or_else(item::no_order)?;
             from = Bound::Included(first);
             if let Some(end) = item::after_all(begin) {
-                let end = text(&end).map_err(item::no_value)?.ok_or_else(item::no_order)?;
+                let end =
+                    text(&end).map_err(|it| item::no_value(&it))?.ok_or_else(item::no_order)?;
                 to = Bound::Excluded(end);
             }
         }
@@ -305,7 +307,7 @@ impl Pipeline {
             let output = plan.outputs().into_iter().find(|it| it.name == *name);
             let schema = output.context("a served table has columns")?.schema;
             let keyed =
-                Keyed::new(schema, serve.key.as_str(), serve.sort.as_ref().map(|it| it.as_str()));
+                Keyed::new(schema, serve.key.as_str(), serve.sort.as_ref().map(spec::Word::as_str));
             let keyed = Arc::new(keyed.with_context(|| format!("table `{name}`"))?);
             let index = self.indexes()?.table(Arc::clone(table), keyed).await?;
             served.insert(name.to_string(), Arc::new(ServedTable::new(index, serve)));

@@ -92,7 +92,7 @@ pub(super) fn given(value: &Value) -> Result<Given<'_>, ItemFault> {
     }
 }
 
-pub(super) fn no_value(error: NotAValue) -> ItemFault {
+pub(super) fn no_value(error: &NotAValue) -> ItemFault {
     ItemFault { kind: Kind::Invalid, message: error.to_string(), help: None }
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn reads(ctx: &Ctx, keys: u64) -> anyhow::Result<Vec<Figure>> {
     let (written, read) = futures::future::try_join(written, read).await?;
     let cpu = server.cpu_seconds() - cpu;
     let p99 = percentile(&read.latencies_ms, 0.99);
-    ensure!(0 < read.latencies_ms.len(), "no read was answered");
+    ensure!(!read.latencies_ms.is_empty(), "no read was answered");
     let memory_mb = server.memory_mb_max();
     let bytes = size_of(&folder.join("data/served"))?;
     server.stop(&*clock).await?;
