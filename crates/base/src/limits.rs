@@ -29,6 +29,21 @@ pub const KINESIS_BYTES_MAX: usize = 5 << 20;
 /// Shards of one stream. Each costs a few hundred bytes of index and a slot in every checkpoint.
 pub const SHARDS_MAX: u32 = 1_024;
 
+/// Shards of one stream, those included that were split or merged and still have records: an on-demand
+/// stream that doubles and halves all day stays below it.
+pub const SHARDS_KEPT_MAX: usize = 4_096;
+
+/// Shards that a stream with `shards = "auto"` begins with and never falls below, as in the on-demand
+/// mode of Kinesis.
+pub const ON_DEMAND_SHARDS_MIN: u32 = 4;
+
+/// Shards that `shards = "auto"` makes by itself at most: what AWS gives an account at first.
+pub const ON_DEMAND_SHARDS_MAX: u32 = 200;
+
+/// What is remembered beside a stream in the journal's manifest, which is written anew with each
+/// change: tags, consumers and a policy of the most that AWS allows take half of it.
+pub const STREAM_NOTE_BYTES_MAX: usize = 128 << 10;
+
 /// Streams of one node, those that a client made included.
 pub const STREAMS_MAX: usize = 4_096;
 

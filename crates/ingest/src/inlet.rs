@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use base::{Clock, Name, ShardId, limits, nearest};
-use journal::{Append, AppendedPart, IdempotencyKey, Journal, Records, StreamId, StreamSettings};
+use journal::{
+    Append, AppendedPart, IdempotencyKey, Journal, Outcome, Records, StreamId, StreamSettings,
+};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
 use crate::DOORS;
 use crate::refusal::Refusal;
+
+mod reshard;
 
 /// Finds the partition key in a record's bytes; none if there is none.
 pub type KeyOf = Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
@@ -44,12 +48,15 @@ struct Shared {
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) name: Name,
+    /// Whether the project declares it; else a client made it.
+    pub(crate) is_declared: bool,
     pub(crate) doors: Vec<String>,
     key: Option<KeyOf>,
-    /// The shards with the last place of each one's range, in the order of the ranges.
+    /// The shards that take records with the last place of each one's range, in the order of the
+    /// ranges.
     shards: Vec<(u128, ShardId)>,
     turn: AtomicUsize,
-    counters: Vec<Counter>,
+    counters: Arc<[Counter]>,
 }
 
 #[derive(Default)]
@@ -120,23 +127,19 @@ impl Inlet {
     /// Adds a stream, or replaces what was known of it; what it counted goes on.
     pub fn declare(&self, intake: Intake) -> Result<(), Refusal> {
         let id = self.journal().create_stream(&intake.name, intake.settings)?;
-        let info = self.journal().stream_info(id)?;
-        let mut shards: Vec<_> = info.shards.iter().map(|it| (it.hash_end, it.id)).collect();
-        shards.sort_unstable();
         let mut streams = self.shared.streams.write();
-        let before = streams.get(&intake.name);
-        let counters = DOORS.iter().enumerate().map(|(at, _)| {
-            let counter = before.and_then(|it| it.counters.get(at));
-            counter.map(Counter::copy).unwrap_or_default()
-        });
+        let info = self.journal().stream_info(id)?;
+        let before = streams.get(&intake.name).map(|it| Arc::clone(&it.counters));
+        let none = || DOORS.iter().map(|_| Counter::default()).collect();
         let stream = Stream {
             id,
             name: intake.name.clone(),
+            is_declared: intake.settings.declared,
             doors: intake.doors,
             key: intake.key,
-            shards,
+            shards: reshard::open_shards(&info),
             turn: AtomicUsize::new(0),
-            counters: counters.collect(),
+            counters: before.unwrap_or_else(none),
         };
         streams.insert(intake.name, Arc::new(stream));
         Ok(())
@@ -168,7 +171,7 @@ impl Inlet {
         let streams = self.shared.streams.read();
         let mut counts = Vec::new();
         for stream in streams.values() {
-            for (door, counter) in DOORS.iter().zip(&stream.counters) {
+            for (door, counter) in DOORS.iter().zip(stream.counters.iter()) {
                 let door = door.name();
                 let found = counter.read(&stream.name, door);
                 let is_used = 0 < found.records + found.refused;
@@ -199,33 +202,58 @@ impl Inlet {
     /// Writes a batch down.
     pub(crate) async fn append(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         idempotency: Option<&str>,
     ) -> Result<Accepted, Refusal> {
-        let Batch { stream, door, parts, records, bytes, .. } = batch;
-        let refused = |refusal: Refusal| {
-            stream.refuse(door);
-            refusal
-        };
-        let idempotency = match idempotency {
+        self.write(&mut batch, idempotency).await
+    }
+
+    /// Writes down what is in a batch; afterwards the batch says which shard each record went to.
+    ///
+    /// Where shards were split or merged since the batch was begun, its records are routed again.
+    pub(crate) async fn write(
+        &self,
+        batch: &mut Batch,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
+        let written = self.try_write(batch, idempotency).await;
+        match &written {
+            Ok(accepted) if accepted.repeated => {}
+            Ok(accepted) => batch.stream.count(batch.door, accepted.records, batch.bytes as u64),
+            Err(_) => batch.stream.refuse(batch.door),
+        }
+        written
+    }
+
+    async fn try_write(
+        &self,
+        batch: &mut Batch,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
+        let idempotency = match idempotency.map(|key| (key, IdempotencyKey::new(key))) {
             None => None,
-            Some("") => return Err(refused(Refusal::NotAnIdempotencyKey)),
-            Some(key) => match IdempotencyKey::new(key) {
-                Ok(key) => Some(key),
-                Err(_too_long) => return Err(refused(Refusal::NotAnIdempotencyKey)),
-            },
+            Some((key, Ok(checked))) if !key.is_empty() => Some(checked),
+            Some(_) => return Err(Refusal::NotAnIdempotencyKey),
         };
-        if records == 0 {
+        if batch.records == 0 {
             let arrived_ms = self.clock().now_ms();
             return Ok(Accepted { records: 0, parts: Vec::new(), arrived_ms, repeated: false });
         }
-        let shards = stream.shards.iter().map(|(_, shard)| *shard);
-        let parts = shards.zip(parts).filter(|(_, part)| !part.is_empty()).collect();
-        let append = Append { stream: stream.id, parts, idempotency };
-        let appended = self.journal().append(append).await.map_err(|it| refused(it.into()))?;
-        if !appended.repeated {
-            stream.count(door, records as u64, bytes as u64);
-        }
+        let appended = loop {
+            let append = Append {
+                stream: batch.stream.id,
+                parts: batch.take_parts(),
+                idempotency: idempotency.clone(),
+            };
+            match self.journal().append_routed(append).await? {
+                Outcome::Appended(appended) => break appended,
+                // Each turn is a change of shards made meanwhile, and these are rare.
+                Outcome::Resharded(records) => {
+                    let stream = self.refresh(&batch.stream)?;
+                    *batch = batch.routed_again(stream, &records)?;
+                }
+            }
+        };
         Ok(Accepted {
             records: appended.parts.iter().map(|it| it.count).sum(),
             parts: appended.parts,
@@ -321,14 +349,6 @@ impl Stream {
 }
 
 impl Counter {
-    fn copy(&self) -> Counter {
-        Counter {
-            records: AtomicU64::new(self.records.load(Ordering::Relaxed)),
-            bytes: AtomicU64::new(self.bytes.load(Ordering::Relaxed)),
-            refused: AtomicU64::new(self.refused.load(Ordering::Relaxed)),
-        }
-    }
-
     fn read(&self, stream: &Name, door: &'static str) -> Counts {
         Counts {
             stream: stream.clone(),
@@ -348,8 +368,10 @@ pub(crate) struct Batch {
     parts: Vec<Records>,
     /// The slot of records without a key: one for the whole batch, so that its order is kept.
     turn: usize,
-    /// The slot of each record, if somebody wants to know.
-    slots: Option<Vec<u32>>,
+    /// The slot of each record.
+    pub(crate) slots: Vec<u32>,
+    /// The places in the hash space of records whose keys do not tell them, by number.
+    hashes: Vec<(usize, u128)>,
     records: usize,
     bytes: usize,
     bytes_expected: usize,
@@ -364,35 +386,30 @@ impl Batch {
             stream,
             door,
             turn,
-            slots: None,
+            slots: Vec::new(),
+            hashes: Vec::new(),
             records: 0,
             bytes: 0,
             bytes_expected,
         }
     }
 
-    /// Remembers where each record goes.
-    pub(crate) fn remember_slots(&mut self, records: usize) {
-        self.slots = Some(Vec::with_capacity(records));
-    }
-
-    /// Returns the slot of each record, in the order of the pushes.
-    pub(crate) fn take_slots(&mut self) -> Vec<u32> {
-        self.slots.take().unwrap_or_default()
-    }
-
     /// Adds a record. Without a key, the stream's own rule finds one, else it is the batch's turn.
     pub(crate) fn push(&mut self, key: Option<&str>, bytes: &[u8]) -> Result<(), Refusal> {
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|it| !it.is_empty()) {
             return self.place(self.slot_of_key(key), key, bytes);
+        }
+        if key.is_some() {
+            return self.push_hashed("", hash_of(""), bytes);
         }
         let found = self.stream.key.as_ref().and_then(|key_of| key_of(bytes));
         match found.as_deref() {
             // A key that is too long for the journal still decides the shard, so order holds.
             Some(key) if limits::PARTITION_KEY_BYTES_MAX < key.len() => {
                 let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
-                self.place(self.slot_of_key(key), key.get(..end).unwrap_or_default(), bytes)
+                self.push_hashed(key.get(..end).unwrap_or_default(), hash_of(key), bytes)
             }
+            Some("") => self.push_hashed("", hash_of(""), bytes),
             Some(key) => self.place(self.slot_of_key(key), key, bytes),
             None => self.place(self.turn, "", bytes),
         }
@@ -405,7 +422,14 @@ impl Batch {
         hash: u128,
         bytes: &[u8],
     ) -> Result<(), Refusal> {
+        self.hashes.push((self.records, hash));
         self.place(self.stream.slot_of(hash), key, bytes)
+    }
+
+    fn take_parts(&mut self) -> Vec<(ShardId, Records)> {
+        let shards = self.stream.shards.iter().map(|(_, shard)| *shard);
+        let parts = shards.zip(std::mem::take(&mut self.parts));
+        parts.filter(|(_, part)| !part.is_empty()).collect()
     }
 
     fn slot_of_key(&self, key: &str) -> usize {
@@ -438,9 +462,7 @@ impl Batch {
             journal::Error::KeyTooLong { bytes, .. } => Refusal::KeyTooLong { index, bytes },
             other => Refusal::Journal(other),
         })?;
-        if let Some(slots) = &mut self.slots {
-            slots.push(u32::try_from(slot).unwrap_or(u32::MAX));
-        }
+        self.slots.push(u32::try_from(slot).unwrap_or(u32::MAX));
         self.records += 1;
         self.bytes += bytes.len();
         Ok(())

@@ -159,8 +159,13 @@ fn open_journal(project: &Project, data: &Path, clock: &Arc<dyn Clock>) -> anyho
 
 /// What the journal makes a stream with.
 pub(crate) fn stream_settings(stream: &spec::Stream) -> StreamSettings {
+    let (shards, on_demand) = match stream.shards {
+        spec::Shards::Fixed(count) => (count, false),
+        spec::Shards::Auto => (limits::ON_DEMAND_SHARDS_MIN, true),
+    };
     StreamSettings {
-        shards: stream.shards,
+        shards,
+        on_demand,
         replay: stream.replay,
         replay_size: stream.replay_size,
         declared: true,

@@ -127,10 +127,12 @@ impl StreamRun {
         bytes_max: usize,
     ) -> Result<Option<Read>, Error> {
         let info = journal.stream_info(self.id)?;
+        self.hand_on_times(&info);
         let waiting: Vec<ShardId> = info
             .shards
             .iter()
             .filter(|it| self.position(it.id) < it.next)
+            .filter(|it| it.parents().all(|parent| self.is_drained(&info, parent)))
             .map(|it| it.id)
             .collect();
         self.info = Some(info);
@@ -191,6 +193,44 @@ impl StreamRun {
 
     pub(crate) fn position(&self, shard: ShardId) -> SequenceNumber {
         self.point.positions.get(&shard).copied().unwrap_or_default()
+    }
+
+    /// Returns whether all records of a shard were read that was split or merged.
+    ///
+    /// INVARIANT: a child is read only when its parents are: they have the older records of its keys.
+    fn is_drained(&self, info: &StreamInfo, parent: ShardId) -> bool {
+        // One that is gone had its records dropped, which a hold allows only when they are read.
+        info.shard(parent).is_none_or(|it| it.next <= self.position(parent))
+    }
+
+    /// Lets the children of drained shards go on from the event time that these reached, so that a
+    /// shard that is no more holds back nothing.
+    fn hand_on_times(&mut self, info: &StreamInfo) {
+        let newest = info.shards.last().map_or(0, |it| it.id.0 as usize);
+        let were_all_open = info.shards.iter().all(|it| it.closed_ms.is_none());
+        if were_all_open && newest < info.shards.len() {
+            return; // The usual case: no shard was ever split or merged.
+        }
+        for times in self.point.times_us.values_mut() {
+            let position = |it: ShardId| self.point.positions.get(&it).copied().unwrap_or_default();
+            let is_over = |it: ShardId| match info.shard(it) {
+                Some(shard) => shard.closed_ms.is_some() && shard.next <= position(it),
+                None => true,
+            };
+            // By id, so that what a shard in between was handed is handed on.
+            let mut from = ShardId(0);
+            while let Some((shard, time)) = times.range(from..).next().map(|(it, at)| (*it, *at)) {
+                from = ShardId(shard.0 + 1);
+                if !is_over(shard) {
+                    continue;
+                }
+                times.remove(&shard);
+                for child in info.children(shard) {
+                    let known = times.entry(child.id).or_insert(time);
+                    *known = time.min(*known);
+                }
+            }
+        }
     }
 
     /// Decodes records again, as at the first time.
@@ -274,8 +314,14 @@ impl StreamRun {
         let times = self.point.times_us.get(column);
         let idle_ms = self.plan.declared.idle.as_millis();
         let mut reached: Option<i64> = None;
-        for shard in self.info.iter().flat_map(|it| &it.shards) {
+        let Some(info) = &self.info else { return Progress::Idle };
+        for shard in &info.shards {
             let is_waiting = self.position(shard.id) < shard.next;
+            let is_over = shard.closed_ms.is_some() && !is_waiting;
+            // A child goes on from where its parents, which come first, get to.
+            if is_over || !shard.parents().all(|it| self.is_drained(info, it)) {
+                continue;
+            }
             let was_heard = 0 < shard.next.0 && now_ms.saturating_sub(shard.arrived_ms) <= idle_ms;
             if !is_waiting && !was_heard {
                 continue;
