@@ -41,8 +41,8 @@ pub const ON_DEMAND_SHARDS_MIN: u32 = 4;
 pub const ON_DEMAND_SHARDS_MAX: u32 = 200;
 
 /// What is remembered beside a stream in the journal's manifest, which is written anew with each
-/// change: tags, consumers and a policy of the most that AWS allows take half of it.
-pub const STREAM_NOTE_BYTES_MAX: usize = 128 << 10;
+/// change: the most tags of a stream and twenty consumers take a tenth of it.
+pub const STREAM_NOTE_BYTES_MAX: usize = 256 << 10;
 
 /// Streams of one node, those that a client made included.
 pub const STREAMS_MAX: usize = 4_096;
@@ -196,6 +196,19 @@ pub const KINESIS_READ_RECORDS_MAX: usize = 10_000;
 pub const KINESIS_READ_BYTES_MAX: usize = 10 << 20;
 /// How long a shard iterator of Kinesis can be used.
 pub const KINESIS_ITERATOR_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// Tags of one stream or consumer, as with Kinesis.
+pub const KINESIS_TAGS_MAX: usize = 50;
+/// Registered consumers of one stream, as with Kinesis.
+pub const KINESIS_CONSUMERS_MAX: usize = 20;
+/// A resource policy, as with Kinesis.
+pub const KINESIS_POLICY_BYTES_MAX: usize = 20 << 10;
+/// How long a subscription to a shard lasts, as with Kinesis; consumers begin the next one then.
+pub const KINESIS_SUBSCRIPTION_KEPT: Duration = Duration::from_secs(5 * 60);
+/// Records of one event of a subscription: what it holds in memory while its client is slow.
+pub const KINESIS_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Subscriptions at a time, each with an event in memory: half a gigabyte if all clients are slow.
+pub const KINESIS_SUBSCRIPTIONS_MAX: usize = 512;
 
 /// Records a second that the door `generate` makes: more than one core can use.
 pub const GENERATE_RATE_MAX: f64 = 1_000_000.0;

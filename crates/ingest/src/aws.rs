@@ -17,6 +17,7 @@ use crate::inlet::Inlet;
 use crate::kinesis;
 use crate::router::Served;
 
+pub(crate) mod event;
 pub(crate) mod fault;
 pub(crate) mod validate;
 pub(crate) mod wire;
@@ -26,7 +27,8 @@ pub(crate) async fn post(State(served): State<Served>, headers: HeaderMap, body:
     let encoding = Encoding::of(&headers);
     let answer = answer(&served, encoding, &headers, body).await;
     let (status, body) = match answer {
-        Ok(body) => (StatusCode::OK, body),
+        Ok(Answer::Body(body)) => (StatusCode::OK, body),
+        Ok(Answer::Events(events)) => return respond(StatusCode::OK, event::CONTENT_TYPE, events),
         Err(fault) => {
             let status =
                 StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -34,9 +36,13 @@ pub(crate) async fn post(State(served): State<Served>, headers: HeaderMap, body:
             (status, encoding.write(&fault.body()).unwrap_or_default())
         }
     };
+    respond(status, encoding.content_type(), body)
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.content_type()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-amzn-requestid", id);
@@ -49,7 +55,7 @@ async fn answer(
     encoding: Encoding,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Answer, Fault> {
     let target = headers.get("x-amz-target").and_then(|it| it.to_str().ok());
     let Some(target) = target else {
         let help = "POST / is the Kinesis API: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
@@ -71,6 +77,15 @@ async fn answer(
 fn unknown_service(target: &str) -> Fault {
     let message = format!("{target:.100} is not an operation of {}.*", kinesis::SERVICE);
     Fault::new("UnknownOperationException", message)
+}
+
+/// What an operation answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// All at once, in the encoding of the call.
+    Body(Vec<u8>),
+    /// An event stream.
+    Events(Body),
 }
 
 /// One call of an operation.

@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
 use crate::DOORS;
+use crate::kinesis::subscribe::Subscriptions;
 use crate::refusal::Refusal;
 
 mod reshard;
@@ -42,6 +43,7 @@ struct Shared {
     journal: Journal,
     clock: Arc<dyn Clock>,
     streams: RwLock<BTreeMap<Name, Arc<Stream>>>,
+    subscriptions: Subscriptions,
 }
 
 /// A stream as the doors see it.
@@ -52,11 +54,19 @@ pub(crate) struct Stream {
     pub(crate) is_declared: bool,
     pub(crate) doors: Vec<String>,
     key: Option<KeyOf>,
-    /// The shards that take records with the last place of each one's range, in the order of the
-    /// ranges.
-    shards: Vec<(u128, ShardId)>,
+    /// The shards that take records, in the order of their ranges.
+    shards: Vec<Slot>,
     turn: AtomicUsize,
     counters: Arc<[Counter]>,
+}
+
+/// A shard that takes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// The last place of its range of the hash space.
+    hash_end: u128,
+    pub(crate) shard: ShardId,
+    pub(crate) opened_ms: u64,
 }
 
 #[derive(Default)]
@@ -111,7 +121,12 @@ impl Inlet {
         clock: Arc<dyn Clock>,
         streams: Vec<Intake>,
     ) -> Result<Inlet, Refusal> {
-        let shared = Shared { journal, clock, streams: RwLock::default() };
+        let shared = Shared {
+            journal,
+            clock,
+            streams: RwLock::default(),
+            subscriptions: Subscriptions::default(),
+        };
         let inlet = Inlet { shared: Arc::new(shared) };
         for found in inlet.journal().streams() {
             if !found.settings.declared {
@@ -205,10 +220,13 @@ impl Inlet {
         mut batch: Batch,
         idempotency: Option<&str>,
     ) -> Result<Accepted, Refusal> {
-        self.write(&mut batch, idempotency).await
+        let mut accepted = self.write(&mut batch, idempotency).await?;
+        accepted.parts.sort_unstable_by_key(|it| it.shard);
+        Ok(accepted)
     }
 
-    /// Writes down what is in a batch; afterwards the batch says which shard each record went to.
+    /// Writes down what is in a batch; afterwards the batch says which shard each record went to,
+    /// and the parts of the answer are in the order of its own.
     ///
     /// Where shards were split or merged since the batch was begun, its records are routed again.
     pub(crate) async fn write(
@@ -283,6 +301,11 @@ impl Inlet {
         &self.shared.journal
     }
 
+    /// Returns the subscriptions to shards that are under way.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.shared.subscriptions
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
@@ -319,7 +342,12 @@ impl Stream {
 
     /// Returns the shard in the given slot of a batch.
     pub(crate) fn shard_at(&self, slot: usize) -> ShardId {
-        self.shards.get(slot).map_or(ShardId(0), |(_, shard)| *shard)
+        self.shards.get(slot).map_or(ShardId(0), |it| it.shard)
+    }
+
+    /// Returns the shards that take records, in the order of a batch's slots.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.shards
     }
 
     /// Notes that a request was refused.
@@ -343,7 +371,7 @@ impl Stream {
 
     /// Returns the slot of the shard whose range holds `hash`.
     fn slot_of(&self, hash: u128) -> usize {
-        let slot = self.shards.partition_point(|(end, _)| *end < hash);
+        let slot = self.shards.partition_point(|it| it.hash_end < hash);
         slot.min(self.shards.len().saturating_sub(1))
     }
 }
@@ -364,8 +392,10 @@ impl Counter {
 pub(crate) struct Batch {
     pub(crate) stream: Arc<Stream>,
     door: &'static str,
-    /// One for each shard of the stream, in the order of its slots.
-    parts: Vec<Records>,
+    /// The records of each shard that has some, with its slot.
+    parts: Vec<(usize, Records)>,
+    /// For each slot the number of its part, counted from 1; 0 if it has none.
+    part_of: Vec<u32>,
     /// The slot of records without a key: one for the whole batch, so that its order is kept.
     turn: usize,
     /// The slot of each record.
@@ -382,7 +412,8 @@ impl Batch {
         let count = stream.shards.len();
         let turn = stream.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
         Batch {
-            parts: std::iter::repeat_with(Records::new).take(count).collect(),
+            parts: Vec::new(),
+            part_of: vec![0; count],
             stream,
             door,
             turn,
@@ -426,15 +457,31 @@ impl Batch {
         self.place(self.stream.slot_of(hash), key, bytes)
     }
 
+    /// Returns which part of the batch the records of a slot are in.
+    pub(crate) fn part_of(&self, slot: u32) -> Option<usize> {
+        (*self.part_of.get(slot as usize)? as usize).checked_sub(1)
+    }
+
+    /// Returns the slot of each part, in the order in which they are written.
+    pub(crate) fn used_slots(&self) -> Vec<usize> {
+        let mut slots = vec![0; self.part_of.iter().filter(|it| **it != 0).count()];
+        for (slot, part) in self.part_of.iter().enumerate() {
+            let at = (*part as usize).checked_sub(1).and_then(|it| slots.get_mut(it));
+            if let Some(at) = at {
+                *at = slot;
+            }
+        }
+        slots
+    }
+
     fn take_parts(&mut self) -> Vec<(ShardId, Records)> {
-        let shards = self.stream.shards.iter().map(|(_, shard)| *shard);
-        let parts = shards.zip(std::mem::take(&mut self.parts));
-        parts.filter(|(_, part)| !part.is_empty()).collect()
+        let parts = std::mem::take(&mut self.parts).into_iter();
+        parts.map(|(slot, part)| (self.stream.shard_at(slot), part)).collect()
     }
 
     fn slot_of_key(&self, key: &str) -> usize {
         // One shard needs no hash.
-        if self.parts.len() == 1 { 0 } else { self.stream.slot_of(hash_of(key)) }
+        if self.part_of.len() == 1 { 0 } else { self.stream.slot_of(hash_of(key)) }
     }
 
     fn place(&mut self, slot: usize, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
@@ -450,11 +497,15 @@ impl Batch {
             return Err(Refusal::TooManyRecords);
         }
         let index = self.records;
-        let share = self.bytes_expected / self.parts.len().max(1);
-        let part = self.parts.get_mut(slot).ok_or(journal::Error::StreamMissing(self.stream.id))?;
-        if part.is_empty() {
-            *part = Records::with_capacity(share);
+        let share = self.bytes_expected / self.part_of.len().max(1);
+        let missing = journal::Error::StreamMissing(self.stream.id);
+        let part_of = self.part_of.get_mut(slot).ok_or(missing)?;
+        if *part_of == 0 {
+            self.parts.push((slot, Records::with_capacity(share)));
+            *part_of = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
         }
+        let part = self.parts.get_mut(*part_of as usize - 1).expect("it was numbered when made");
+        let (_, part) = part;
         part.push(key, bytes).map_err(|error| match error {
             journal::Error::RecordTooLarge { bytes, .. } => {
                 Refusal::RecordTooLarge { index, bytes }

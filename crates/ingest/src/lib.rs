@@ -21,6 +21,7 @@ mod http;
 mod inlet;
 mod items;
 mod kinesis;
+mod on_demand;
 mod refusal;
 mod router;
 mod share;
@@ -30,6 +31,7 @@ pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
 pub use crate::items::{
     Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,
 };
+pub use crate::on_demand::keep_balanced;
 pub use crate::refusal::Refusal;
 pub use crate::router::{router, router_with};
 

@@ -209,8 +209,8 @@ fn answer(reply: oneshot::Sender<Result<Outcome, Error>>, with: Result<Outcome, 
 impl Entry {
     /// Returns whether one of its shards was closed after its records were routed.
     fn has_closed_shard(&self) -> bool {
-        let layout = self.stream.layout();
-        self.parts.iter().any(|(shard, _)| layout.shard(*shard).is_none_or(|it| it.is_closed()))
+        let shards = self.stream.shards();
+        self.parts.iter().any(|(shard, _)| shards.shard(*shard).is_none_or(|it| it.is_closed()))
     }
 
     fn give_back(self) {

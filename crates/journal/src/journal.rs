@@ -218,9 +218,9 @@ impl Journal {
 
     /// Returns the shard whose range of the hash space holds `key`.
     pub fn shard_of(&self, stream: StreamId, key: Key<'_>) -> Result<ShardId, Error> {
-        let layout = self.shared().stream(stream)?.layout();
+        let shards = self.shared().stream(stream)?.shards();
         // Hashing costs more than everything else a door does with a record.
-        Ok(layout.only().unwrap_or_else(|| layout.shard_of(hash_of(key))))
+        Ok(shards.only().unwrap_or_else(|| shards.shard_of(hash_of(key))))
     }
 
     /// Writes records down; returns when they are on disk. All of them are there, or none.
@@ -346,8 +346,8 @@ impl Journal {
                 if holds.contains_key(reader) {
                     return None;
                 }
-                let layout = stream.layout();
-                let first = layout.shards.iter().map(|it| (it.id, it.state.read().first));
+                let shards = stream.shards();
+                let first = shards.all.iter().map(|it| (it.id, it.state.read().first));
                 holds.insert(reader.to_owned(), first.collect());
                 Some(|stream: &Stream| {
                     stream.holds.lock().remove(reader);

@@ -186,7 +186,7 @@ impl Folder<'_> {
             named.push(name);
         }
         for stream in streams.by_id.values() {
-            for shard in &stream.layout().shards {
+            for shard in &stream.shards().all {
                 let state = shard.state.read();
                 if state.sealed.back().map_or(state.first, |it| it.end) != state.next {
                     let what = format!("records of {:?} before {} lack", stream.name, state.next);

@@ -21,7 +21,7 @@ use crate::hash::split_evenly;
 use crate::manifest::{ShardEntry, StreamEntry};
 use crate::settings::StreamId;
 use crate::shared::Shared;
-use crate::stream::{Layout, Stream};
+use crate::stream::{Shards, Stream};
 
 /// A child counts as opened at least this long after its parents, so that moments in seconds order
 /// them too.
@@ -196,10 +196,10 @@ impl Shared {
         let writer = self.writer.lock();
         self.change_manifest(&mut manifest, |next| {
             if let Some(entry) = next.stream_mut(stream.id) {
-                set_shards(entry, &stream, shards.clone());
+                put_shards(entry, &stream, shards.clone());
             }
         })?;
-        stream.set_layout(&shards);
+        stream.set_shards(&shards);
         drop(writer);
         drop(manifest);
         stream.changed.send_modify(|count| *count += 1);
@@ -250,26 +250,26 @@ impl Shared {
                 left.retain(|it| !shards.contains(&ShardId(it.id)));
                 entry.received_gone += received(stream, shards);
                 kept.push(left.clone());
-                set_shards(entry, stream, left);
+                put_shards(entry, stream, left);
             }
         })?;
         for ((stream, shards), left) in forgotten.iter().zip(kept) {
             stream.received_gone.fetch_add(received(stream, shards), Ordering::Relaxed);
-            stream.set_layout(&left);
+            stream.set_shards(&left);
         }
         Ok(())
     }
 }
 
-fn set_shards(entry: &mut StreamEntry, stream: &Stream, shards: Vec<ShardEntry>) {
+fn put_shards(entry: &mut StreamEntry, stream: &Stream, shards: Vec<ShardEntry>) {
     entry.holds = stream.held(&shards);
     entry.shards = shards;
 }
 
 impl Stream {
     /// Shows the shards that the manifest names; what is known of those that were there is kept.
-    fn set_layout(&self, entries: &[ShardEntry]) {
-        let before = self.layout();
+    fn set_shards(&self, entries: &[ShardEntry]) {
+        let before = self.shards();
         let shards = entries.iter().map(|entry| match before.shard(ShardId(entry.id)) {
             Some(known) => {
                 known.closed_ms.store(entry.closed_ms.unwrap_or(0), Ordering::Release);
@@ -277,30 +277,37 @@ impl Stream {
             }
             None => Arc::new(crate::stream::Shard::new(entry)),
         });
-        let layout = Layout::new(shards.collect());
+        let shards = Shards::new(shards.collect());
         for held in self.holds.lock().values_mut() {
-            held.retain(|shard, _| layout.shard(*shard).is_some());
+            held.retain(|shard, _| shards.shard(*shard).is_some());
         }
-        *self.layout.write() = Arc::new(layout);
+        *self.shards.write() = Arc::new(shards);
     }
 
-    /// Returns the closed shards that have no record any more and were closed longer ago than
-    /// records are kept.
+    /// Returns the closed shards that have no record any more, were closed longer ago than records
+    /// are kept, and whose parents are gone too: a reader that has not come to these must find the
+    /// way from them to their children.
     fn spent_shards(&self, now_ms: u64) -> Vec<ShardId> {
         let kept_ms = self.kept.lock().replay.as_millis();
-        let layout = self.layout();
-        let spent = layout.shards.iter().filter(|shard| {
+        let shards = self.shards();
+        let mut spent: Vec<ShardId> = Vec::new();
+        for shard in &shards.all {
             let closed_ms = shard.closed_ms.load(Ordering::Acquire);
-            if closed_ms == 0 || now_ms < closed_ms.saturating_add(kept_ms) {
-                return false;
+            let is_recent = now_ms < closed_ms.saturating_add(kept_ms);
+            let is_there = |it: &ShardId| shards.shard(*it).is_some() && !spent.contains(it);
+            let has_parents = shard.parent.iter().chain(&shard.adjacent_parent).any(is_there);
+            if closed_ms == 0 || is_recent || has_parents {
+                continue;
             }
             let (first, next) = {
                 let state = shard.state.read();
                 (state.first, state.next)
             };
-            first == next && self.held_from(shard.id).is_none_or(|held| next <= held)
-        });
-        spent.map(|it| it.id).collect()
+            if first == next && self.held_from(shard.id).is_none_or(|held| next <= held) {
+                spent.push(shard.id);
+            }
+        }
+        spent
     }
 }
 

@@ -198,6 +198,28 @@ impl StreamInfo {
         self.shards.get(index)
     }
 
+    /// Tells for each shard, in their order, whether a reader that has come as far as `reached` says
+    /// may read it: whether it has read all that the shards before it in its family have. Who keeps
+    /// to that sees the records of each key in order.
+    pub fn readable(&self, reached: impl Fn(ShardId) -> SequenceNumber) -> Vec<bool> {
+        let mut readable = vec![true; self.shards.len()];
+        // By id, so parents come before their children.
+        for (index, shard) in self.shards.iter().enumerate() {
+            let is_drained = |parent: ShardId| {
+                let Ok(at) = self.shards.binary_search_by_key(&parent, |it| it.id) else {
+                    return true; // It is gone, which it is only after those before it.
+                };
+                let is_read = |it: &ShardInfo| it.next <= reached(parent);
+                readable.get(at) == Some(&true) && self.shards.get(at).is_some_and(is_read)
+            };
+            let all = shard.parents().all(is_drained);
+            if let Some(readable) = readable.get_mut(index) {
+                *readable = all;
+            }
+        }
+        readable
+    }
+
     /// Returns the shards that were made of `shard` by a split or a merge.
     pub fn children(&self, shard: ShardId) -> impl Iterator<Item = &ShardInfo> {
         self.shards.iter().filter(move |it| it.parents().any(|parent| parent == shard))

@@ -25,7 +25,7 @@ pub(crate) struct Stream {
     pub(crate) name: Name,
     pub(crate) created_ms: u64,
     pub(crate) kept: Mutex<Kept>,
-    pub(crate) layout: RwLock<Arc<Layout>>,
+    pub(crate) shards: RwLock<Arc<Shards>>,
     /// Records of shards that are gone.
     pub(crate) received_gone: AtomicU64,
     /// Set while no commit is under way: nothing is written into it any more.
@@ -51,11 +51,11 @@ pub(crate) struct Kept {
     pub(crate) replay_size: ByteSize,
 }
 
-/// The shards of a stream at one moment; a change of them makes another layout.
+/// The shards of a stream at one moment; a change of them makes another list.
 #[derive(Debug)]
-pub(crate) struct Layout {
+pub(crate) struct Shards {
     /// By id; those that are gone are not there.
-    pub(crate) shards: Vec<Arc<Shard>>,
+    pub(crate) all: Vec<Arc<Shard>>,
     /// Those that take records, in the order of their ranges: the last place of each, its id.
     open: Vec<(u128, ShardId)>,
 }
@@ -116,17 +116,17 @@ pub(crate) struct Point {
     pub(crate) arrived_ms: u64,
 }
 
-impl Layout {
-    pub(crate) fn new(shards: Vec<Arc<Shard>>) -> Layout {
+impl Shards {
+    pub(crate) fn new(all: Vec<Arc<Shard>>) -> Shards {
         let mut open: Vec<_> =
-            shards.iter().filter(|it| !it.is_closed()).map(|it| (it.hash_end, it.id)).collect();
+            all.iter().filter(|it| !it.is_closed()).map(|it| (it.hash_end, it.id)).collect();
         open.sort_unstable();
-        Layout { shards, open }
+        Shards { all, open }
     }
 
     pub(crate) fn shard(&self, shard: ShardId) -> Option<&Arc<Shard>> {
-        let index = self.shards.binary_search_by_key(&shard, |it| it.id).ok()?;
-        self.shards.get(index)
+        let index = self.all.binary_search_by_key(&shard, |it| it.id).ok()?;
+        self.all.get(index)
     }
 
     /// Returns the shard whose range holds `hash`.
@@ -204,7 +204,7 @@ impl Stream {
                 replay: Span::from_millis(entry.replay_ms),
                 replay_size: ByteSize(entry.replay_bytes),
             }),
-            layout: RwLock::new(Arc::new(Layout::new(shards))),
+            shards: RwLock::new(Arc::new(Shards::new(shards))),
             received_gone: AtomicU64::new(entry.received_gone),
             is_deleted: AtomicBool::new(false),
             holds: Mutex::new(holds.collect()),
@@ -215,28 +215,28 @@ impl Stream {
     }
 
     /// Returns the shards as they are now.
-    pub(crate) fn layout(&self) -> Arc<Layout> {
-        Arc::clone(&self.layout.read())
+    pub(crate) fn shards(&self) -> Arc<Shards> {
+        Arc::clone(&self.shards.read())
     }
 
     pub(crate) fn shard(&self, shard: ShardId) -> Result<Arc<Shard>, Error> {
-        let layout = self.layout.read();
-        layout.shard(shard).map(Arc::clone).ok_or_else(|| Error::ShardMissing {
+        let shards = self.shards.read();
+        shards.shard(shard).map(Arc::clone).ok_or_else(|| Error::ShardMissing {
             stream: self.name.as_str().to_owned(),
             shard,
-            last: layout.shards.last().map_or(0, |it| it.id.0),
+            last: shards.all.last().map_or(0, |it| it.id.0),
         })
     }
 
     /// Returns whether one of these shards has a record at its number or after it, or is gone, or a
     /// shard that was made after all of these has records.
     pub(crate) fn has_news(&self, past: &[(ShardId, SequenceNumber)]) -> bool {
-        let layout = self.layout();
+        let shards = self.shards();
         let newest = past.iter().map(|(shard, _)| *shard).max();
         let is_past = |(shard, sequence): &(ShardId, SequenceNumber)| {
-            layout.shard(*shard).is_none_or(|it| sequence.0 < it.state.read().next)
+            shards.shard(*shard).is_none_or(|it| sequence.0 < it.state.read().next)
         };
-        let newer = layout.shards.iter().rev().take_while(|it| newest < Some(it.id));
+        let newer = shards.all.iter().rev().take_while(|it| newest < Some(it.id));
         past.iter().any(is_past) || newer.into_iter().any(|it| 0 < it.state.read().next)
     }
 
@@ -257,9 +257,9 @@ impl Stream {
 
     pub(crate) fn info(&self) -> StreamInfo {
         let kept = *self.kept.lock();
-        let layout = self.layout();
-        let bytes = layout.shards.iter().map(|it| it.state.read().bytes).sum();
-        let shards: Vec<ShardInfo> = layout.shards.iter().map(|it| it.info()).collect();
+        let now = self.shards();
+        let bytes = now.all.iter().map(|it| it.state.read().bytes).sum();
+        let shards: Vec<ShardInfo> = now.all.iter().map(|it| it.info()).collect();
         let there: u64 = shards.iter().map(|it| it.next.0).sum();
         StreamInfo {
             id: self.id,
@@ -300,7 +300,7 @@ impl Stream {
 
     /// Lets go of all records of a stream that is deleted; returns its files.
     pub(crate) fn forget_records(&self) -> Vec<Arc<SealedFile>> {
-        for shard in &self.layout().shards {
+        for shard in &self.shards().all {
             let mut state = shard.state.write();
             state.first = state.next;
             state.live.clear();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use base::{Clock, Name};
+use base::{Clock, Name, limits};
 use ingest::{Inlet, Intake};
 use journal::{Journal, RealDisk, StreamSettings};
 use spec::Project;
@@ -40,6 +40,8 @@ pub(crate) struct Pipeline {
     pub(crate) projects: Projects,
     /// The doors of each stream that work by themselves.
     pub(crate) doors: Mutex<BTreeMap<Name, Vec<ingest::Running>>>,
+    /// What lets the shards of `shards = "auto"` follow the load.
+    balancing: Mutex<Option<ingest::Running>>,
 }
 
 impl Pipeline {
@@ -74,6 +76,7 @@ impl Pipeline {
             changes: Changes::default(),
             projects,
             doors: Mutex::default(),
+            balancing: Mutex::default(),
         };
         let notifier = Arc::clone(&pipeline.now().notifier);
         pipeline.adopt(&plan.flows).await?;
@@ -100,6 +103,7 @@ impl Pipeline {
         for (name, stream) in &self.now().project.streams {
             doors.insert(name.clone(), self.open_doors_of(stream)?);
         }
+        *self.balancing.lock().await = Some(ingest::keep_balanced(self.inlet.clone()));
         Ok(())
     }
 
@@ -134,6 +138,9 @@ impl Pipeline {
 
     /// Makes everything durable and ends it.
     pub(crate) async fn stop(&self) {
+        if let Some(balancing) = self.balancing.lock().await.take() {
+            balancing.stop().await;
+        }
         for door in std::mem::take(&mut *self.doors.lock().await).into_values().flatten() {
             door.stop().await;
         }

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use base::ShardId;
-use journal::{Draft, Frames, StreamInfo};
+use journal::{Draft, Frames, ShardInfo, StreamInfo};
 
-use super::{Batch, Inlet, Stream};
+use super::{Batch, Inlet, Slot, Stream};
 use crate::refusal::Refusal;
 
-/// Returns the shards that take records with the last place of each one's range, in their order.
-pub(super) fn open_shards(info: &StreamInfo) -> Vec<(u128, ShardId)> {
-    let mut shards: Vec<_> = info.open_shards().map(|it| (it.hash_end, it.id)).collect();
-    shards.sort_unstable();
+/// Returns the shards that take records, in the order of their ranges.
+pub(super) fn open_shards(info: &StreamInfo) -> Vec<Slot> {
+    let slot = |it: &ShardInfo| Slot {
+        hash_end: it.hash_end,
+        shard: it.id,
+        opened_ms: it.opened_ms,
+    };
+    let mut shards: Vec<Slot> = info.open_shards().map(slot).collect();
+    shards.sort_unstable_by_key(|it| it.hash_end);
     shards
 }
 

@@ -19,6 +19,7 @@ mod follow;
 mod full;
 mod guide;
 mod kill;
+mod kinesis;
 mod nexmark;
 mod postgres;
 mod program;

@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use base::{Place, SequenceNumber, ShardId};
 use datafusion::prelude::SessionContext;
-use journal::{Frames, Hold, Journal, StreamId, StreamInfo};
+use journal::{Frames, Hold, Journal, ShardInfo, StreamId, StreamInfo};
 use rows::dead::{Builder, Record};
 use rows::{DeadKind, Decoder};
 
@@ -37,6 +37,8 @@ pub(crate) struct StreamRun {
     checks: Checks,
     /// What the journal said at the last step.
     pub(crate) info: Option<StreamInfo>,
+    /// For each of its shards whether it may be read: those before it are read to their end.
+    readable: Vec<bool>,
     /// How far event time has come, by column, where it is told from outside.
     pub(crate) told_us: Option<BTreeMap<String, i64>>,
     /// Records rejected since the flow was opened, by kind and first failed check.
@@ -112,6 +114,7 @@ impl StreamRun {
             decoder: Decoder::new(&plan.declared),
             checks,
             info: None,
+            readable: Vec::new(),
             told_us: None,
             rejects: BTreeMap::new(),
             plan: Arc::clone(plan),
@@ -127,13 +130,16 @@ impl StreamRun {
         bytes_max: usize,
     ) -> Result<Option<Read>, Error> {
         let info = journal.stream_info(self.id)?;
+        // INVARIANT: a shard is read only when its parents are: they have the older records of its
+        // keys.
+        self.readable = info.readable(|it| self.position(it));
         self.hand_on_times(&info);
         let waiting: Vec<ShardId> = info
             .shards
             .iter()
-            .filter(|it| self.position(it.id) < it.next)
-            .filter(|it| it.parents().all(|parent| self.is_drained(&info, parent)))
-            .map(|it| it.id)
+            .zip(&self.readable)
+            .filter(|(it, is_readable)| **is_readable && self.position(it.id) < it.next)
+            .map(|(it, _)| it.id)
             .collect();
         self.info = Some(info);
         if waiting.is_empty() {
@@ -195,14 +201,6 @@ impl StreamRun {
         self.point.positions.get(&shard).copied().unwrap_or_default()
     }
 
-    /// Returns whether all records of a shard were read that was split or merged.
-    ///
-    /// INVARIANT: a child is read only when its parents are: they have the older records of its keys.
-    fn is_drained(&self, info: &StreamInfo, parent: ShardId) -> bool {
-        // One that is gone had its records dropped, which a hold allows only when they are read.
-        info.shard(parent).is_none_or(|it| it.next <= self.position(parent))
-    }
-
     /// Lets the children of drained shards go on from the event time that these reached, so that a
     /// shard that is no more holds back nothing.
     fn hand_on_times(&mut self, info: &StreamInfo) {
@@ -211,14 +209,15 @@ impl StreamRun {
         if were_all_open && newest < info.shards.len() {
             return; // The usual case: no shard was ever split or merged.
         }
+        let position = |it: ShardId| self.point.positions.get(&it).copied().unwrap_or_default();
+        let is_over = |shard: ShardId| {
+            let Ok(at) = info.shards.binary_search_by_key(&shard, |it| it.id) else { return true };
+            let is_read = |it: &ShardInfo| it.closed_ms.is_some() && it.next <= position(shard);
+            self.readable.get(at) == Some(&true) && info.shards.get(at).is_some_and(is_read)
+        };
         for times in self.point.times_us.values_mut() {
-            let position = |it: ShardId| self.point.positions.get(&it).copied().unwrap_or_default();
-            let is_over = |it: ShardId| match info.shard(it) {
-                Some(shard) => shard.closed_ms.is_some() && shard.next <= position(it),
-                None => true,
-            };
-            // By id, so that what a shard in between was handed is handed on.
             let mut from = ShardId(0);
+            // By id, so that what a shard in between was handed is handed on.
             while let Some((shard, time)) = times.range(from..).next().map(|(it, at)| (*it, *at)) {
                 from = ShardId(shard.0 + 1);
                 if !is_over(shard) {
@@ -315,11 +314,11 @@ impl StreamRun {
         let idle_ms = self.plan.declared.idle.as_millis();
         let mut reached: Option<i64> = None;
         let Some(info) = &self.info else { return Progress::Idle };
-        for shard in &info.shards {
+        for (shard, is_readable) in info.shards.iter().zip(&self.readable) {
             let is_waiting = self.position(shard.id) < shard.next;
             let is_over = shard.closed_ms.is_some() && !is_waiting;
             // A child goes on from where its parents, which come first, get to.
-            if is_over || !shard.parents().all(|it| self.is_drained(info, it)) {
+            if is_over || !is_readable {
                 continue;
             }
             let was_heard = 0 < shard.next.0 && now_ms.saturating_sub(shard.arrived_ms) <= idle_ms;
