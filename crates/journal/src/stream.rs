@@ -167,7 +167,7 @@ impl Shard {
         self.closed_ms.load(Ordering::Acquire) != 0
     }
 
-    fn info(&self) -> ShardInfo {
+    pub(crate) fn info(&self) -> ShardInfo {
         let closed_ms = self.closed_ms.load(Ordering::Acquire);
         let state = self.state.read();
         ShardInfo {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::iterator::ShardIterator;
 use super::sequence::{self, Numbering};
 use super::shards::{ChildShard, children_of};
-use super::target::{Target, blocking, info_of, shard_in, stream_named};
+use super::target::{Target, blocking, info_of, shard_named, stream_named};
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
@@ -85,15 +85,14 @@ pub(super) async fn shard_iterator(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     }
     let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
     let stream = target.find(call, constraints)?;
-    let info = info_of(call, &stream)?;
-    let shard = shard_in(&info, request.shard_id.as_deref())?;
+    let shard = shard_named(call, &stream, request.shard_id.as_deref())?;
     let asked = Asked {
         operation: "GetShardIterator",
         kind: request.shard_iterator_type.as_deref().unwrap_or_default(),
         number: request.starting_sequence_number.as_deref(),
         timestamp: request.timestamp,
     };
-    let sequence = start_of(call, &stream, shard, asked).await?;
+    let sequence = start_of(call, &stream, &shard, asked).await?;
     let iterator = ShardIterator {
         stream: stream.id.0,
         name: stream.name.to_string(),
@@ -157,19 +156,19 @@ pub(super) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
         Some(last_ms) if read.has_more => now_ms.saturating_sub(last_ms),
         _ => 0,
     };
-    // Whether more can come is asked after the read: what was written before it was read.
-    let info = info_of(call, &stream)?;
-    let is_end = |it: &&ShardInfo| it.closed_ms.is_some() && it.next <= read.next;
-    let ended = info.shard(place.shard).filter(is_end);
+    let is_end = read.is_end;
+    let child_shards = is_end
+        .then(|| info_of(call, &stream).map(|info| children_of(&info, place.shard)))
+        .transpose()?;
     let next = ShardIterator {
         place: Place { shard: place.shard, sequence: read.next },
         made_ms: now_ms,
         ..iterator
     };
     call.write(&GetRecordsAnswer {
-        child_shards: ended.map(|it| children_of(&info, it)),
+        child_shards,
         millis_behind_latest,
-        next_shard_iterator: ended.is_none().then(|| next.write()),
+        next_shard_iterator: (!is_end).then(|| next.write()),
         records: read.records,
     })
 }
@@ -183,6 +182,8 @@ pub(super) struct Read {
     pub(super) has_more: bool,
     /// When the last of them arrived.
     pub(super) last_ms: Option<u64>,
+    /// Whether no record can come after them: the shard was split or merged.
+    pub(super) is_end: bool,
 }
 
 /// Reads records of a shard from `from` on, within `bounds`: so many records, so many bytes, but at
@@ -196,12 +197,17 @@ pub(super) fn read(
     (records_max, bytes_max): (usize, usize),
 ) -> Result<Read, Fault> {
     let failed = |error: journal::Error| Fault::of(&error.into(), name);
-    let info = journal.stream_info(stream).map_err(failed)?;
-    let known = info.shard(shard).ok_or_else(|| Fault::no_shard(&sequence::shard_id(shard), name))?;
+    let known = match journal.shard_info(stream, shard) {
+        Err(journal::Error::ShardMissing { .. }) => {
+            return Err(Fault::no_shard(&sequence::shard_id(shard), name));
+        }
+        known => known.map_err(failed)?,
+    };
     // Records that expired are passed over, as Kinesis does.
     let next = from.max(known.first);
-    let numbering = Numbering::of(known);
-    let mut read = Read { records: Vec::new(), next, has_more: false, last_ms: None };
+    let numbering = Numbering::of(&known);
+    let mut read =
+        Read { records: Vec::new(), next, has_more: false, last_ms: None, is_end: false };
     let mut bytes_left = bytes_max;
     loop {
         let frames = match journal.read(stream, shard, read.next, bytes_left) {
@@ -212,6 +218,8 @@ pub(super) fn read(
             found => found.map_err(failed)?,
         };
         if frames.is_empty() {
+            // What was closed before this read has no more than it found.
+            read.is_end = known.closed_ms.is_some() && known.next <= read.next;
             return Ok(read);
         }
         for record in &frames {

@@ -1,12 +1,12 @@
 //! `ListShards`, `SplitShard`, `MergeShards`, `UpdateShardCount`, and how a shard is told of.
 
-use base::limits;
+use base::{ShardId, limits};
 use base64::Engine as _;
 use journal::{ShardInfo, StreamInfo};
 use serde::{Deserialize, Serialize};
 
 use super::sequence::{self, Numbering};
-use super::target::{Target, arn_of, blocking, info_of, name_of, shard_in, stream_named};
+use super::target::{Target, arn_of, blocking, info_of, name_of, shard_named, stream_named};
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
@@ -76,13 +76,13 @@ impl Shard {
 }
 
 /// Returns the children of a shard, for who has read it to its end.
-pub(super) fn children_of(info: &StreamInfo, shard: &ShardInfo) -> Vec<ChildShard> {
+pub(super) fn children_of(info: &StreamInfo, shard: ShardId) -> Vec<ChildShard> {
     let child = |it: &ShardInfo| ChildShard {
         hash_key_range: HashKeyRange::of(it),
         parent_shards: it.parents().map(sequence::shard_id).collect(),
         shard_id: sequence::shard_id(it.id),
     };
-    info.children(shard.id).map(child).collect()
+    info.children(shard).map(child).collect()
 }
 
 /// As many shards in one answer as AWS gives without a limit.
@@ -323,7 +323,7 @@ pub(super) async fn split(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let stream = target.find(call, constraints)?;
     let info = info_of(call, &stream)?;
     refuse_on_demand(&info)?;
-    let shard = *shard_in(&info, request.shard_to_split.as_deref())?;
+    let shard = shard_named(call, &stream, request.shard_to_split.as_deref())?;
     refuse_closed(&shard, &info)?;
     let hash = request.new_starting_hash_key.unwrap_or_default();
     let at: Option<u128> = hash.parse().ok();
@@ -364,8 +364,8 @@ pub(super) async fn merge(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let stream = target.find(call, constraints)?;
     let info = info_of(call, &stream)?;
     refuse_on_demand(&info)?;
-    let one = *shard_in(&info, request.shard_to_merge.as_deref())?;
-    let other = *shard_in(&info, request.adjacent_shard_to_merge.as_deref())?;
+    let one = shard_named(call, &stream, request.shard_to_merge.as_deref())?;
+    let other = shard_named(call, &stream, request.adjacent_shard_to_merge.as_deref())?;
     refuse_closed(&one, &info)?;
     refuse_closed(&other, &info)?;
     let follows = |it: &ShardInfo, next: &ShardInfo| {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::read::{self, Asked, RecordAnswer};
 use super::sequence::{self, Numbering};
 use super::shards::{ChildShard, children_of};
-use super::target::{info_of, shard_in};
+use super::target::shard_named;
 use crate::aws::fault::Fault;
 use crate::aws::validate::Constraints;
 use crate::aws::wire::{Encoding, Moment};
@@ -149,15 +149,14 @@ pub(super) async fn subscribe(call: Call<'_>) -> Result<Body, Fault> {
     constraints.check()?;
     let arn = request.consumer_arn.unwrap_or_default();
     let (stream, _) = super::consumers::find_by_arn(call, &arn)?;
-    let info = info_of(call, &stream)?;
-    let shard = shard_in(&info, request.shard_id.as_deref())?;
+    let shard = shard_named(call, &stream, request.shard_id.as_deref())?;
     let asked = Asked {
         operation: "SubscribeToShard",
         kind: start.and_then(|it| it.kind.as_deref()).unwrap_or_default(),
         number: start.and_then(|it| it.sequence_number.as_deref()),
         timestamp: start.and_then(|it| it.timestamp),
     };
-    let next = read::start_of(call, &stream, shard, asked).await?;
+    let next = read::start_of(call, &stream, &shard, asked).await?;
     let changed = call.inlet.journal().changes(stream.id);
     let changed = changed.map_err(|error| Fault::of(&error.into(), &stream.name))?;
     let clock = Arc::clone(call.inlet.clock());
@@ -170,7 +169,7 @@ pub(super) async fn subscribe(call: Call<'_>) -> Result<Body, Fault> {
         encoding: call.encoding,
         stream: stream.id,
         name: stream.name.to_string(),
-        numbering: Numbering::of(shard),
+        numbering: Numbering::of(&shard),
         shard: shard.id,
         next,
         last_ms: shard.opened_ms,
@@ -241,12 +240,8 @@ impl Subscription {
             if self.until <= now || *self.ticket.ended.borrow() {
                 return Ok(None);
             }
-            let found = self.read().await?;
-            if !found.records.is_empty() || found.child_shards.is_some() {
-                return Ok(Some(found));
-            }
-            if self.is_silent || tell_at <= now {
-                return Ok(Some(found));
+            if self.is_silent || tell_at <= now || self.has_news()? {
+                return self.read().await.map(Some);
             }
             let pause = self.clock.sleep(tell_at.min(self.until).saturating_sub(now));
             tokio::select! {
@@ -258,28 +253,35 @@ impl Subscription {
         }
     }
 
+    /// Tells whether there are records to be read, or no more will come: a stream of many shards
+    /// wakes each of its subscriptions for every commit.
+    fn has_news(&self) -> Result<bool, Fault> {
+        let shard = self.journal.shard_info(self.stream, self.shard);
+        let shard = shard.map_err(|error| Fault::of(&error.into(), &self.name))?;
+        Ok(self.next < shard.next || shard.closed_ms.is_some())
+    }
+
     async fn read(&mut self) -> Result<SubscribeToShardEvent, Fault> {
         let (journal, stream, shard) = (self.journal.clone(), self.stream, self.shard);
         let (name, next) = (self.name.clone(), self.next);
         let bounds = (usize::MAX, limits::KINESIS_EVENT_BYTES_MAX);
         let read = super::target::blocking(move || {
             let read = read::read(&journal, stream, &name, shard, next, bounds)?;
+            if !read.is_end {
+                return Ok((read, None));
+            }
             let info = journal.stream_info(stream).map_err(|it| Fault::of(&it.into(), &name))?;
-            Ok::<_, Fault>((read, info))
+            Ok::<_, Fault>((read, Some(children_of(&info, shard))))
         });
-        let (found, info) = read.await??;
+        let (found, child_shards) = read.await??;
         self.next = found.next;
         self.last_ms = found.last_ms.unwrap_or(self.last_ms);
-        let shard = info.shard(self.shard);
-        let is_end = !found.has_more
-            && shard.is_none_or(|it| it.closed_ms.is_some() && it.next <= self.next);
-        self.is_over |= is_end;
-        let children = shard.map(|it| children_of(&info, it)).unwrap_or_default();
+        self.is_over = found.is_end;
         let now_ms = self.clock.now_ms();
         let behind_ms = if found.has_more { now_ms.saturating_sub(self.last_ms) } else { 0 };
         Ok(SubscribeToShardEvent {
-            child_shards: is_end.then_some(children),
-            continuation_sequence_number: (!is_end)
+            child_shards,
+            continuation_sequence_number: (!found.is_end)
                 .then(|| self.numbering.before(self.next, self.last_ms)),
             millis_behind_latest: behind_ms,
             records: found.records,

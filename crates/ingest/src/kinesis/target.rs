@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use base::ShardId;
 use journal::{ShardInfo, StreamInfo};
 
 use super::sequence;
@@ -120,13 +119,15 @@ pub(super) fn info_of(call: Call<'_>, stream: &Stream) -> Result<StreamInfo, Fau
 }
 
 /// Returns the shard that a request names.
-pub(super) fn shard_in<'a>(
-    info: &'a StreamInfo,
+pub(super) fn shard_named(
+    call: Call<'_>,
+    stream: &Stream,
     id: Option<&str>,
-) -> Result<&'a ShardInfo, Fault> {
+) -> Result<ShardInfo, Fault> {
     let id = id.unwrap_or_default();
-    let found = sequence::read_shard_id(id).and_then(|it: ShardId| info.shard(it));
-    found.ok_or_else(|| Fault::no_shard(id, &info.name))
+    let found = sequence::read_shard_id(id);
+    let found = found.and_then(|it| call.inlet.journal().shard_info(stream.id, it).ok());
+    found.ok_or_else(|| Fault::no_shard(id, &stream.name))
 }
 
 pub(super) fn arn_of(stream: &str) -> String {

@@ -427,7 +427,7 @@ async fn streams_are_made_listed_and_described() {
                   "StartingHashKey": "0"
                 },
                 "SequenceNumberRange": {
-                  "StartingSequenceNumber": "49000000000300000000000000000000000000000000000000000000"
+                  "StartingSequenceNumber": "49670558063115207138906761438709625898035734721574469634"
                 },
                 "ShardId": "shardId-000000000000"
               },
@@ -437,7 +437,7 @@ async fn streams_are_made_listed_and_described() {
                   "StartingHashKey": "113427455640312821154458202477256070485"
                 },
                 "SequenceNumberRange": {
-                  "StartingSequenceNumber": "49000000000300000000010000000000000000000000000000000000"
+                  "StartingSequenceNumber": "49670558063137507884105292061851161616308383083080450066"
                 },
                 "ShardId": "shardId-000000000001"
               }

@@ -31,7 +31,7 @@ fn busy_shards_are_split_in_the_middle_and_the_busiest_first() {
     assert_eq!(changes.len(), 2);
     let Change::Split(first, at) = changes[0] else { panic!("{changes:?}") };
     assert_eq!(first, ShardId(2));
-    assert!((at - busy[2].hash_start).abs_diff(busy[2].hash_end - at) <= 1);
+    assert!((at - busy[2].hash_start).abs_diff(busy[2].hash_end - at + 1) <= 1);
     assert_eq!(decide(&busy, 4, 5), [changes[0]], "no more than there may be");
     assert_eq!(decide(&busy, 4, 4), []);
     let one_key = Load { hash_end: busy[2].hash_start, ..busy[2] };

@@ -9,10 +9,9 @@ use journal::{Append, Key, Records};
 use super::{World, ask, assert_conserved};
 use crate::flow::Flow;
 
-const FILES: &[(&str, &str)] = &[
-    (
-        "mainstem.toml",
-        r#"
+const FILES: &[(&str, &str)] = &[(
+    "mainstem.toml",
+    r#"
 [stream.taps]
 time = "ts"
 [stream.taps.columns]
@@ -22,13 +21,11 @@ ts   = "timestamp not null"
 
 [table.by_minute]
 late = "dead"
+sql  = """
+SELECT tumble(ts, '1 minute') AS minute, count(*) AS taps, sum(n) AS total FROM taps GROUP BY minute
+"""
 "#,
-    ),
-    (
-        "by_minute.sql",
-        "SELECT tumble(ts, '1 minute') AS minute, count(*) AS taps, sum(n) AS total FROM taps GROUP BY minute",
-    ),
-];
+)];
 
 struct Taps {
     random: fastrand::Rng,
