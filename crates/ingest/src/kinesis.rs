@@ -7,8 +7,8 @@ use base::{Name, limits};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
-use crate::aws::{Answer, Call};
 use crate::aws::fault::Fault;
+use crate::aws::{Answer, Call};
 use crate::door::{Door, OptionFault, Running, parse, schema_of};
 use crate::inlet::{Inlet, Stream};
 

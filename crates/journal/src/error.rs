@@ -47,7 +47,9 @@ pub enum Error {
         hash_end: u128,
     },
     /// Two shards that are to be merged are not neighbours.
-    #[error("shards {one} and {other} cannot be merged, because their ranges do not follow each other")]
+    #[error(
+        "shards {one} and {other} cannot be merged, because their ranges do not follow each other"
+    )]
     ShardsApart {
         /// One.
         one: ShardId,
@@ -72,7 +74,9 @@ pub enum Error {
         stream: String,
     },
     /// What is to be remembered beside a stream is too large.
-    #[error("what is remembered beside stream `{stream}` takes {bytes} bytes; at most {max} are allowed")]
+    #[error(
+        "what is remembered beside stream `{stream}` takes {bytes} bytes; at most {max} are allowed"
+    )]
     NoteTooLarge {
         /// The stream's name.
         stream: String,

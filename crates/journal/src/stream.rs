@@ -190,9 +190,10 @@ impl Stream {
     pub(crate) fn new(entry: &StreamEntry) -> Stream {
         let shards = entry.shards.iter().map(|it| Arc::new(Shard::new(it))).collect();
         let ids = || entry.shards.iter().map(|it| ShardId(it.id));
-        let holds = entry.holds.iter().map(|(reader, held)| {
-            (reader.clone(), ids().zip(held.iter().copied()).collect())
-        });
+        let holds = entry
+            .holds
+            .iter()
+            .map(|(reader, held)| (reader.clone(), ids().zip(held.iter().copied()).collect()));
         Stream {
             id: StreamId(entry.id),
             name: entry.name.clone(),

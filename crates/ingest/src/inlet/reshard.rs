@@ -12,11 +12,8 @@ use crate::refusal::Refusal;
 
 /// Returns the shards that take records, in the order of their ranges.
 pub(super) fn open_shards(info: &StreamInfo) -> Vec<Slot> {
-    let slot = |it: &ShardInfo| Slot {
-        hash_end: it.hash_end,
-        shard: it.id,
-        opened_ms: it.opened_ms,
-    };
+    let slot =
+        |it: &ShardInfo| Slot { hash_end: it.hash_end, shard: it.id, opened_ms: it.opened_ms };
     let mut shards: Vec<Slot> = info.open_shards().map(slot).collect();
     shards.sort_unstable_by_key(|it| it.hash_end);
     shards

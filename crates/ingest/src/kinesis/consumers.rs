@@ -66,9 +66,9 @@ pub(super) fn find(
     created_s: Option<u64>,
 ) -> Result<Consumer, Fault> {
     let state = State::of(call, stream)?;
-    let found = state.consumer(name).filter(|it| {
-        created_s.is_none_or(|created_s| it.created_ms / 1_000 == created_s)
-    });
+    let found = state
+        .consumer(name)
+        .filter(|it| created_s.is_none_or(|created_s| it.created_ms / 1_000 == created_s));
     found.cloned().ok_or_else(|| no_consumer(name))
 }
 

@@ -317,10 +317,11 @@ impl<'a> Placed<'a> {
     fn new(prepared: &'a Prepared, accepted: &Accepted) -> Placed<'a> {
         let batch = &prepared.batch;
         let slots = batch.stream.slots();
-        let parts = batch.used_slots().into_iter().zip(&accepted.parts).filter_map(|(slot, part)| {
-            let slot = slots.get(slot)?;
-            Some((Numbering::new(slot.shard, slot.opened_ms), part.first.0))
-        });
+        let parts =
+            batch.used_slots().into_iter().zip(&accepted.parts).filter_map(|(slot, part)| {
+                let slot = slots.get(slot)?;
+                Some((Numbering::new(slot.shard, slot.opened_ms), part.first.0))
+            });
         let is_one_each = prepared.counts.is_empty();
         Placed {
             batch,

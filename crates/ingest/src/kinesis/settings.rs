@@ -292,8 +292,7 @@ pub(super) async fn set_warm(call: Call<'_>) -> Result<Vec<u8>, Fault> {
         return Err(Fault::new("ValidationException", message));
     }
     warm(call, &stream, mibps.unwrap_or(limits::ON_DEMAND_SHARDS_MIN)).await?;
-    let warm_throughput =
-        WarmThroughput::of(&info_of(call, &stream)?, &State::of(call, &stream)?);
+    let warm_throughput = WarmThroughput::of(&info_of(call, &stream)?, &State::of(call, &stream)?);
     call.write(&WarmAnswer {
         stream_arn: arn_of(&stream.name),
         stream_name: stream.name.to_string(),

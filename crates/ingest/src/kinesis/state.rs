@@ -111,7 +111,10 @@ impl State {
     }
 
     /// Returns the tags of the stream, or of one of its consumers.
-    pub(super) fn tags_of(&mut self, consumer: Option<&str>) -> Option<&mut BTreeMap<String, String>> {
+    pub(super) fn tags_of(
+        &mut self,
+        consumer: Option<&str>,
+    ) -> Option<&mut BTreeMap<String, String>> {
         match consumer {
             None => Some(&mut self.tags),
             Some(name) => {

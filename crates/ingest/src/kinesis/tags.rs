@@ -138,7 +138,11 @@ async fn add(
     let change = move |state: &mut State| {
         let known = state.tags_of(consumer.as_deref()).ok_or_else(|| Fault::no_stream(&name))?;
         known.extend(tags);
-        if known.len() <= limits::KINESIS_TAGS_MAX { Ok(()) } else { Err(too_many("stream", &name)) }
+        if known.len() <= limits::KINESIS_TAGS_MAX {
+            Ok(())
+        } else {
+            Err(too_many("stream", &name))
+        }
     };
     State::change(call, stream, change).await?;
     Ok(Vec::new())

@@ -69,7 +69,11 @@ fn stream_in(arn: &str) -> Option<&str> {
 pub(super) enum Resource<'a> {
     Stream(&'a str),
     /// A consumer by the name of its stream, its own, and when it was registered, in seconds.
-    Consumer { stream: &'a str, name: &'a str, created_s: u64 },
+    Consumer {
+        stream: &'a str,
+        name: &'a str,
+        created_s: u64,
+    },
 }
 
 /// Returns the resource that an ARN names; what is wrong with it goes to `constraints`.

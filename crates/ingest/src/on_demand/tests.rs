@@ -42,7 +42,10 @@ fn busy_shards_are_split_in_the_middle_and_the_busiest_first() {
 fn quiet_neighbours_are_merged_after_a_while_and_never_below_the_least() {
     let pair = |one, other| Change::Merge(ShardId(one), ShardId(other));
     let quiet = QUIET_FOR.as_secs();
-    assert_eq!(decide(&loads(&[0.0; 8], quiet), 4, 200), [pair(0, 1), pair(2, 3), pair(4, 5), pair(6, 7)]);
+    assert_eq!(
+        decide(&loads(&[0.0; 8], quiet), 4, 200),
+        [pair(0, 1), pair(2, 3), pair(4, 5), pair(6, 7)]
+    );
     assert_eq!(decide(&loads(&[0.0; 6], quiet), 4, 200), [pair(0, 1), pair(2, 3)]);
     assert_eq!(decide(&loads(&[0.0; 4], quiet), 4, 200), []);
     assert_eq!(decide(&loads(&[0.0; 8], quiet - 1), 4, 200), []);

@@ -76,7 +76,8 @@ fn a_manifest_from_before_shards_were_split_is_read() {
     let bytes = format!("{:08x}\n{text}", crc32c::crc32c(text.as_bytes()));
     let manifest = Manifest::decode(bytes.as_bytes()).unwrap();
     assert_eq!((manifest.stream_next, manifest.streams[0].shards_wanted), (1, 2));
-    let shards: Vec<_> = manifest.streams[0].shards.iter().map(|it| (it.id, it.opened_ms)).collect();
+    let shards: Vec<_> =
+        manifest.streams[0].shards.iter().map(|it| (it.id, it.opened_ms)).collect();
     assert_eq!(shards, [(0, 5), (1, 5)]);
     assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
 }

@@ -192,9 +192,8 @@ impl World {
         let believed = self.random.choice(&self.stale).cloned().unwrap();
         self.unsure = records.clone();
         let mut answer = self.journal.append_blocking(self.route(&records, &believed));
-        let is_stale = |error: &Error| {
-            matches!(error, Error::Resharded { .. } | Error::ShardMissing { .. })
-        };
+        let is_stale =
+            |error: &Error| matches!(error, Error::Resharded { .. } | Error::ShardMissing { .. });
         if answer.as_ref().is_err_and(is_stale) {
             let now = self.info()?;
             assert_ne!(open_of(&now), open_of(&believed), "what is open is not refused");
@@ -264,7 +263,8 @@ impl World {
     fn follow(&mut self, all: bool) -> Result<(), Error> {
         loop {
             let info = self.info()?;
-            let at = |positions: &BTreeMap<ShardId, u64>, it| positions.get(&it).copied().unwrap_or(0);
+            let at =
+                |positions: &BTreeMap<ShardId, u64>, it| positions.get(&it).copied().unwrap_or(0);
             let mut moved = false;
             let readable = info.readable(|it| SequenceNumber(at(&self.positions, it)));
             for (shard, is_readable) in info.shards.iter().zip(readable) {
@@ -273,7 +273,8 @@ impl World {
                     continue;
                 }
                 let bytes = if all { 1 << 20 } else { self.random.usize(1..600) };
-                let frames = self.journal.read(self.stream, shard.id, SequenceNumber(from), bytes)?;
+                let frames =
+                    self.journal.read(self.stream, shard.id, SequenceNumber(from), bytes)?;
                 for record in &frames {
                     let text = std::str::from_utf8(record.bytes).unwrap();
                     let value = text.split(' ').next().unwrap().parse().unwrap();
@@ -300,9 +301,8 @@ impl World {
         self.open = vec![now];
         self.stale = vec![info];
         self.follow(true).unwrap();
-        let was_kept = |(key, value): &(String, u64)| {
-            self.read.get(key).is_some_and(|it| it.contains(value))
-        };
+        let was_kept =
+            |(key, value): &(String, u64)| self.read.get(key).is_some_and(|it| it.contains(value));
         let kept = self.unsure.iter().filter(|it| was_kept(it)).count();
         assert!(kept == 0 || kept == self.unsure.len(), "an append is there whole or not at all");
         if kept == 0 {

@@ -33,7 +33,8 @@ fn a_number_has_the_layout_of_aws() {
     let low = u128::from_str_radix(low, 16).unwrap();
     // The same by long division of decimal digits.
     let mut digits = vec![0_u8];
-    for bit in (0..60).rev().map(|it| high >> it & 1).chain((0..128).rev().map(|it| low >> it & 1)) {
+    for bit in (0..60).rev().map(|it| high >> it & 1).chain((0..128).rev().map(|it| low >> it & 1))
+    {
         let mut carry = bit as u8;
         for digit in digits.iter_mut().rev() {
             let value = *digit * 2 + carry;

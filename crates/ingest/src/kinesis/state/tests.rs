@@ -2,7 +2,8 @@ use super::{Note, State};
 
 #[test]
 fn what_others_note_beside_a_stream_stays() {
-    let mut note = Note::read(Some(r#"{"kinesis":{"tags":{"a":"b"}},"firehose":{"x":1}}"#)).unwrap();
+    let mut note =
+        Note::read(Some(r#"{"kinesis":{"tags":{"a":"b"}},"firehose":{"x":1}}"#)).unwrap();
     assert_eq!(note.kinesis.tags["a"], "b");
     note.kinesis = State { key_id: Some("k".to_owned()), ..State::default() };
     let text = serde_json::to_string(&note).unwrap();

@@ -1,5 +1,6 @@
 """Records put together by the Kinesis aggregation library for Python."""
 
+import base64
 import sys
 
 import boto3
@@ -24,7 +25,7 @@ damaged[len(damaged) // 2] ^= 1
 answer = kinesis.put_records(
     StreamName=stream,
     Records=[
-        {"Data": together, "PartitionKey": key, "ExplicitHashKey": hash_key},
+        {"Data": together, "PartitionKey": key, **({"ExplicitHashKey": hash_key} if hash_key else {})},
         {"Data": bytes(damaged), "PartitionKey": "damaged"},
         {"Data": b'{"id": "plain", "total": "2.00"}', "PartitionKey": "plain"},
     ],
@@ -45,7 +46,6 @@ kinesis.put_record(StreamName="aggregates", Data=together, PartitionKey=key)
 iterator = kinesis.get_shard_iterator(StreamName="aggregates", ShardId="0", ShardIteratorType="TRIM_HORIZON")
 records = kinesis.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
 assert [it["Data"] for it in records] == [together]
-import base64
 as_lambda = [
     {"eventVersion": "1.0", "eventID": "x", "kinesis": {
         "kinesisSchemaVersion": "1.0", "partitionKey": it["PartitionKey"], "sequenceNumber": it["SequenceNumber"],

@@ -108,7 +108,9 @@ impl Client<'_> {
         }
         let answer = self.done("ListShards", request).await;
         let shards = answer["Shards"].as_array().unwrap().iter();
-        shards.map(|it| it["ShardId"].as_str().unwrap()["shardId-00000000000".len()..].to_owned()).collect()
+        shards
+            .map(|it| it["ShardId"].as_str().unwrap()["shardId-00000000000".len()..].to_owned())
+            .collect()
     }
 
     /// Reads a shard to its end; returns the texts and the last answer.
@@ -376,20 +378,25 @@ async fn consumers_are_registered_described_and_let_go() {
 async fn settings_are_told_back() {
     in_both(async |client| {
         client.done("CreateStream", json!({ "StreamName": "s", "ShardCount": 2 })).await;
-        let metrics = json!({ "StreamName": "s", "ShardLevelMetrics": ["IncomingBytes", "OutgoingBytes"] });
+        let metrics =
+            json!({ "StreamName": "s", "ShardLevelMetrics": ["IncomingBytes", "OutgoingBytes"] });
         let answer = client.done("EnableEnhancedMonitoring", metrics).await;
         assert_eq!(answer["CurrentShardLevelMetrics"], json!([]));
         assert_eq!(answer["DesiredShardLevelMetrics"], json!(["IncomingBytes", "OutgoingBytes"]));
         let metrics = json!({ "StreamARN": ARN, "ShardLevelMetrics": ["OutgoingBytes"] });
         let answer = client.done("DisableEnhancedMonitoring", metrics).await;
         assert_eq!(answer["DesiredShardLevelMetrics"], json!(["IncomingBytes"]));
-        let key = json!({ "StreamName": "s", "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis" });
+        let key =
+            json!({ "StreamName": "s", "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis" });
         client.done("StartStreamEncryption", key.clone()).await;
         let description = client.done("DescribeStream", json!({ "StreamName": "s" })).await;
         let description = &description["StreamDescription"];
         assert_eq!(description["EncryptionType"], "KMS");
         assert_eq!(description["KeyId"], "alias/aws/kinesis");
-        assert_eq!(description["EnhancedMonitoring"][0]["ShardLevelMetrics"], json!(["IncomingBytes"]));
+        assert_eq!(
+            description["EnhancedMonitoring"][0]["ShardLevelMetrics"],
+            json!(["IncomingBytes"])
+        );
         client.done("StopStreamEncryption", key).await;
         let description = client.done("DescribeStream", json!({ "StreamName": "s" })).await;
         assert_eq!(description["StreamDescription"]["EncryptionType"], "NONE");
@@ -400,22 +407,35 @@ async fn settings_are_told_back() {
         client.done("PutResourcePolicy", json!({ "ResourceARN": ARN, "Policy": policy })).await;
         let answer = client.done("GetResourcePolicy", json!({ "ResourceARN": ARN })).await;
         assert_eq!(answer["Policy"], policy);
-        let refused = client.refused("PutResourcePolicy", json!({ "ResourceARN": ARN, "Policy": "{}" })).await;
+        let refused = client
+            .refused("PutResourcePolicy", json!({ "ResourceARN": ARN, "Policy": "{}" }))
+            .await;
         assert!(refused.starts_with("InvalidArgumentException"), "{refused}");
         client.done("DeleteResourcePolicy", json!({ "ResourceARN": ARN })).await;
         client.refused("GetResourcePolicy", json!({ "ResourceARN": ARN })).await;
 
         let limits = client.done("DescribeLimits", json!({})).await;
         // Those of the fixture and these two.
-        assert_eq!((&limits["OpenShardCount"], &limits["OnDemandStreamCount"]), (&json!(8), &json!(0)));
+        assert_eq!(
+            (&limits["OpenShardCount"], &limits["OnDemandStreamCount"]),
+            (&json!(8), &json!(0))
+        );
         assert_eq!(limits["ShardLimit"], 1_000_000);
         let account = client.done("DescribeAccountSettings", json!({})).await;
         assert_eq!(account["MinimumThroughputBillingCommitment"]["Status"], "DISABLED");
-        let commit = |status: &str| json!({ "MinimumThroughputBillingCommitment": { "Status": status } });
+        let commit =
+            |status: &str| json!({ "MinimumThroughputBillingCommitment": { "Status": status } });
         client.done("UpdateAccountSettings", commit("DISABLED")).await;
         client.refused("UpdateAccountSettings", commit("ENABLED")).await;
-        client.done("UpdateMaxRecordSize", json!({ "StreamARN": ARN, "MaxRecordSizeInKiB": 1_024 })).await;
-        let refused = client.refused("UpdateMaxRecordSize", json!({ "StreamARN": ARN, "MaxRecordSizeInKiB": 10_240 })).await;
+        client
+            .done("UpdateMaxRecordSize", json!({ "StreamARN": ARN, "MaxRecordSizeInKiB": 1_024 }))
+            .await;
+        let refused = client
+            .refused(
+                "UpdateMaxRecordSize",
+                json!({ "StreamARN": ARN, "MaxRecordSizeInKiB": 10_240 }),
+            )
+            .await;
         assert!(refused.starts_with("ValidationException"), "{refused}");
     })
     .await;
@@ -477,7 +497,12 @@ async fn all_of_it_survives_a_restart() {
     client.done("CreateStream", request).await;
     client.done("CreateStream", json!({ "StreamName": "gone", "ShardCount": 1 })).await;
     client.done("RegisterStreamConsumer", json!({ "StreamARN": ARN, "ConsumerName": "app" })).await;
-    client.done("IncreaseStreamRetentionPeriod", json!({ "StreamName": "s", "RetentionPeriodHours": 72 })).await;
+    client
+        .done(
+            "IncreaseStreamRetentionPeriod",
+            json!({ "StreamName": "s", "RetentionPeriodHours": 72 }),
+        )
+        .await;
     let key = json!({ "StreamName": "s", "EncryptionType": "KMS", "KeyId": "key" });
     client.done("StartStreamEncryption", key).await;
     let (shard, number) = client.put("notes", "k", "one").await;
@@ -498,7 +523,8 @@ async fn all_of_it_survives_a_restart() {
     let fixture = fixture.restart();
     let client = Client { fixture: &fixture, encoding: Encoding::Json };
     assert_eq!(told(client).await, before);
-    let after = json!({ "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number });
+    let after =
+        json!({ "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number });
     let (texts, last) = client.read("notes", &shard, after).await;
     assert!(texts.is_empty() && last["ChildShards"].is_array());
     // The name is free, and what is made under it is another stream.

@@ -56,9 +56,7 @@ impl Events {
         }
         let payload = match self.encoding {
             Encoding::Json => serde_json::from_slice(payload).unwrap(),
-            Encoding::Cbor => {
-                operations::to_json("", &ciborium::from_reader(payload).unwrap())
-            }
+            Encoding::Cbor => operations::to_json("", &ciborium::from_reader(payload).unwrap()),
         };
         Some((kind, payload))
     }
@@ -73,7 +71,11 @@ impl Events {
     }
 }
 
-async fn subscribe(fixture: &Fixture, encoding: Encoding, request: &Json) -> Result<Events, String> {
+async fn subscribe(
+    fixture: &Fixture,
+    encoding: Encoding,
+    request: &Json,
+) -> Result<Events, String> {
     let body = match encoding {
         Encoding::Json => request.to_string().into_bytes(),
         Encoding::Cbor => {
