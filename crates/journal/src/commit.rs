@@ -248,11 +248,11 @@ impl Writer {
                 answer(entry.reply, Err(Error::StreamMissing(entry.stream.id)));
                 continue;
             }
-            if let Some(key) = &entry.key {
-                if let Some(done) = self.keys.find(entry.stream.id, key) {
-                    answer(entry.reply, Ok(Outcome::Appended(done.answer(true))));
-                    continue;
-                }
+            if let Some(key) = &entry.key
+                && let Some(done) = self.keys.find(entry.stream.id, key)
+            {
+                answer(entry.reply, Ok(Outcome::Appended(done.answer(true))));
+                continue;
             }
             if entry.has_closed_shard() {
                 entry.give_back();

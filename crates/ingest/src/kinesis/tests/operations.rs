@@ -109,7 +109,7 @@ impl Client<'_> {
         let answer = self.done("ListShards", request).await;
         let shards = answer["Shards"].as_array().unwrap().iter();
         shards
-            .map(|it| it["ShardId"].as_str().unwrap()["shardId-00000000000".len()..].to_owned())
+            .map(|it| it["ShardId"].as_str().unwrap().replace("shardId-00000000000", ""))
             .collect()
     }
 

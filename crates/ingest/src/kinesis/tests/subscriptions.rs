@@ -108,7 +108,8 @@ async fn consumer(fixture: &Fixture, stream: &str, name: &str) -> String {
     made["Consumer"]["ConsumerARN"].as_str().unwrap().to_owned()
 }
 
-fn request(arn: &str, position: Json) -> Json {
+fn request(arn: &str, position: impl Into<Json>) -> Json {
+    let position = position.into();
     json!({ "ConsumerARN": arn, "ShardId": "shardId-000000000000", "StartingPosition": position })
 }
 

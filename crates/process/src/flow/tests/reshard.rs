@@ -53,6 +53,16 @@ impl Taps {
         world.journal.append(append).await.unwrap();
     }
 
+    async fn send_and_reshard(&mut self, world: &World) {
+        for _ in 0..self.random.u32(1..5) {
+            let count = self.random.u32(1..90);
+            self.send(world, count).await;
+            if self.random.bool() {
+                self.reshard(world);
+            }
+        }
+    }
+
     fn reshard(&mut self, world: &World) {
         let id = world.journal.stream("taps").unwrap();
         let random = &mut self.random;
@@ -93,13 +103,7 @@ async fn parents_are_read_to_their_end_before_their_children_over_crashes() {
         let mut flow = world.open().await;
         let mut taps = Taps { random: fastrand::Rng::with_seed(seed), sent: 0 };
         for _ in 0..12 {
-            for _ in 0..taps.random.u32(1..5) {
-                let count = taps.random.u32(1..90);
-                taps.send(&world, count).await;
-                if taps.random.bool() {
-                    taps.reshard(&world);
-                }
-            }
+            taps.send_and_reshard(&world).await;
             for _ in 0..taps.random.u32(0..3) {
                 flow.tick().await.unwrap();
                 assert_parents_first(&world, &flow);
