@@ -130,10 +130,7 @@ impl StreamRun {
         bytes_max: usize,
     ) -> Result<Option<Read>, Error> {
         let info = journal.stream_info(self.id)?;
-        // INVARIANT: a shard is read only when its parents are: they have the older records of its
-        // keys.
-        self.readable = info.readable(|it| self.position(it));
-        self.hand_on_times(&info);
+        self.look_at(&info);
         let waiting: Vec<ShardId> = info
             .shards
             .iter()
@@ -141,8 +138,8 @@ impl StreamRun {
             .filter(|(it, is_readable)| **is_readable && self.position(it.id) < it.next)
             .map(|(it, _)| it.id)
             .collect();
-        self.info = Some(info);
         if waiting.is_empty() {
+            self.info = Some(info);
             return Ok(None);
         }
         let share = (bytes_max / waiting.len()).max(READ_BYTES_MIN);
@@ -165,6 +162,9 @@ impl StreamRun {
             records.map(|it| (place_key(it.place), as_record(&it))).collect()
         };
         let (rows, dead) = self.judge(session, now_ms, find)?;
+        // What was read to its end holds back no window from now on, but its children do.
+        self.look_at(&info);
+        self.info = Some(info);
         self.count_rejects(&dead);
         Ok(Some(Read { records, bytes, rows, dead }))
     }
@@ -199,6 +199,14 @@ impl StreamRun {
 
     pub(crate) fn position(&self, shard: ShardId) -> SequenceNumber {
         self.point.positions.get(&shard).copied().unwrap_or_default()
+    }
+
+    /// Notes which shards may be read.
+    ///
+    /// INVARIANT: a shard is read only when its parents are: they have the older records of its keys.
+    fn look_at(&mut self, info: &StreamInfo) {
+        self.readable = info.readable(|it| self.position(it));
+        self.hand_on_times(info);
     }
 
     /// Lets the children of drained shards go on from the event time that these reached, so that a
