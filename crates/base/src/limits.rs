@@ -277,3 +277,65 @@ pub const KEY_ROWS_DEFAULT: usize = 100;
 
 /// Rows of one key in an answer at most: more are a question for SQL.
 pub const KEY_ROWS_MAX: usize = 1_000;
+
+/// Connections of HTTP clients at a time; each costs about 20 kB. More wait to be accepted.
+pub const CONNECTIONS_MAX: usize = 16_000;
+
+/// The head of a request: address and headers. Signed requests take about 2 kB.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How long the head of a request may take to come, and how long a connection may be silent between
+/// two requests.
+pub const REQUEST_HEAD_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long a client may take nothing of its answer.
+pub const ANSWER_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Requests under way on one connection of HTTP/2; as many as Kinesis' own clients use.
+pub const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// What a client of HTTP/2 may send ahead of being read: a whole `PutRecords`.
+pub const HTTP2_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Readers that follow a stream live at a time; each has a task and a queue.
+pub const FOLLOWERS_MAX: usize = 1_000;
+
+/// Events waiting for one reader that follows a stream: beyond it the reader is waited for.
+pub const FOLLOW_EVENTS_MAX: usize = 256;
+
+/// Bytes of records read at a time for one that follows a stream.
+pub const FOLLOW_BYTES_MAX: usize = 64 << 10;
+
+/// How long a reader that follows a stream may take nothing: then it is cut off.
+pub const FOLLOW_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// How often a reader that follows a silent stream is told that the connection stands.
+pub const FOLLOW_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Origins that one `http` door names: a team's sites, not a list of customers.
+pub const ORIGINS_MAX: usize = 100;
+
+/// Clients, by address, whose rates are counted apart; about 2 MB. More share one rate.
+pub const CLIENTS_MAX: usize = 10_000;
+
+/// How far the moment a request was signed at may be from ours, as with AWS.
+pub const SIGNATURE_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long a signed address may be valid, as with AWS.
+pub const SIGNATURE_KEPT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Headers that one signature may cover; SDKs sign fewer than ten.
+pub const SIGNED_HEADERS_MAX: usize = 100;
+
+/// A key's secret: shorter ones can be guessed.
+pub const SECRET_CHARS_MIN: usize = 16;
+
+/// A key's secret as a request may show it: longer ones are not even hashed.
+pub const SECRET_BYTES_MAX: usize = 1 << 10;
+
+/// `PutRecordBatch` of Firehose: records, and bytes, in one call; 4 MiB by their documentation.
+pub const FIREHOSE_RECORDS_MAX: usize = 500;
+/// See [`FIREHOSE_RECORDS_MAX`].
+pub const FIREHOSE_BYTES_MAX: usize = 4 << 20;
+/// One record of Firehose, 1,000 KiB by their documentation.
+pub const FIREHOSE_RECORD_BYTES_MAX: usize = 1_000 << 10;

@@ -4,28 +4,34 @@
 //! a module of its own beside this one; what they share is below it.
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::fault::Fault;
+use crate::aws::signature::Claim;
 use crate::aws::wire::Encoding;
-use crate::http::body::BodyFault;
+use crate::http::body::{BodyFault, Taken};
 use crate::inlet::Inlet;
-use crate::kinesis;
+use crate::keys::guard::Client;
+use crate::keys::{Act, Caller};
 use crate::router::Served;
+use crate::{firehose, kinesis};
 
 pub(crate) mod event;
 pub(crate) mod fault;
+pub(crate) mod signature;
 pub(crate) mod validate;
 pub(crate) mod wire;
 
 /// `POST /`
-pub(crate) async fn post(State(served): State<Served>, headers: HeaderMap, body: Body) -> Response {
-    let encoding = Encoding::of(&headers);
-    let answer = answer(&served, encoding, &headers, body).await;
+pub(crate) async fn post(State(served): State<Served>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let encoding = Encoding::of(&parts.headers);
+    let answer = answer(&served, encoding, &parts, body).await;
     let (status, body) = match answer {
         Ok(Answer::Body(body)) => (StatusCode::OK, body),
         Ok(Answer::Events(events)) => return respond(StatusCode::OK, event::CONTENT_TYPE, events),
@@ -53,29 +59,93 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl IntoRespon
 async fn answer(
     served: &Served,
     encoding: Encoding,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Body,
 ) -> Result<Answer, Fault> {
-    let target = headers.get("x-amz-target").and_then(|it| it.to_str().ok());
+    let target = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
     let Some(target) = target else {
-        let help = "POST / is the Kinesis API: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
+        let help = "POST / is for AWS clients: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
                     records without an AWS SDK go to POST /v1/streams/NAME/records";
         return Err(Fault::new("UnknownOperationException", help));
     };
     let Some((service, operation)) = target.split_once('.') else {
         return Err(unknown_service(target));
     };
-    let is_known = service == kinesis::SERVICE;
-    if !is_known {
+    let Some((_, signed_as)) = SERVICES.iter().find(|(it, _)| *it == service) else {
         return Err(unknown_service(target));
+    };
+    let (inlet, body) = admit(served, signed_as, operation, parts, body).await?;
+    let call = Call { inlet: &inlet, encoding, body: &body.bytes };
+    match *signed_as {
+        "firehose" => firehose::answer(operation, call).await.map(Answer::Body),
+        _ => kinesis::answer(operation, call).await,
     }
-    let taken = served.bodies.take(headers, body).await.map_err(|it| of_body(&it))?;
-    let call = Call { inlet: &served.inlet, encoding, body: &taken.bytes };
-    kinesis::answer(operation, call).await
+}
+
+/// What comes before the operation in `X-Amz-Target`, and what a signature calls the service.
+const SERVICES: &[(&str, &str)] = &[(kinesis::SERVICE, "kinesis"), (firehose::SERVICE, "firehose")];
+
+/// Lets a request in: returns the inlet as its caller may use it, and the body.
+///
+/// Who a caller claims to be is looked at before the body is read, the signature after it.
+pub(crate) async fn admit(
+    served: &Served,
+    signed_as: &str,
+    operation: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Inlet, Taken), Fault> {
+    let Client(client) = Client::of(parts);
+    let keys = served.inlet.keys();
+    let headers = &parts.headers;
+    if keys.is_open() {
+        let taken = served.bodies.take(headers, body).await.map_err(|it| of_body(&it))?;
+        let caller = Caller::anybody(client);
+        return Ok((served.inlet.of_caller(caller), taken));
+    }
+    let claim = Claim::of(parts)?;
+    claim.check(signed_as, parts, served.inlet.clock().now_ms())?;
+    let held = keys.by_id(&claim.id).ok_or_else(signature::unknown_id)?;
+    let taken = served.bodies.read(headers, body).await.map_err(|it| of_body(&it))?;
+    claim.verify(&held.key.secret, parts, &taken.bytes)?;
+    let caller = Caller::with_key(held, client);
+    caller.check(act_of(operation)).map_err(|_may_not| {
+        let key = caller.name().map_or("", base::Name::as_str);
+        Fault::access_denied(key, &format!("{signed_as}:{operation:.100}"))
+    })?;
+    let taken = served.bodies.unpack(headers, taken).await.map_err(|it| of_body(&it))?;
+    Ok((served.inlet.of_caller(caller), taken))
+}
+
+/// Returns what an operation does, by the words that all services of AWS begin its name with.
+fn act_of(operation: &str) -> Act {
+    let begins = |words: &[&str]| words.iter().any(|it| operation.starts_with(it));
+    // A consumer registers itself, and `PutResourcePolicy` puts no record.
+    let reads = [
+        "Get",
+        "List",
+        "Describe",
+        "SubscribeToShard",
+        "Query",
+        "Scan",
+        "BatchGet",
+        "TransactGet",
+        "RegisterStreamConsumer",
+        "DeregisterStreamConsumer",
+    ];
+    let writes = ["PutRecord", "PutItem", "UpdateItem", "DeleteItem", "BatchWrite", "Publish"];
+    if begins(&writes) {
+        Act::Write
+    } else if begins(&reads) {
+        Act::Read
+    } else {
+        Act::Manage
+    }
 }
 
 fn unknown_service(target: &str) -> Fault {
-    let message = format!("{target:.100} is not an operation of {}.*", kinesis::SERVICE);
+    let known: Vec<&str> = SERVICES.iter().map(|(it, _)| *it).collect();
+    let message = format!("{target:.100} is not an operation of {}", known.join(", "));
     Fault::new("UnknownOperationException", message)
 }
 

@@ -1,30 +1,47 @@
-//! Receives records by HTTP: `POST /v1/streams/NAME/records`.
+//! Receives records by HTTP, `POST /v1/streams/NAME/records`, and gives them back.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Query, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use base::{Kind, Name, limits};
+use base::Name;
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::door::{Door, OptionFault, Running, parse, schema_of};
-use crate::http::body::BodyFault;
-use crate::http::split::{Form, NotAnArray, split};
+use crate::http::body::Bodies;
+use crate::http::cors::{Origins, Passed};
+use crate::http::fault::HttpFault;
+pub(crate) use crate::http::fault::error_answer;
+use crate::http::split::{Form, split};
 use crate::inlet::{Accepted, Inlet, Stream};
+use crate::keys::Act;
+use crate::keys::guard::Client;
 use crate::refusal::Refusal;
 use crate::router::Served;
 
+pub(crate) mod beacon;
 pub(crate) mod body;
+pub(crate) mod cors;
+pub(crate) mod fault;
+pub(crate) mod follow;
 mod split;
 
-/// Options of an `http` door: none yet.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// Options of an `http` door.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Options {}
+struct Options {
+    /// Web pages of these origins may send, for example `["https://shop.example"]`; `"*"` is any.
+    /// Programs, which are no web pages, always may.
+    #[serde(default)]
+    origins: Vec<String>,
+}
 
-/// Takes JSON, lines of JSON, or lines of text.
+/// Takes JSON, lines of JSON, CSV or text.
 pub(crate) struct Http;
 
 const NAME: &str = "http";
@@ -39,7 +56,7 @@ impl Door for Http {
     }
 
     fn example(&self) -> &'static str {
-        "from = [\"http\"]"
+        "from = [{ door = \"http\", origins = [\"https://shop.example\"] }]"
     }
 
     fn options(&self) -> Schema {
@@ -47,11 +64,18 @@ impl Door for Http {
     }
 
     fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
-        parse::<Options>(options).map(|Options {}| ())
+        parse::<Options>(options).and_then(|it| Origins::new(&it.origins)).map(|_origins| ())
     }
 
-    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
-        self.check(options).map(|()| Running::served())
+    fn open(
+        &self,
+        options: &toml::Table,
+        inlet: &Inlet,
+        stream: &Name,
+    ) -> Result<Running, OptionFault> {
+        let origins = Origins::new(&parse::<Options>(options)?.origins)?;
+        inlet.allow_origins(stream, origins);
+        Ok(Running::served())
     }
 }
 
@@ -62,6 +86,9 @@ struct Answer {
     positions: Vec<Position>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeated: bool,
+    /// What became of each record, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<Vec<RecordAnswer>>,
 }
 
 #[derive(Serialize)]
@@ -71,8 +98,25 @@ struct Position {
     last: u64,
 }
 
-impl From<Accepted> for Answer {
-    fn from(accepted: Accepted) -> Answer {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum RecordAnswer {
+    Taken { shard: u32, sequence: u64 },
+    Refused { error: String },
+}
+
+/// What became of a request's records.
+pub(crate) struct Outcome {
+    accepted: Accepted,
+    /// The stream with the shards that the records went to.
+    stream: Arc<Stream>,
+    /// The slot of each record that was taken, and why another was not, in their order.
+    each: Option<Vec<Result<u32, Refusal>>>,
+}
+
+impl Answer {
+    fn of(outcome: Outcome) -> Answer {
+        let Outcome { accepted, stream, each } = outcome;
         let positions = accepted.parts.iter().map(|part| Position {
             shard: part.shard.0,
             first: part.first.0,
@@ -82,143 +126,160 @@ impl From<Accepted> for Answer {
             accepted: accepted.records,
             positions: positions.collect(),
             repeated: accepted.repeated,
+            records: each.map(|it| records_of(it, &accepted, &stream)),
         }
     }
 }
 
-/// Why a request was not taken.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HttpFault {
-    #[error(transparent)]
-    Body(#[from] BodyFault),
-    #[error(transparent)]
-    Array(#[from] NotAnArray),
-    #[error(transparent)]
-    Refusal(#[from] Refusal),
-}
-
-impl HttpFault {
-    fn kind(&self) -> Kind {
-        match self {
-            HttpFault::Body(BodyFault::NoRoom) => Kind::Throttled,
-            HttpFault::Body(_) | HttpFault::Array(_) => Kind::Invalid,
-            HttpFault::Refusal(refusal) => refusal.kind(),
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            HttpFault::Body(BodyFault::TooLarge | BodyFault::InflatesTooMuch)
-            | HttpFault::Refusal(
-                Refusal::RecordTooLarge { .. }
-                | Refusal::TooManyRecords
-                | Refusal::Journal(journal::Error::AppendTooLarge { .. }),
-            ) => StatusCode::PAYLOAD_TOO_LARGE,
-            HttpFault::Refusal(Refusal::DoorClosed { .. }) => StatusCode::FORBIDDEN,
-            HttpFault::Body(BodyFault::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            HttpFault::Body(BodyFault::UnknownEncoding(_)) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            other => StatusCode::from_u16(other.kind().http_status())
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        }
-    }
-
-    fn help(&self) -> Option<String> {
-        match self {
-            HttpFault::Body(BodyFault::TooLarge | BodyFault::InflatesTooMuch) => {
-                Some("send the records in several requests".into())
-            }
-            HttpFault::Body(BodyFault::NoRoom) => {
-                Some("send again after the time in `Retry-After`".into())
-            }
-            HttpFault::Array(_) => Some(
-                "nothing was accepted, as its records cannot be told apart; with one record a \
-                 line, a broken one becomes a dead letter and the others are kept"
-                    .into(),
-            ),
-            HttpFault::Body(_) => None,
-            HttpFault::Refusal(refusal) => refusal.help(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct ErrorAnswer<'a> {
-    error: ErrorBody<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    kind: &'a str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    help: Option<String>,
-}
-
-impl IntoResponse for HttpFault {
-    fn into_response(self) -> Response {
-        let mut response = error_answer(self.kind(), self.to_string(), self.help());
-        *response.status_mut() = self.status();
-        response
-    }
-}
-
-/// Says in JSON why something was not done.
-pub(crate) fn error_answer(kind: Kind, message: String, help: Option<String>) -> Response {
-    let word = match kind {
-        Kind::Invalid => "invalid",
-        Kind::Missing => "missing",
-        Kind::Conflict => "conflict",
-        Kind::Throttled => "throttled",
-        Kind::Unavailable => "unavailable",
-        Kind::Corrupt => "corrupt",
-        Kind::Bug => "bug",
+fn records_of(
+    each: Vec<Result<u32, Refusal>>,
+    accepted: &Accepted,
+    stream: &Stream,
+) -> Vec<RecordAnswer> {
+    let next = accepted.parts.iter().map(|it| (it.shard, it.first.0));
+    let mut next: std::collections::BTreeMap<_, _> = next.collect();
+    let mut place = |slot: u32| {
+        let shard = stream.shard_at(slot as usize);
+        let sequence = next.entry(shard).or_default();
+        *sequence += 1;
+        RecordAnswer::Taken { shard: shard.0, sequence: *sequence - 1 }
     };
-    let status =
-        StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = ErrorBody { kind: word, message, help };
-    let mut response = (status, Json(ErrorAnswer { error: body })).into_response();
-    if matches!(kind, Kind::Throttled | Kind::Unavailable) {
-        let seconds = HeaderValue::from(limits::RETRY_AFTER.as_secs());
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
+    let each = each.into_iter().map(|it| match it {
+        Ok(slot) => place(slot),
+        Err(refusal) => RecordAnswer::Refused { error: refusal.to_string() },
+    });
+    each.collect()
+}
+
+/// What the address of a request may say.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Asked {
+    /// Whether the answer is to say what became of each record; then one that cannot be taken
+    /// does not keep the others out.
+    #[serde(default)]
+    results: bool,
 }
 
 /// `POST /v1/streams/{name}/records`
 pub(crate) async fn post_records(
     State(served): State<Served>,
+    client: Client,
     Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, HttpFault> {
-    // Before a byte of the body is read.
-    let stream = served.inlet.stream(&name)?;
-    let accepted = take(&served, &stream, &headers, body).await?;
-    let answer = Json(Answer::from(accepted));
-    Ok((StatusCode::OK, answer).into_response())
+) -> Response {
+    let passed = judge(&served, &name, &headers, &uri);
+    let taken = async {
+        refuse_stranger(&passed, &name)?;
+        // Before a byte of the body is read.
+        let inlet = served.enter(&headers, client, Act::Write)?;
+        let stream = inlet.stream(&name)?;
+        let request = Take { inlet: &inlet, bodies: &served.bodies, stream: &stream };
+        let outcome = take(request, &headers, body, asked.results).await?;
+        Ok::<_, HttpFault>(Json(Answer::of(outcome)).into_response())
+    };
+    let answer = taken.await.unwrap_or_else(IntoResponse::into_response);
+    answer_page(&passed, false, answer)
 }
 
-async fn take(
-    served: &Served,
-    stream: &Stream,
+/// Judges the page that sends a request, if a page does.
+pub(crate) fn judge(served: &Served, stream: &str, headers: &HeaderMap, uri: &Uri) -> Passed {
+    let origins = served.inlet.origins(stream);
+    origins.judge(headers, uri.authority().map(Authority::as_str))
+}
+
+/// Refuses pages of other sites: a page can make a browser send to an address only it can reach.
+pub(crate) fn refuse_stranger(passed: &Passed, stream: &str) -> Result<(), HttpFault> {
+    match passed {
+        Passed::Stranger(origin) => {
+            let stream = stream.chars().take(base::limits::NAME_BYTES_MAX).collect();
+            Err(HttpFault::Stranger { origin: origin.clone(), stream })
+        }
+        Passed::Ours | Passed::Named(_) => Ok(()),
+    }
+}
+
+/// Lets the page that sent a request read its answer.
+pub(crate) fn answer_page(
+    passed: &Passed,
+    with_credentials: bool,
+    mut answer: Response,
+) -> Response {
+    if let Passed::Named(origin) = passed {
+        cors::tell(origin, with_credentials, answer.headers_mut());
+    }
+    answer
+}
+
+/// `OPTIONS`: what a browser asks before it lets a page send.
+pub(crate) async fn preflight(
+    State(served): State<Served>,
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let passed = judge(&served, &name, &headers, &uri);
+    if let Err(fault) = refuse_stranger(&passed, &name) {
+        return fault.into_response();
+    }
+    let mut answer = StatusCode::NO_CONTENT.into_response();
+    if let Passed::Named(origin) = &passed {
+        let is_beacon = uri.path().ends_with("/beacon");
+        cors::tell_before(origin, is_beacon, answer.headers_mut());
+    }
+    answer
+}
+
+/// Where the records of a request go.
+#[derive(Clone, Copy)]
+pub(crate) struct Take<'a> {
+    pub(crate) inlet: &'a Inlet,
+    pub(crate) bodies: &'a Bodies,
+    pub(crate) stream: &'a Stream,
+}
+
+pub(crate) async fn take(
+    Take { inlet, bodies, stream }: Take<'_>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Accepted, HttpFault> {
+    wants_each: bool,
+) -> Result<Outcome, HttpFault> {
     let refused = |fault: HttpFault| {
         stream.refuse(NAME);
         fault
     };
-    let taken = served.bodies.take(headers, body).await.map_err(|it| refused(it.into()))?;
+    let taken = bodies.take(headers, body).await.map_err(|it| refused(it.into()))?;
     let text = |name: &str| headers.get(name).map(|it| it.to_str().unwrap_or_default());
     let form = Form::of(text(header::CONTENT_TYPE.as_str()));
     let records = split(&taken.bytes, form).map_err(|it| refused(it.into()))?;
-    let mut batch = served.inlet.batch(&stream.name, NAME, taken.bytes.len())?;
+    let mut batch = inlet.batch(&stream.name, NAME, taken.bytes.len())?;
+    let mut each = wants_each.then(Vec::new);
     for record in records {
-        batch.push(None, record)?;
+        match (batch.push(None, record), &mut each) {
+            (Ok(()), Some(each)) => each.push(Ok(())),
+            (Ok(()), None) => {}
+            (Err(refusal), Some(each)) if is_of_record(&refusal) => each.push(Err(refusal)),
+            (Err(refusal), _) => return Err(refusal.into()),
+        }
     }
     // What the journal needs is in the batch: the body's memory is free while the disk works.
     drop(taken);
-    Ok(served.inlet.append(batch, text("idempotency-key")).await?)
+    let mut accepted = inlet.write(&mut batch, text("idempotency-key")).await?;
+    accepted.parts.sort_unstable_by_key(|it| it.shard);
+    let mut slots = batch.slots.iter();
+    let each = each.map(|each| {
+        let each: Vec<Result<(), Refusal>> = each;
+        let each = each.into_iter();
+        each.map(|it| it.map(|()| slots.next().copied().unwrap_or_default())).collect()
+    });
+    Ok(Outcome { accepted, stream: Arc::clone(&batch.stream), each })
+}
+
+/// Whether only the record is wrong, not the request.
+fn is_of_record(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::RecordTooLarge { .. } | Refusal::KeyTooLong { .. })
 }
 
 /// What `GET /v1/streams` says of a stream.
@@ -256,9 +317,14 @@ struct StreamsAnswer {
 }
 
 /// `GET /v1/streams`
-pub(crate) async fn get_streams(State(served): State<Served>) -> Result<Response, HttpFault> {
-    let streams = served.inlet.streams();
-    let streams = streams.iter().map(|it| describe(&served.inlet, it));
+pub(crate) async fn get_streams(
+    State(served): State<Served>,
+    client: Client,
+    headers: HeaderMap,
+) -> Result<Response, HttpFault> {
+    let inlet = served.enter(&headers, client, Act::Read)?;
+    let streams = inlet.streams();
+    let streams = streams.iter().map(|it| describe(&inlet, it));
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     Ok(Json(StreamsAnswer { streams }).into_response())
 }
@@ -266,10 +332,13 @@ pub(crate) async fn get_streams(State(served): State<Served>) -> Result<Response
 /// `GET /v1/streams/{name}`
 pub(crate) async fn get_stream(
     State(served): State<Served>,
+    client: Client,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, HttpFault> {
-    let stream = served.inlet.stream(&name)?;
-    Ok(Json(describe(&served.inlet, &stream)?).into_response())
+    let inlet = served.enter(&headers, client, Act::Read)?;
+    let stream = inlet.stream(&name)?;
+    Ok(Json(describe(&inlet, &stream)?).into_response())
 }
 
 fn describe(inlet: &Inlet, stream: &Stream) -> Result<StreamAnswer, Refusal> {

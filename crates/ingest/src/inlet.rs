@@ -1,19 +1,29 @@
 //! The one way into the journal: finds the stream, chooses shards, appends, counts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::{Clock, Name, ShardId, limits, nearest};
-use journal::{
-    Append, AppendedPart, IdempotencyKey, Journal, Outcome, Records, StreamId, StreamSettings,
-};
+use journal::{Append, AppendedPart, IdempotencyKey, Journal, Outcome, StreamId, StreamSettings};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 
-use crate::DOORS;
+use crate::firehose::book::Book;
+use crate::http::cors::Origins;
+use crate::kept::Kept;
+use crate::keys::{Caller, Keys};
 use crate::kinesis::subscribe::Subscriptions;
-use crate::refusal::Refusal;
+use crate::rate::{Clients, Cost, Meter, Rate};
+use crate::refusal::{Limit, Refusal};
+use crate::{DOORS, firehose};
+
+pub(crate) use self::batch::Batch;
+
+mod batch;
+mod fair;
 
 mod reshard;
 
@@ -31,12 +41,15 @@ pub struct Intake {
     pub doors: Vec<String>,
     /// Finds the partition key of records that come without one.
     pub key: Option<KeyOf>,
+    /// How much may come in a second.
+    pub limit: Rate,
 }
 
-/// The way into the journal for all doors. Clones share it.
+/// The way into the journal for all doors, as one caller may use it. Clones share it.
 #[derive(Clone)]
 pub struct Inlet {
     shared: Arc<Shared>,
+    caller: Caller,
 }
 
 struct Shared {
@@ -44,6 +57,12 @@ struct Shared {
     clock: Arc<dyn Clock>,
     streams: RwLock<BTreeMap<Name, Arc<Stream>>>,
     subscriptions: Subscriptions,
+    keys: Keys,
+    clients: Clients,
+    waiting: fair::Waiting,
+    /// The origins of web pages that may send into a stream.
+    origins: RwLock<BTreeMap<Name, Arc<Origins>>>,
+    deliveries: Kept<Book>,
 }
 
 /// A stream as the doors see it.
@@ -58,6 +77,9 @@ pub(crate) struct Stream {
     shards: Vec<Slot>,
     turn: AtomicUsize,
     counters: Arc<[Counter]>,
+    meter: Option<Arc<Meter>>,
+    /// Bytes that wait for the disk, shared with what the stream was before it was declared anew.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A shard that takes records.
@@ -126,8 +148,13 @@ impl Inlet {
             clock,
             streams: RwLock::default(),
             subscriptions: Subscriptions::default(),
+            keys: Keys::default(),
+            clients: Clients::default(),
+            waiting: fair::Waiting::new(limits::JOURNAL_PENDING_BYTES_MAX),
+            origins: RwLock::default(),
+            deliveries: Kept::default(),
         };
-        let inlet = Inlet { shared: Arc::new(shared) };
+        let inlet = Inlet { shared: Arc::new(shared), caller: Caller::default() };
         for found in inlet.journal().streams() {
             if !found.settings.declared {
                 inlet.declare(Intake::of_client(found.name, found.settings))?;
@@ -144,8 +171,11 @@ impl Inlet {
         let id = self.journal().create_stream(&intake.name, intake.settings)?;
         let mut streams = self.shared.streams.write();
         let info = self.journal().stream_info(id)?;
-        let before = streams.get(&intake.name).map(|it| Arc::clone(&it.counters));
+        let before = streams.get(&intake.name);
+        let counters = before.map(|it| Arc::clone(&it.counters));
         let none = || DOORS.iter().map(|_| Counter::default()).collect();
+        let meter = before.and_then(|it| it.meter.as_ref());
+        let meter = Meter::renewed(meter, intake.limit, self.now());
         let stream = Stream {
             id,
             name: intake.name.clone(),
@@ -154,7 +184,9 @@ impl Inlet {
             key: intake.key,
             shards: reshard::open_shards(&info),
             turn: AtomicUsize::new(0),
-            counters: before.unwrap_or_else(none),
+            counters: counters.unwrap_or_else(none),
+            meter,
+            waiting: before.map(|it| Arc::clone(&it.waiting)).unwrap_or_default(),
         };
         streams.insert(intake.name, Arc::new(stream));
         Ok(())
@@ -206,7 +238,8 @@ impl Inlet {
         bytes: usize,
     ) -> Result<Batch, Refusal> {
         let stream = self.stream(stream)?;
-        if !stream.is_open(door) {
+        let is_open = stream.is_open(door) || (door == firehose::NAME && self.delivers(&stream));
+        if !is_open {
             stream.refuse(door);
             let open = stream.doors.clone();
             return Err(Refusal::DoorClosed { stream: stream.name.clone(), door, open });
@@ -257,6 +290,12 @@ impl Inlet {
             let arrived_ms = self.clock().now_ms();
             return Ok(Accepted { records: 0, parts: Vec::new(), arrived_ms, repeated: false });
         }
+        self.admit(&batch.stream, Cost { records: batch.records, bytes: batch.bytes })?;
+        let place = self.shared.waiting.enter(&batch.stream.waiting, batch.bytes);
+        let Some(_place) = place else {
+            let waiting = batch.stream.waiting.load(Ordering::Relaxed);
+            return Err(Refusal::Crowded { stream: batch.stream.name.clone(), waiting });
+        };
         let appended = loop {
             let append = Append {
                 stream: batch.stream.id,
@@ -280,21 +319,94 @@ impl Inlet {
         })
     }
 
+    /// Returns the keys that callers need, for the program to set.
+    pub fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    /// Sets what each client, by its address, may send in a second.
+    pub fn limit_clients(&self, rate: Rate) {
+        self.shared.clients.limit(rate, self.now());
+    }
+
+    /// Keeps what clients say of the doors in `folder`, and reads what they said before.
+    pub fn keep_in(&self, folder: &Path) -> Result<(), Refusal> {
+        Ok(self.shared.deliveries.open(folder, firehose::book::FILE)?)
+    }
+
+    /// Returns what clients said of delivery streams.
+    pub(crate) fn deliveries(&self) -> &Kept<Book> {
+        &self.shared.deliveries
+    }
+
+    /// Returns whether a client made a delivery stream of this stream.
+    fn delivers(&self, stream: &Stream) -> bool {
+        let book = self.shared.deliveries.now();
+        book.entries.get(&stream.name).is_some_and(|it| it.source.is_none())
+    }
+
+    /// Says of which origins web pages may send into a stream.
+    pub(crate) fn allow_origins(&self, stream: &Name, origins: Origins) {
+        self.shared.origins.write().insert(stream.clone(), Arc::new(origins));
+    }
+
+    /// Returns of which origins web pages may send into a stream.
+    pub(crate) fn origins(&self, stream: &str) -> Arc<Origins> {
+        self.shared.origins.read().get(stream).cloned().unwrap_or_default()
+    }
+
+    /// Returns the inlet as this caller may use it.
+    pub(crate) fn of_caller(&self, caller: Caller) -> Inlet {
+        Inlet { shared: Arc::clone(&self.shared), caller }
+    }
+
+    /// Returns who uses it.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     pub(crate) fn stream(&self, name: &str) -> Result<Arc<Stream>, Refusal> {
+        let text: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
+        if let Some(key) = self.caller.name().filter(|_| !self.caller.sees(name)) {
+            return Err(Refusal::NotForKey { key: key.clone(), stream: text });
+        }
         let streams = self.shared.streams.read();
         if let Some(stream) = streams.get(name) {
             return Ok(Arc::clone(stream));
         }
-        let near = nearest(name, streams.keys().map(Name::as_str));
-        Err(Refusal::NoStream {
-            name: name.chars().take(limits::NAME_BYTES_MAX).collect(),
-            near: near.and_then(|it| Name::new(it).ok()),
-            known: streams.keys().cloned().collect(),
-        })
+        let known: Vec<Name> = streams.keys().filter(|it| self.caller.sees(it)).cloned().collect();
+        let near = nearest(name, known.iter().map(Name::as_str));
+        Err(Refusal::NoStream { name: text, near: near.and_then(|it| Name::new(it).ok()), known })
     }
 
+    /// Returns the streams that the caller may see.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        self.shared.streams.read().values().cloned().collect()
+        let streams = self.shared.streams.read();
+        streams.values().filter(|it| self.caller.sees(&it.name)).cloned().collect()
+    }
+
+    /// Counts a request against all limits; none is charged if one refuses.
+    fn admit(&self, stream: &Stream, cost: Cost) -> Result<(), Refusal> {
+        let now = self.now();
+        let client = self.caller.client.and_then(|it| self.shared.clients.meter(it, now));
+        let key = self.caller.name().map(|it| Limit::Key(it.clone()));
+        let of_key = self.caller.meter().zip(key);
+        let of_stream = stream.meter.as_ref().map(|it| (it, Limit::Stream(stream.name.clone())));
+        let of_client = client.as_ref().map(|it| (it, Limit::Client));
+        let mut charged: Vec<&Arc<Meter>> = Vec::new();
+        for (meter, limit) in of_client.into_iter().chain(of_key).chain(of_stream) {
+            if let Err(wait) = meter.take(now, cost) {
+                charged.iter().for_each(|it| it.give_back(cost));
+                return Err(Refusal::Limited { limit, wait });
+            }
+            charged.push(meter);
+        }
+        Ok(())
+    }
+
+    /// Returns the time of the limits.
+    fn now(&self) -> Duration {
+        self.shared.clock.elapsed()
     }
 
     pub(crate) fn journal(&self) -> &Journal {
@@ -331,7 +443,7 @@ impl Intake {
     /// A stream that a client made, open to HTTP and to the Kinesis API.
     pub(crate) fn of_client(name: Name, settings: StreamSettings) -> Intake {
         let doors = vec!["http".to_owned(), "kinesis".to_owned()];
-        Intake { name, settings, doors, key: None }
+        Intake { name, settings, doors, key: None, limit: Rate::default() }
     }
 }
 
@@ -385,138 +497,6 @@ impl Counter {
             bytes: self.bytes.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// Records of one request, sorted into shards as they are pushed.
-pub(crate) struct Batch {
-    pub(crate) stream: Arc<Stream>,
-    door: &'static str,
-    /// The records of each shard that has some, with its slot.
-    parts: Vec<(usize, Records)>,
-    /// For each slot the number of its part, counted from 1; 0 if it has none.
-    part_of: Vec<u32>,
-    /// The slot of records without a key: one for the whole batch, so that its order is kept.
-    turn: usize,
-    /// The slot of each record.
-    pub(crate) slots: Vec<u32>,
-    /// The places in the hash space of records whose keys do not tell them, by number.
-    hashes: Vec<(usize, u128)>,
-    records: usize,
-    bytes: usize,
-    bytes_expected: usize,
-}
-
-impl Batch {
-    fn new(stream: Arc<Stream>, door: &'static str, bytes_expected: usize) -> Batch {
-        let count = stream.shards.len();
-        let turn = stream.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
-        Batch {
-            parts: Vec::new(),
-            part_of: vec![0; count],
-            stream,
-            door,
-            turn,
-            slots: Vec::new(),
-            hashes: Vec::new(),
-            records: 0,
-            bytes: 0,
-            bytes_expected,
-        }
-    }
-
-    /// Adds a record. Without a key, the stream's own rule finds one, else it is the batch's turn.
-    pub(crate) fn push(&mut self, key: Option<&str>, bytes: &[u8]) -> Result<(), Refusal> {
-        if let Some(key) = key.filter(|it| !it.is_empty()) {
-            return self.place(self.slot_of_key(key), key, bytes);
-        }
-        if key.is_some() {
-            return self.push_hashed("", hash_of(""), bytes);
-        }
-        let found = self.stream.key.as_ref().and_then(|key_of| key_of(bytes));
-        match found.as_deref() {
-            // A key that is too long for the journal still decides the shard, so order holds.
-            Some(key) if limits::PARTITION_KEY_BYTES_MAX < key.len() => {
-                let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
-                self.push_hashed(key.get(..end).unwrap_or_default(), hash_of(key), bytes)
-            }
-            Some("") => self.push_hashed("", hash_of(""), bytes),
-            Some(key) => self.place(self.slot_of_key(key), key, bytes),
-            None => self.place(self.turn, "", bytes),
-        }
-    }
-
-    /// Adds a record whose place in the hash space is given.
-    pub(crate) fn push_hashed(
-        &mut self,
-        key: &str,
-        hash: u128,
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        self.hashes.push((self.records, hash));
-        self.place(self.stream.slot_of(hash), key, bytes)
-    }
-
-    /// Returns which part of the batch the records of a slot are in.
-    pub(crate) fn part_of(&self, slot: u32) -> Option<usize> {
-        (*self.part_of.get(slot as usize)? as usize).checked_sub(1)
-    }
-
-    /// Returns the slot of each part, in the order in which they are written.
-    pub(crate) fn used_slots(&self) -> Vec<usize> {
-        let mut slots = vec![0; self.part_of.iter().filter(|it| **it != 0).count()];
-        for (slot, part) in self.part_of.iter().enumerate() {
-            let at = (*part as usize).checked_sub(1).and_then(|it| slots.get_mut(it));
-            if let Some(at) = at {
-                *at = slot;
-            }
-        }
-        slots
-    }
-
-    fn take_parts(&mut self) -> Vec<(ShardId, Records)> {
-        let parts = std::mem::take(&mut self.parts).into_iter();
-        parts.map(|(slot, part)| (self.stream.shard_at(slot), part)).collect()
-    }
-
-    fn slot_of_key(&self, key: &str) -> usize {
-        // One shard needs no hash.
-        if self.part_of.len() == 1 { 0 } else { self.stream.slot_of(hash_of(key)) }
-    }
-
-    fn place(&mut self, slot: usize, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        if let Err(refusal) = self.try_place(slot, key, bytes) {
-            self.stream.refuse(self.door);
-            return Err(refusal);
-        }
-        Ok(())
-    }
-
-    fn try_place(&mut self, slot: usize, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        if limits::REQUEST_RECORDS_MAX <= self.records {
-            return Err(Refusal::TooManyRecords);
-        }
-        let index = self.records;
-        let share = self.bytes_expected / self.part_of.len().max(1);
-        let missing = journal::Error::StreamMissing(self.stream.id);
-        let part_of = self.part_of.get_mut(slot).ok_or(missing)?;
-        if *part_of == 0 {
-            self.parts.push((slot, Records::with_capacity(share)));
-            *part_of = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);
-        }
-        let part = self.parts.get_mut(*part_of as usize - 1).expect("it was numbered when made");
-        let (_, part) = part;
-        part.push(key, bytes).map_err(|error| match error {
-            journal::Error::RecordTooLarge { bytes, .. } => {
-                Refusal::RecordTooLarge { index, bytes }
-            }
-            journal::Error::KeyTooLong { bytes, .. } => Refusal::KeyTooLong { index, bytes },
-            other => Refusal::Journal(other),
-        })?;
-        self.slots.push(u32::try_from(slot).unwrap_or(u32::MAX));
-        self.records += 1;
-        self.bytes += bytes.len();
-        Ok(())
     }
 }
 

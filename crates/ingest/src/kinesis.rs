@@ -17,7 +17,7 @@ mod consumers;
 mod iterator;
 mod put;
 mod read;
-mod sequence;
+pub(crate) mod sequence;
 mod settings;
 mod shards;
 mod state;

@@ -6,6 +6,7 @@
 //! ```text
 //!  POST /v1/streams/orders/records ─ http ────┐
 //!  POST / with X-Amz-Target ──────── kinesis ─┤
+//!  the same, and deliveries ─────── firehose ─┤
 //!  a made-up shop ────────────────── generate ┼─► Inlet: key → shard ─► journal (one append, all or nothing)
 //!  this machine's measurements ───── host ────┘
 //! ```
@@ -15,13 +16,17 @@
 
 mod aws;
 mod door;
+mod firehose;
 mod generate;
 mod host;
 mod http;
 mod inlet;
 mod items;
+mod kept;
+mod keys;
 mod kinesis;
 mod on_demand;
+mod rate;
 mod refusal;
 mod router;
 mod share;
@@ -31,12 +36,17 @@ pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
 pub use crate::items::{
     Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,
 };
+pub use crate::kept::KeptFault;
+pub use crate::keys::guard::guard;
+pub use crate::keys::{Act, Key, Keys};
 pub use crate::on_demand::keep_balanced;
-pub use crate::refusal::Refusal;
+pub use crate::rate::Rate;
+pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
 
 /// Every door; the order is that of the reference.
-pub const DOORS: &[&dyn Door] = &[&http::Http, &kinesis::Kinesis, &generate::Generate, &host::Host];
+pub const DOORS: &[&dyn Door] =
+    &[&http::Http, &kinesis::Kinesis, &firehose::Firehose, &generate::Generate, &host::Host];
 
 /// Returns the door of that name.
 pub fn door(name: &str) -> Option<&'static dyn Door> {

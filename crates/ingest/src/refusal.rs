@@ -1,6 +1,10 @@
 //! Why a door did not take what it was given.
 
+use std::time::Duration;
+
 use base::{Kind, Name, limits};
+
+use crate::kept::KeptFault;
 
 /// Nothing of the request was accepted, for this reason.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +57,57 @@ pub enum Refusal {
     /// The `Idempotency-Key` cannot be one.
     #[error("an `Idempotency-Key` has 1 to {} bytes", limits::IDEMPOTENCY_KEY_BYTES_MAX)]
     NotAnIdempotencyKey,
+    /// The caller's key is not for this stream.
+    #[error("the key `{key}` is not for the stream `{stream}`")]
+    NotForKey {
+        /// The name of the key.
+        key: Name,
+        /// The stream.
+        stream: String,
+    },
+    /// More came than the project allows.
+    #[error("more records came than {limit} allows; there is room again in {} ms", wait.as_millis().max(1))]
+    Limited {
+        /// Whose limit it is.
+        limit: Limit,
+        /// When there is room again.
+        wait: Duration,
+    },
+    /// The stream has more records waiting for the disk than is fair to the others.
+    #[error("the stream `{stream}` has {waiting} bytes waiting to be written; others come first")]
+    Crowded {
+        /// The stream.
+        stream: Name,
+        /// How many bytes.
+        waiting: usize,
+    },
+    /// What clients said of the doors cannot be kept.
+    #[error(transparent)]
+    Kept(#[from] KeptFault),
     /// The journal did not take it.
     #[error(transparent)]
     Journal(#[from] journal::Error),
+}
+
+/// Whose limit in the project files was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// That of a stream.
+    Stream(Name),
+    /// That of a key.
+    Key(Name),
+    /// That of every client.
+    Client,
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::Stream(name) => write!(f, "`limit` of [stream.{name}]"),
+            Limit::Key(name) => write!(f, "`limit` of [project.keys.{name}]"),
+            Limit::Client => f.write_str("`client_limit` of [project]"),
+        }
+    }
 }
 
 impl Refusal {
@@ -67,7 +119,11 @@ impl Refusal {
             | Refusal::RecordTooLarge { .. }
             | Refusal::KeyTooLong { .. }
             | Refusal::TooManyRecords
+            | Refusal::NotForKey { .. }
             | Refusal::NotAnIdempotencyKey => Kind::Invalid,
+            Refusal::Limited { .. } | Refusal::Crowded { .. } => Kind::Throttled,
+            Refusal::Kept(fault) if fault.is_damage => Kind::Corrupt,
+            Refusal::Kept(_) => Kind::Unavailable,
             Refusal::Journal(error) => error.kind(),
         }
     }
@@ -87,16 +143,33 @@ impl Refusal {
                 "nothing of the request was accepted; cut the record, or send a link to it".into(),
             ),
             Refusal::TooManyRecords => Some("send them in several requests".into()),
-            Refusal::Journal(error) if error.kind() == Kind::Throttled => {
-                Some("send again after the time in `Retry-After`".into())
+            Refusal::NotForKey { key, stream } => {
+                Some(format!("add \"{stream}\" to `streams` of [project.keys.{key}]"))
             }
-            Refusal::KeyTooLong { .. } | Refusal::NotAnIdempotencyKey | Refusal::Journal(_) => None,
+            Refusal::Limited { .. } | Refusal::Crowded { .. } => Some(AGAIN.into()),
+            Refusal::Journal(error) if error.kind() == Kind::Throttled => Some(AGAIN.into()),
+            Refusal::KeyTooLong { .. }
+            | Refusal::NotAnIdempotencyKey
+            | Refusal::Kept(_)
+            | Refusal::Journal(_) => None,
         }
     }
 }
 
+const AGAIN: &str = "send again after the time in `Retry-After`";
+
 /// How many names an error lists: enough for a project, not enough to flood a terminal.
 const NAMES_SHOWN_MAX: usize = 20;
+
+impl Refusal {
+    /// Returns when it is worth to send again, if that is known.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self {
+            Refusal::Limited { wait, .. } => Some(*wait),
+            _ => None,
+        }
+    }
+}
 
 fn list_of(known: &[Name]) -> String {
     if known.is_empty() {

@@ -16,7 +16,7 @@ use journal::{Disk, DiskFile, Journal, RealDisk, Settings, StreamSettings};
 use parking_lot::{Condvar, Mutex};
 use tower::ServiceExt as _;
 
-use crate::{DOORS, Inlet, Intake, door};
+use crate::{DOORS, Inlet, Intake, Rate, door};
 
 /// An inlet to a journal in a temporary folder, with the streams `orders` (4 shards, all doors, key
 /// `customer`), `notes` (1 shard, all doors) and `closed` (no door).
@@ -147,6 +147,7 @@ fn open(folder: &Path, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Inlet {
         settings: StreamSettings { shards, ..StreamSettings::default() },
         doors: doors.to_vec(),
         key: None,
+        limit: Rate::default(),
     };
     let orders = Intake { key: Some(Arc::new(customer)), ..intake("orders", 4, &all) };
     let streams = vec![orders, intake("notes", 1, &all), intake("closed", 1, &[])];
@@ -292,14 +293,14 @@ fn faults_in_options_name_the_option() {
         "http",
         "port = 80",
         &expect![[r#"
-        OptionFault {
-            key: Some(
-                "port",
-            ),
-            message: "unknown option `port`: this door has no options",
-            help: None,
-        }
-    "#]],
+            OptionFault {
+                key: Some(
+                    "port",
+                ),
+                message: "unknown option `port`, expected `origins`",
+                help: None,
+            }
+        "#]],
     );
     fault(
         "generate",

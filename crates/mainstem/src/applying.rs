@@ -17,6 +17,7 @@ use show::{ApplyState, Applying, Change, Waiting};
 use spec::{Project, Texts};
 use tokio::sync::OwnedMutexGuard;
 
+use crate::admission;
 use crate::building::PutBack;
 use crate::change::{self, Side, Size, Sizes};
 use crate::compile::{Compiled, compile_texts};
@@ -308,6 +309,7 @@ impl Pipeline {
             }
         }
         let pause = self.clock.elapsed().saturating_sub(began);
+        admission::admit(&self.now().project, &self.inlet, &self.clock);
         self.projects.sweep();
         self.sweep_builds().await;
         self.sweep_indexes();

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use crate::admission::{KEY_VARIABLE, operator_key};
 use crate::cli::Target;
 use crate::home;
 
@@ -16,6 +18,13 @@ const HTTP_DEFAULT: &str = "127.0.0.1:7070";
 pub(crate) struct Client {
     http: reqwest::Client,
     address: String,
+}
+
+/// Returns the key to show: that of the data folder, unless another program is named.
+#[expect(clippy::disallowed_methods, reason = "a secret of the caller, not of a project")]
+fn key_of(target: &Target) -> Option<String> {
+    let named = std::env::var(KEY_VARIABLE).ok().filter(|it| !it.is_empty());
+    named.or_else(|| operator_key(&target.data()).filter(|_| target.http.is_none()))
 }
 
 impl Target {
@@ -31,11 +40,11 @@ impl Target {
             None => home::find(&self.data()).map(|it| it.http),
         };
         if let Some(address) = found {
-            return Client::to(&address).map(Some);
+            return Client::to(&address, key_of(self)).map(Some);
         }
         // Nothing was named and this folder has no data: the program on the usual port is meant.
         if self.data.is_none() && !self.data().try_exists().unwrap_or(false) {
-            let client = Client::to(HTTP_DEFAULT)?;
+            let client = Client::to(HTTP_DEFAULT, key_of(self))?;
             if client.get("/healthz").await.is_ok() {
                 return Ok(Some(client));
             }
@@ -57,8 +66,18 @@ impl Target {
 }
 
 impl Client {
-    fn to(address: &str) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build()?;
+    fn to(address: &str, key: Option<String>) -> anyhow::Result<Client> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let value = HeaderValue::try_from(format!("Bearer {key}"));
+            let mut value = value.context("the key has characters that no header may have")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .default_headers(headers)
+            .build()?;
         let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
         Ok(Client { http, address })
     }

@@ -10,6 +10,7 @@
 
 mod cli;
 
+mod admission;
 mod applying;
 mod building;
 mod change;
@@ -19,6 +20,7 @@ mod login;
 mod pipeline;
 mod projects;
 mod running;
+mod serve;
 mod watching;
 
 mod alerting;

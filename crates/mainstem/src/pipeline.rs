@@ -14,6 +14,7 @@ use spec::Project;
 use store::{Lake, Serving};
 use tokio::sync::Mutex;
 
+use crate::admission;
 use crate::applying::Changes;
 use crate::compile::Compiled;
 use crate::projects::Projects;
@@ -62,6 +63,8 @@ impl Pipeline {
         let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
         let intakes = project.streams.values().map(intake).collect();
         let inlet = Inlet::new(journal.clone(), Arc::clone(&clock), intakes)?;
+        inlet.keep_in(&data.join("doors"))?;
+        admission::admit(&project, &inlet, &clock);
         let notifier = running::notifier(&project, &clock)?;
         let nothing = Running { project: Project::default(), parts: Vec::new(), notifier };
         let pipeline = Pipeline {
@@ -183,5 +186,11 @@ pub(crate) fn stream_settings(stream: &spec::Stream) -> StreamSettings {
 pub(crate) fn intake(stream: &spec::Stream) -> Intake {
     let doors = stream.from.iter().map(|it| it.door.to_string()).collect();
     let (name, settings) = (stream.name.clone(), stream_settings(stream));
-    Intake { name, settings, doors, key: rows::key_of(stream) }
+    Intake {
+        name,
+        settings,
+        doors,
+        key: rows::key_of(stream),
+        limit: admission::rate(stream.limit),
+    }
 }

@@ -70,6 +70,7 @@ pub(crate) fn stream(format: Format, columns: Vec<Column>) -> Stream {
         replay_size: ByteSize::default(),
         keep: None,
         idle: Span::default(),
+        limit: spec::Rate::default(),
         columns,
         checks: Vec::new(),
         description: None,

@@ -8,7 +8,7 @@ use crate::alert::AlertLinks;
 use crate::ctx::{Declared, LoadCtx};
 use crate::graph;
 use crate::project::Project;
-use crate::source::Spot;
+use crate::source::{Spot, Word};
 use crate::sql::Read;
 use crate::test::{Line, TestLinks};
 
@@ -97,6 +97,18 @@ impl Links {
         }
     }
 
+    /// Faults a word that names no stream.
+    fn find_stream(&self, ctx: &mut LoadCtx<'_>, word: &Word) {
+        if self.section(&word.text) == Some("stream") {
+            return;
+        }
+        let help = match nearest(&word.text, self.names_of(&["stream"])) {
+            Some(right) => format!("did you mean `{right}`?"),
+            None => format!("declare it: `[stream.{}]`", word.text),
+        };
+        ctx.missing(&word.spot, format!("there is no stream `{}`", word.text), help);
+    }
+
     fn unknown(&self, ctx: &mut LoadCtx<'_>, what: &str, name: &str, spot: &Spot) {
         let with_rows = ["stream", "lookup", "table"];
         let dead: Vec<String> =
@@ -130,6 +142,9 @@ pub(crate) fn resolve(ctx: &mut LoadCtx<'_>, project: &mut Project, mut links: L
         if let Some(alert) = project.alerts.get_mut(&name) {
             (alert.reads, alert.reads_beside, alert.notify) = (ours, beside, notify);
         }
+    }
+    for word in project.keys.values().flat_map(|it| it.streams.iter().flatten()) {
+        links.find_stream(ctx, word);
     }
     for chart in project.dashboards.values().flat_map(|it| &it.charts) {
         let from = chart.from.text.to_lowercase();

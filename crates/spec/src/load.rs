@@ -19,7 +19,7 @@ use crate::names;
 use crate::project::{Project, ProjectOptions};
 use crate::source::{SourceFile, Sources};
 use crate::sql::{SqlText, extent};
-use crate::{alert, dashboard, lookup, stream, table, test};
+use crate::{alert, dashboard, key, lookup, stream, table, test};
 
 /// Reads the project in `folder`, with the overlays of `env`; secrets come from `secrets` by
 /// their name. All faults come together, sorted by file and place.
@@ -470,6 +470,8 @@ impl<'i> Reader<'i> {
         self.project.owner = options.owner;
         self.project.flush = ctx.span(options.flush, "flush");
         self.project.memory = options.memory.map(|it| it.value.0);
+        self.project.keys = key::read(ctx, options.keys);
+        self.project.client_limit = options.client_limit.map(|it| it.read(ctx)).unwrap_or_default();
     }
 
     fn named(

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use crate::alert::{Alert, Notify};
 use crate::dashboard::Dashboard;
 use crate::fault::Faults;
+use crate::key::{Key, KeyOptions, Rate, RateOptions};
 use crate::lookup::Lookup;
-use crate::said::{Said, Words};
+use crate::said::{Entries, Said, Words};
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::test::Test;
@@ -33,6 +34,10 @@ pub struct Project {
     pub flush: Option<Span>,
     /// Memory for the state of each flow's tables; the program's default if not said.
     pub memory: Option<ByteSize>,
+    /// Who may come in; everybody on this machine if there is none.
+    pub keys: BTreeMap<Name, Key>,
+    /// How much each client may send.
+    pub client_limit: Rate,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
     /// Small tables read whole.
@@ -66,4 +71,10 @@ pub(crate) struct ProjectOptions {
     /// Memory for the groups of each flow's tables, for example `"4 GB"`; what is beyond it goes to
     /// disk.
     pub(crate) memory: Option<Said<Words<ByteSize>>>,
+    /// Who may send and ask: `[project.keys.NAME]`. As soon as there is one, every request needs one.
+    #[serde(default)]
+    pub(crate) keys: Entries<KeyOptions>,
+    /// How much each client, by its address, may send in a second:
+    /// `{ records = 1_000, bytes = "1 MB" }`.
+    pub(crate) client_limit: Option<RateOptions>,
 }

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{self, DoorUse, Doors};
+use crate::key::{Rate, RateOptions};
 use crate::said::{Entries, FromWords, ReadApart, Said, Words, choose, listed};
 use crate::source::Spot;
 use crate::sql::{self, SqlText};
@@ -40,6 +41,8 @@ pub struct Stream {
     pub keep: Option<Span>,
     /// How long a shard may be silent before it no longer holds the watermark.
     pub idle: Span,
+    /// How much may come in a second.
+    pub limit: Rate,
     /// The declared columns, in the order of the file.
     pub columns: Vec<Column>,
     /// What a row must fulfil, in the order of the file.
@@ -188,6 +191,8 @@ pub(crate) struct StreamOptions {
     /// How long a shard may be silent before it no longer holds back windows; `"10 seconds"` if
     /// not said.
     idle: Option<Said<Words<Span>>>,
+    /// How much may come in a second: `{ records = 5_000, bytes = "5 MB" }`.
+    limit: Option<RateOptions>,
     /// Each column with its type: `price = "decimal(10,2) not null"`.
     #[serde(default)]
     columns: Entries<Said<Words<ColumnSpec>>>,
@@ -240,6 +245,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         replay_size: replay_size.unwrap_or(REPLAY_SIZE_DEFAULT),
         keep: ctx.span(options.keep, "keep"),
         idle: ctx.span(options.idle, "idle").unwrap_or(IDLE_DEFAULT),
+        limit: options.limit.map(|it| it.read(ctx)).unwrap_or_default(),
         checks: read_checks(ctx, options.checks),
         columns,
         description: options.description,

@@ -57,6 +57,14 @@ impl Fault {
         Fault::new("SerializationException", message)
     }
 
+    /// What AWS says to a key that may not do this; `operation` as in `kinesis:PutRecord`.
+    pub(crate) fn access_denied(key: &str, operation: &str) -> Fault {
+        let message = format!(
+            "User: arn:aws:iam::{ACCOUNT}:user/{key} is not authorized to perform: {operation}"
+        );
+        Fault::new("AccessDeniedException", message)
+    }
+
     pub(crate) fn internal() -> Fault {
         Fault { name: "InternalFailure", message: "Internal service failure.".into(), status: 500 }
     }
@@ -65,7 +73,9 @@ impl Fault {
     pub(crate) fn of(refusal: &Refusal, stream: &str) -> Fault {
         match refusal {
             Refusal::NoStream { .. } => Fault::no_stream(stream),
-            Refusal::DoorClosed { .. } => Fault::new("AccessDeniedException", refusal.to_string()),
+            Refusal::DoorClosed { .. } | Refusal::NotForKey { .. } => {
+                Fault::new("AccessDeniedException", refusal.to_string())
+            }
             other => match other.kind() {
                 Kind::Missing => Fault::no_stream(stream),
                 Kind::Conflict => Fault::new("ResourceInUseException", other.to_string()),

@@ -69,6 +69,15 @@ impl Bodies {
     /// Reads and inflates the body of one request.
     pub(crate) async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
         let taken = self.read(headers, body).await?;
+        self.unpack(headers, taken).await
+    }
+
+    /// Inflates a body that was read, if it is packed.
+    pub(crate) async fn unpack(
+        &self,
+        headers: &HeaderMap,
+        taken: Taken,
+    ) -> Result<Taken, BodyFault> {
         let encoding = headers.get(header::CONTENT_ENCODING);
         let encoding = encoding.map(|it| String::from_utf8_lossy(it.as_bytes()).to_lowercase());
         let encoding = match encoding.as_deref().map(str::trim) {
@@ -85,7 +94,8 @@ impl Bodies {
         inflated.map_err(|_panicked: tokio::task::JoinError| BodyFault::BrokeOff)?
     }
 
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
+    /// Reads the body of one request as it comes over the wire.
+    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Taken, BodyFault> {
         let length = headers.get(header::CONTENT_LENGTH);
         let length: Option<usize> = length.and_then(|it| it.to_str().ok()?.parse().ok());
         let mut frames = body.into_data_stream();
@@ -164,35 +174,46 @@ impl Bodies {
         let Taken { bytes: packed, mut room } = taken;
         let bytes = match encoding {
             Encoding::Gzip => {
-                let gzip = flate2::read::MultiGzDecoder::new(packed.as_ref());
-                self.read_all("gzip", gzip, &mut room)?
+                self.gunzip(&packed, limits::REQUEST_INFLATED_BYTES_MAX, &mut room)?
             }
             Encoding::Zstd => {
                 let failed = |error: std::io::Error| not_inflatable("zstd", &error);
                 let zstd = zstd::stream::read::Decoder::with_buffer(packed.as_ref());
                 let mut zstd = zstd.map_err(failed)?;
                 zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
-                self.read_all("zstd", zstd, &mut room)?
+                self.read_all("zstd", zstd, limits::REQUEST_INFLATED_BYTES_MAX, &mut room)?
             }
         };
         Ok(Taken { bytes: Bytes::from(bytes), room })
+    }
+
+    /// Inflates gzip to at most `bytes_max`; what it takes stands in `room`. It uses the processor,
+    /// so call it where nobody waits.
+    pub(crate) fn gunzip(
+        &self,
+        packed: &[u8],
+        bytes_max: usize,
+        room: &mut Vec<OwnedSemaphorePermit>,
+    ) -> Result<Vec<u8>, BodyFault> {
+        self.read_all("gzip", flate2::read::MultiGzDecoder::new(packed), bytes_max, room)
     }
 
     fn read_all(
         &self,
         encoding: &'static str,
         mut from: impl Read,
+        bytes_max: usize,
         room: &mut Vec<OwnedSemaphorePermit>,
     ) -> Result<Vec<u8>, BodyFault> {
         let mut out = Vec::new();
         let mut step = STEP;
         loop {
             // One byte beyond the limit tells "too much" from "just enough".
-            let left = limits::REQUEST_INFLATED_BYTES_MAX + 1 - out.len();
+            let left = bytes_max + 1 - out.len();
             room.push(self.reserve(step.min(left))?);
             let read = from.by_ref().take(step.min(left) as u64).read_to_end(&mut out);
             let read = read.map_err(|error| not_inflatable(encoding, &error))?;
-            if limits::REQUEST_INFLATED_BYTES_MAX < out.len() {
+            if bytes_max < out.len() {
                 return Err(BodyFault::InflatesTooMuch);
             }
             if read == 0 {

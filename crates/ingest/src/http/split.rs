@@ -10,8 +10,10 @@ pub(crate) enum Form {
     Guess,
     /// One record a line, whatever the lines look like.
     Lines,
-    /// The same, but the first line names the columns and is no record.
-    LinesAfterHeader,
+    /// One row of comma-separated values after the other: a field in quotes may hold line ends.
+    Csv,
+    /// The same, but the first row names the columns and is no record.
+    CsvAfterHeader,
     /// The whole body is one record.
     Whole,
 }
@@ -30,9 +32,9 @@ impl Form {
             | "application/x-jsonlines"
             | "text/plain" => Form::Lines,
             "text/csv" if parts.any(|it| it.eq_ignore_ascii_case("header=present")) => {
-                Form::LinesAfterHeader
+                Form::CsvAfterHeader
             }
-            "text/csv" => Form::Lines,
+            "text/csv" => Form::Csv,
             "application/octet-stream" => Form::Whole,
             _ => Form::Guess,
         }
@@ -56,7 +58,8 @@ pub(crate) fn split(body: &[u8], form: Form) -> Result<Vec<&[u8]>, NotAnArray> {
         Form::Whole if body.is_empty() => Ok(Vec::new()),
         Form::Whole => Ok(vec![body]),
         Form::Lines => Ok(lines(body).collect()),
-        Form::LinesAfterHeader => Ok(lines(body).skip(1).collect()),
+        Form::Csv => Ok(csv_rows(body).collect()),
+        Form::CsvAfterHeader => Ok(csv_rows(body).skip(1).collect()),
         Form::Guess => match trim(without_mark(body)) {
             array @ [b'[', ..] => elements(array),
             one @ [b'{', ..] if is_one_value(one) => Ok(vec![one]),
@@ -76,6 +79,42 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         (!line.trim_ascii().is_empty()).then_some(line)
     })
+}
+
+/// Returns the rows of comma-separated values that are not blank, without their line ends.
+fn csv_rows(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = without_mark(body);
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = csv_row_end(rest).or_else(|| memchr::memchr(b'\n', rest));
+            let end = end.unwrap_or(rest.len());
+            let row = rest.get(..end).unwrap_or_default();
+            rest = rest.get(end + 1..).unwrap_or_default();
+            let row = row.strip_suffix(b"\r").unwrap_or(row);
+            if !row.trim_ascii().is_empty() {
+                return Some(row);
+            }
+        }
+        None
+    })
+}
+
+/// Returns where the first row ends; none if a quote that is opened is never closed: then it is
+/// not one that should hold line ends, and only its own line is a row.
+fn csv_row_end(body: &[u8]) -> Option<usize> {
+    let (mut at, mut is_quoted, mut begins_field) = (0, false, true);
+    while let Some(&byte) = body.get(at) {
+        match byte {
+            b'"' if is_quoted && body.get(at + 1) == Some(&b'"') => at += 1,
+            b'"' if is_quoted => is_quoted = false,
+            b'"' if begins_field => is_quoted = true,
+            b'\n' if !is_quoted => return Some(at),
+            _ => {}
+        }
+        begins_field = byte == b',' && !is_quoted;
+        at += 1;
+    }
+    (!is_quoted).then_some(body.len())
 }
 
 /// A body that begins with `{` is one record if it is one JSON value, over however many lines, or

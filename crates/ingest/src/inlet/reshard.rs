@@ -68,6 +68,8 @@ impl Stream {
             shards: open_shards(info),
             turn: AtomicUsize::new(0),
             counters: Arc::clone(&self.counters),
+            meter: self.meter.clone(),
+            waiting: Arc::clone(&self.waiting),
         }
     }
 }

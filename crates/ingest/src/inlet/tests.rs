@@ -56,7 +56,8 @@ async fn a_stream_can_be_declared_anew_and_withdrawn() {
     inlet.accept("notes", "http", &[incoming(None, "1")], None).await.unwrap();
     let name = Name::new("notes").unwrap();
     let settings = StreamSettings::default();
-    inlet.declare(Intake { name, settings, doors: vec!["kinesis".to_owned()], key: None }).unwrap();
+    let doors = vec!["kinesis".to_owned()];
+    inlet.declare(Intake { name, settings, doors, key: None, limit: Rate::default() }).unwrap();
     let refusal = inlet.accept("notes", "http", &[incoming(None, "2")], None).await.unwrap_err();
     assert!(matches!(refusal, Refusal::DoorClosed { .. }), "{refusal}");
     let counts = inlet.counts();

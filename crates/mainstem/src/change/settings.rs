@@ -19,9 +19,10 @@ struct Setting {
 }
 
 const DOORS: &str = "doors";
+const LIMIT: &str = "limit";
 
 /// What a flow need not know.
-const BESIDE: &[&str] = &[DOORS, "shards", "description", "owner", "tags", "layer"];
+const BESIDE: &[&str] = &[DOORS, LIMIT, "shards", "description", "owner", "tags", "layer"];
 
 impl Settings {
     /// Says what differs from what was said before, a sentence each.
@@ -85,6 +86,26 @@ impl Settings {
             .with("flush", it.flush.map_or_else(|| "5 seconds".to_owned(), |it| it.to_string()))
             .with("memory", it.memory.unwrap_or(ByteSize(limits::STATE_BYTES_MAX as u64)))
             .hidden("description", it.description.clone().unwrap_or_default())
+            .with("client_limit", it.client_limit)
+            .keys(it)
+    }
+
+    /// Each key with what it allows; of its secret only that it differs.
+    fn keys(mut self, it: &Project) -> Settings {
+        for (name, key) in &it.keys {
+            let may: Vec<String> = key.may.iter().map(|it| format!("{it:?}")).collect();
+            let streams = key.streams.as_ref().map_or_else(|| "all".to_owned(), |it| words(it));
+            let told = format!(
+                "may {} on {streams} as `{}`, limit {}",
+                may.join(" and ").to_lowercase(),
+                key.id,
+                key.limit
+            );
+            self = self
+                .with(&format!("key `{name}`"), told)
+                .hidden(&format!("secret of the key `{name}`"), key.secret.reveal());
+        }
+        self
     }
 
     pub(super) fn of_doors(it: &Stream) -> Settings {
@@ -108,7 +129,8 @@ impl Settings {
             .with("replay", it.replay)
             .with("replay_size", it.replay_size)
             .with("keep", kept(it.keep))
-            .with("idle", it.idle);
+            .with("idle", it.idle)
+            .with(LIMIT, it.limit);
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
             settings = settings.with(&name, check.sql.text.trim());

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::admission;
 use crate::answers::EngineAnswers;
 use crate::catalog::Tables;
 use crate::compile::{Compiled, compile, compile_texts};
@@ -24,6 +25,7 @@ use crate::home::{Addresses, Home};
 use crate::login::Login;
 use crate::pipeline::Pipeline;
 use crate::projects::Projects;
+use crate::serve::{Patience, serve};
 use crate::serving::ByKey;
 use crate::watching;
 
@@ -67,10 +69,11 @@ impl Run {
         warnings.for_each(|it| eprintln!("warning: {it}"));
         let data = self.data.clone().unwrap_or_else(|| self.dir.join(".mainstem"));
         let home = Home::open(&data)?;
-        let http = listen("--http", &self.http).await?;
-        let postgres = listen("--postgres", &self.postgres).await?;
         let projects = Projects::open(RealDisk::new(), &data.join("projects"))?;
         let (first, then) = self.first(&projects, wanted).await?;
+        let has_keys = !first.project.keys.is_empty();
+        let http = listen("--http", &self.http, has_keys).await?;
+        let postgres = listen("--postgres", &self.postgres, has_keys).await?;
         let pipeline = Pipeline::open(first, projects, &data, SystemClock::start()).await?;
         let served = self.serve(&home, &data, pipeline, (http, postgres), then).await;
         home.retract();
@@ -128,20 +131,29 @@ impl Run {
             Arc::clone(&pipeline.clock),
         )?);
         let login = Login::open(data)?;
+        admission::admit_operator(data, &pipeline.inlet)?;
+        let is_local = http.local_addr()?.ip().is_loopback();
+        let hosts = if is_local { Hosts::Loopback(Vec::new()) } else { Hosts::Any };
+        if !is_local {
+            // A change may take the last key away: then nobody is let in, not everybody.
+            pipeline.inlet.keys().require();
+        }
         let console = Console { pipeline: Arc::clone(&pipeline), addresses: addresses.clone() };
         let show = Show::start(
-            show::Settings { hosts: Hosts::Loopback(Vec::new()) },
+            show::Settings { hosts },
             Arc::new(EngineAnswers(Arc::clone(&engine))),
             Arc::new(console),
             Arc::clone(&pipeline.clock),
         );
         let items = Arc::new(ByKey(Arc::clone(&pipeline)));
-        let router = ingest::router_with(pipeline.inlet.clone(), items).merge(show.router());
+        let shown = ingest::guard(pipeline.inlet.keys(), show.router());
+        let router = ingest::router_with(pipeline.inlet.clone(), items).merge(shown);
         let (stop, stopped) = watch::channel(false);
 
         let mut web = base::task::spawn("http", {
             let stopped = stopped.clone();
-            async move { axum::serve(http, router).with_graceful_shutdown(told(stopped)).await }
+            let clock = Arc::clone(&pipeline.clock);
+            serve(http, router, clock, Patience::default(), stopped)
         });
         let wire = base::task::spawn(
             "postgres",
@@ -182,8 +194,8 @@ async fn change_into(pipeline: &Arc<Pipeline>, wanted: Compiled) {
     }
 }
 
-/// Opens a listener; beyond this machine nobody is let in while there are no users and keys.
-async fn listen(option: &str, address: &str) -> anyhow::Result<TcpListener> {
+/// Opens a listener; beyond this machine nobody is let in while there are no keys.
+async fn listen(option: &str, address: &str, has_keys: bool) -> anyhow::Result<TcpListener> {
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address)
         .await
         .with_context(|| {
@@ -197,20 +209,20 @@ async fn listen(option: &str, address: &str) -> anyhow::Result<TcpListener> {
         IpAddr::V6(ip) => ip.is_loopback(),
     };
     if !addresses.iter().all(is_local) {
-        bail!(
-            "{option} {address} would be open to the network, and there are no users or keys yet; \
-             listen on 127.0.0.1 and put a proxy with a login before it"
+        if !has_keys {
+            bail!(
+                "{option} {address} would be open to the network, and the project has no keys; \
+                 add `[project.keys.NAME]` with `secret = \"${{NAME}}\"`, or listen on 127.0.0.1"
+            );
+        }
+        eprintln!(
+            "warning: what goes over {option} {address} is not encrypted; put a proxy that speaks \
+             TLS before it"
         );
     }
     TcpListener::bind(addresses.as_slice()).await.with_context(|| {
         format!("{option}: cannot listen on {address}; is another program there? Port 0 takes any free port")
     })
-}
-
-async fn told(mut stopped: watch::Receiver<bool>) {
-    if stopped.wait_for(|it| *it).await.is_err() {
-        tracing::debug!("nobody is left who could say stop");
-    }
 }
 
 async fn asked_to_stop() -> anyhow::Result<&'static str> {

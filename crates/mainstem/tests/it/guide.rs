@@ -4,6 +4,7 @@
 //! - `<!-- file: PATH -->` above a block: the block is that file; a file named again grows.
 //! - `<!-- run: PROJECT -->`: from here on the program runs on that project; its addresses take the
 //!   place of the default ones. `<!-- stop -->` stops it.
+//! - `<!-- set: NAME=VALUE -->`: the program and all commands have this environment variable.
 //! - A `console` block holds commands after `$ ` and what they print; a `sh` block with a `text`
 //!   block right below it is one command and what it prints. `cd` holds for the rest of the page.
 //! - The `python` blocks of a page are one program; each prints the `text` block right below it.
@@ -53,6 +54,7 @@ enum Part {
     File { path: String, text: String },
     Run(String),
     Stop,
+    Set { name: String, value: String },
     Step(Step),
     Python { line: usize, script: String },
 }
@@ -70,6 +72,7 @@ struct Page {
     name: String,
     folder: tempfile::TempDir,
     program: Option<Program>,
+    variables: Vec<(String, String)>,
     commands: u32,
     problems: String,
 }
@@ -85,7 +88,8 @@ impl Page {
             .unwrap();
         assert!(copied.success());
         fs::remove_dir_all(folder.path().join("examples/shop/.mainstem")).unwrap_or_default();
-        Page { name, folder, program: None, commands: 0, problems: String::new() }
+        let (variables, problems) = (Vec::new(), String::new());
+        Page { name, folder, program: None, variables, commands: 0, problems }
     }
 
     fn follow(&mut self, part: &Part) {
@@ -100,8 +104,9 @@ impl Page {
             Part::Run(project) => {
                 let project = self.folder.path().join(project);
                 let data = project.join(".mainstem");
-                self.program = Some(Program::start(&project, &data));
+                self.program = Some(Program::start_in(&project, &data, &[], &self.variables));
             }
+            Part::Set { name, value } => self.variables.push((name.clone(), value.clone())),
             Part::Stop => self.program.take().unwrap().stop(),
             Part::Step(step) => self.step(step.line, &step.command, &step.expected),
             Part::Python { line, script } => {
@@ -161,6 +166,7 @@ impl Page {
             .current_dir(folder)
             .env("PATH", format!("{}:{}:{path}", peers.display(), programs.display()))
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -200,6 +206,10 @@ fn parts(text: &str) -> Vec<Part> {
             Some(("file", path)) => file = Some(path.to_owned()),
             Some(("run", project)) => parts.push(Part::Run(project.to_owned())),
             Some(("stop", "")) => parts.push(Part::Stop),
+            Some(("set", said)) => {
+                let (name, value) = said.split_once('=').unwrap_or((said, ""));
+                parts.push(Part::Set { name: name.to_owned(), value: value.to_owned() });
+            }
             _ => {}
         }
         let Some(block) = block(&lines, &mut at, line) else { continue };

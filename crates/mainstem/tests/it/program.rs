@@ -110,6 +110,16 @@ impl Program {
 
     /// As [`Program::start`], with more arguments.
     pub(crate) fn start_with(project: &Path, data: &Path, arguments: &[&str]) -> Program {
+        Program::start_in(project, data, arguments, &[])
+    }
+
+    /// As [`Program::start_with`], with environment variables.
+    pub(crate) fn start_in(
+        project: &Path,
+        data: &Path,
+        arguments: &[&str],
+        variables: &[(String, String)],
+    ) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mainstem"))
             .arg("run")
             .arg(project)
@@ -117,6 +127,7 @@ impl Program {
             .arg(data)
             .args(["--http", "127.0.0.1:0", "--postgres", "127.0.0.1:0"])
             .args(arguments)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -422,6 +422,7 @@ impl LookupFile {
             replay_size: ByteSize(0),
             keep: None,
             idle: Span::default(),
+            limit: spec::Rate::default(),
             columns: columns.to_vec(),
             checks: Vec::new(),
             description: None,

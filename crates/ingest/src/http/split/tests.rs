@@ -87,7 +87,7 @@ fn json() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn any_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-        for form in [Form::Guess, Form::Lines, Form::LinesAfterHeader, Form::Whole] {
+        for form in [Form::Guess, Form::Lines, Form::Csv, Form::CsvAfterHeader, Form::Whole] {
             if let Ok(records) = split(&body, form) {
                 let taken: usize = records.iter().map(|it| it.len()).sum();
                 prop_assert!(taken <= body.len());
@@ -136,4 +136,16 @@ proptest! {
         let records: Vec<&str> = records.into_iter().map(|it| std::str::from_utf8(it).unwrap()).collect();
         prop_assert_eq!(records, expected);
     }
+}
+
+#[test]
+fn a_csv_field_in_quotes_may_hold_line_ends() {
+    let csv = Some("text/csv");
+    assert_eq!(cut("1,\"a\nb\"\r\n2,c\n", csv), ["1,\"a\nb\"", "2,c"]);
+    assert_eq!(cut("\"say \"\"hi\"\"\n\",1\n\"\",2", csv), ["\"say \"\"hi\"\"\n\",1", "\"\",2"]);
+    // Quotes inside a field are inches.
+    assert_eq!(cut("5\" disk,1\n3\" disk,2\n", csv), ["5\" disk,1", "3\" disk,2"]);
+    // A quote that is never closed costs its own line only.
+    assert_eq!(cut("1,\"a\n2,b\n3,c", csv), ["1,\"a", "2,b", "3,c"]);
+    assert_eq!(cut("h\n1,\"x\ny\"\n", Some("text/csv; header=present")), ["1,\"x\ny\""]);
 }

@@ -1,0 +1,167 @@
+//! Answers the API of Amazon Data Firehose, and takes what a real Firehose delivers.
+//!
+//! A delivery stream is a door onto a stream: its records are those of the stream, its table is the
+//! stream's table, and its destination is the lake. What clients say about buffering, formats and
+//! partitions is kept and described back; docs/guide/firehose.md says what it maps to.
+
+use std::sync::Arc;
+
+use base::Name;
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+
+use crate::aws::Call;
+use crate::aws::fault::{ACCOUNT, Fault};
+use crate::aws::validate::Constraints;
+use crate::door::{Door, OptionFault, Running, parse, schema_of};
+use crate::inlet::{Inlet, Stream};
+use crate::refusal::Refusal;
+
+pub(crate) mod book;
+pub(crate) mod delivery;
+mod destination;
+mod put;
+mod streams;
+mod tags;
+
+/// Options of a `firehose` door: none yet.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+/// Takes records from Firehose's clients, and from Firehose itself.
+pub(crate) struct Firehose;
+
+/// The door's name.
+pub(crate) const NAME: &str = "firehose";
+
+/// What comes before the operation in `X-Amz-Target`.
+pub(crate) const SERVICE: &str = "Firehose_20150804";
+
+impl Door for Firehose {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn summary(&self) -> &'static str {
+        "Takes records from AWS SDKs by the Firehose API, and from a Firehose that delivers to `POST /v1/firehose/NAME`."
+    }
+
+    fn example(&self) -> &'static str {
+        "from = [\"firehose\"]"
+    }
+
+    fn options(&self) -> Schema {
+        schema_of::<Options>()
+    }
+
+    fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
+        parse::<Options>(options).map(|Options {}| ())
+    }
+
+    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
+        self.check(options).map(|()| Running::served())
+    }
+}
+
+/// Answers one operation.
+pub(crate) async fn answer(operation: &str, call: Call<'_>) -> Result<Vec<u8>, Fault> {
+    match operation {
+        "PutRecordBatch" => put::batch(call).await,
+        "PutRecord" => put::record(call).await,
+        "CreateDeliveryStream" => streams::create(call).await,
+        "DescribeDeliveryStream" => streams::describe(call),
+        "ListDeliveryStreams" => streams::list(call),
+        "UpdateDestination" => streams::update(call).await,
+        "DeleteDeliveryStream" => streams::delete(call).await,
+        "StartDeliveryStreamEncryption" => streams::start_encryption(call).await,
+        "StopDeliveryStreamEncryption" => streams::stop_encryption(call).await,
+        "TagDeliveryStream" => tags::tag(call).await,
+        "UntagDeliveryStream" => tags::untag(call).await,
+        "ListTagsForDeliveryStream" => tags::list(call),
+        other => {
+            let message = format!("the operation {other:.100} is not supported");
+            Err(Fault::new("UnknownOperationException", message))
+        }
+    }
+}
+
+/// What a delivery stream leads to.
+pub(crate) struct Delivery {
+    pub(crate) stream: Arc<Stream>,
+    /// What is kept of it; the defaults for one that only the project declares.
+    pub(crate) entry: book::Entry,
+    /// Whether the project's files declare it.
+    pub(crate) is_declared: bool,
+}
+
+/// Returns the delivery stream of that name.
+pub(crate) fn delivery_of(inlet: &Inlet, name: &str) -> Result<Delivery, Fault> {
+    let kept = inlet.deliveries().now().entries.get(name).cloned();
+    let source = kept.as_ref().and_then(|it| it.source.clone());
+    let stream = inlet.stream(source.as_deref().unwrap_or(name));
+    let stream = stream.map_err(|refusal| fault_of(&refusal, name))?;
+    let is_declared = source.is_none() && stream.is_open(NAME);
+    match kept {
+        Some(entry) => Ok(Delivery { stream, entry, is_declared }),
+        None if is_declared => {
+            let info = inlet.journal().stream_info(stream.id);
+            let created_ms = info.map_or(0, |it| it.created_ms);
+            let entry = book::Entry { created_ms, ..book::Entry::default() };
+            Ok(Delivery { stream, entry, is_declared })
+        }
+        None => Err(not_found(name)),
+    }
+}
+
+/// Looks at a name as a request gives it.
+fn name_of(name: Option<&str>, constraints: &mut Constraints) -> String {
+    constraints.required(name.as_ref(), "deliveryStreamName");
+    let Some(name) = name else { return String::new() };
+    let is_sound = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'.' | b'-');
+    if name.is_empty() || !name.bytes().all(is_sound) {
+        let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+        constraints.fail(format!("'{name:.300}'"), "deliveryStreamName", constraint);
+    }
+    constraints.length(name, "deliveryStreamName", 1..=NAME_CHARS_MAX);
+    name.to_owned()
+}
+
+/// As Firehose has it.
+const NAME_CHARS_MAX: usize = 64;
+
+fn not_found(name: &str) -> Fault {
+    let message = format!("Firehose {name} under account {ACCOUNT} not found.");
+    Fault::new("ResourceNotFoundException", message)
+}
+
+/// What Firehose would say to the same refusal.
+fn fault_of(refusal: &Refusal, name: &str) -> Fault {
+    use base::Kind;
+    match refusal {
+        Refusal::NoStream { .. } => not_found(name),
+        Refusal::DoorClosed { .. } => not_found(name),
+        Refusal::NotForKey { .. } => Fault::new("AccessDeniedException", refusal.to_string()),
+        other => match other.kind() {
+            Kind::Missing => not_found(name),
+            Kind::Throttled => slow_down(),
+            Kind::Conflict => Fault::new("ResourceInUseException", other.to_string()),
+            Kind::Invalid => Fault::invalid_argument(other.to_string()),
+            Kind::Unavailable => Fault { message: other.to_string(), ..slow_down() },
+            Kind::Corrupt | Kind::Bug => Fault::internal(),
+        },
+    }
+}
+
+/// What Firehose says when more comes than it takes.
+fn slow_down() -> Fault {
+    let message = "Slow down.".to_owned();
+    Fault { name: "ServiceUnavailableException", message, status: 503 }
+}
+
+fn arn_of(name: &str) -> String {
+    format!("arn:aws:firehose:us-east-1:{ACCOUNT}:deliverystream/{name}")
+}
+
+#[cfg(test)]
+mod tests;
