@@ -333,6 +333,20 @@ pub const SECRET_CHARS_MIN: usize = 16;
 /// A key's secret as a request may show it: longer ones are not even hashed.
 pub const SECRET_BYTES_MAX: usize = 1 << 10;
 
+/// Topics that clients of SNS made, and subscriptions of all topics.
+pub const TOPICS_MAX: usize = 1_000;
+/// See [`TOPICS_MAX`].
+pub const SUBSCRIPTIONS_MAX: usize = 1_000;
+
+/// One message of SNS, as it has it.
+pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Messages that wait to be brought, all together: they are one file, written with each change.
+pub const MESSAGES_BYTES_MAX: usize = 16 << 20;
+
+/// `PublishBatch` of SNS: messages in one call.
+pub const SNS_BATCH_MAX: usize = 10;
+
 /// `PutRecordBatch` of Firehose: records, and bytes, in one call; 4 MiB by their documentation.
 pub const FIREHOSE_RECORDS_MAX: usize = 500;
 /// See [`FIREHOSE_RECORDS_MAX`].

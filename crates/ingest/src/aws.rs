@@ -19,7 +19,7 @@ use crate::inlet::Inlet;
 use crate::keys::guard::Client;
 use crate::keys::{Act, Caller};
 use crate::router::Served;
-use crate::{firehose, kinesis};
+use crate::{firehose, kinesis, sns};
 
 pub(crate) mod event;
 pub(crate) mod fault;
@@ -30,6 +30,9 @@ pub(crate) mod wire;
 /// `POST /`
 pub(crate) async fn post(State(served): State<Served>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if sns::is_meant(&parts) {
+        return sns::post(&served, &parts, body).await;
+    }
     let encoding = Encoding::of(&parts.headers);
     let answer = answer(&served, encoding, &parts, body).await;
     let (status, body) = match answer {
@@ -86,35 +89,52 @@ async fn answer(
 const SERVICES: &[(&str, &str)] = &[(kinesis::SERVICE, "kinesis"), (firehose::SERVICE, "firehose")];
 
 /// Lets a request in: returns the inlet as its caller may use it, and the body.
-///
-/// Who a caller claims to be is looked at before the body is read, the signature after it.
-pub(crate) async fn admit(
+async fn admit(
     served: &Served,
     signed_as: &str,
     operation: &str,
     parts: &Parts,
     body: Body,
 ) -> Result<(Inlet, Taken), Fault> {
+    let (caller, taken) = authenticate(served, signed_as, parts, body).await?;
+    may(&caller, act_of(operation), &format!("{signed_as}:{operation:.100}"))?;
+    Ok((served.inlet.of_caller(caller), taken))
+}
+
+/// Finds out who sends a request, and reads its body.
+///
+/// Who a caller claims to be is looked at before the body is read, the signature after it.
+pub(crate) async fn authenticate(
+    served: &Served,
+    signed_as: &str,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Caller, Taken), Fault> {
     let Client(client) = Client::of(parts);
     let keys = served.inlet.keys();
     let headers = &parts.headers;
     if keys.is_open() {
+        let caller = keys.caller(headers, None, client).map_err(|fault| {
+            Fault::new("AccessDeniedException", format!("{fault}; {}", fault.help()))
+        })?;
         let taken = served.bodies.take(headers, body).await.map_err(|it| of_body(&it))?;
-        let caller = Caller::anybody(client);
-        return Ok((served.inlet.of_caller(caller), taken));
+        return Ok((caller, taken));
     }
     let claim = Claim::of(parts)?;
     claim.check(signed_as, parts, served.inlet.clock().now_ms())?;
     let held = keys.by_id(&claim.id).ok_or_else(signature::unknown_id)?;
     let taken = served.bodies.read(headers, body).await.map_err(|it| of_body(&it))?;
     claim.verify(&held.key.secret, parts, &taken.bytes)?;
-    let caller = Caller::with_key(held, client);
-    caller.check(act_of(operation)).map_err(|_may_not| {
-        let key = caller.name().map_or("", base::Name::as_str);
-        Fault::access_denied(key, &format!("{signed_as}:{operation:.100}"))
-    })?;
     let taken = served.bodies.unpack(headers, taken).await.map_err(|it| of_body(&it))?;
-    Ok((served.inlet.of_caller(caller), taken))
+    Ok((Caller::with_key(held, client), taken))
+}
+
+/// Returns an error if the caller may not do this; `operation` as in `kinesis:PutRecord`.
+pub(crate) fn may(caller: &Caller, act: Act, operation: &str) -> Result<(), Fault> {
+    caller.check(act).map_err(|_may_not| {
+        let key = caller.name().map_or("", base::Name::as_str);
+        Fault::access_denied(key, operation)
+    })
 }
 
 /// Returns what an operation does, by the words that all services of AWS begin its name with.

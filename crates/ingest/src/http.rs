@@ -20,7 +20,7 @@ pub(crate) use crate::http::fault::error_answer;
 use crate::http::split::{Form, split};
 use crate::inlet::{Accepted, Inlet, Stream};
 use crate::keys::Act;
-use crate::keys::guard::Client;
+use crate::keys::guard::{Client, Head};
 use crate::refusal::Refusal;
 use crate::router::Served;
 
@@ -163,11 +163,9 @@ pub(crate) struct Asked {
 /// `POST /v1/streams/{name}/records`
 pub(crate) async fn post_records(
     State(served): State<Served>,
-    client: Client,
     Path(name): Path<String>,
     Query(asked): Query<Asked>,
-    uri: Uri,
-    headers: HeaderMap,
+    Head { client, uri, headers }: Head,
     body: Body,
 ) -> Response {
     let passed = judge(&served, &name, &headers, &uri);

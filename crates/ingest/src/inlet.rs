@@ -1,15 +1,14 @@
 //! The one way into the journal: finds the stream, chooses shards, appends, counts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use base::{Clock, Name, ShardId, limits, nearest};
 use journal::{Append, AppendedPart, IdempotencyKey, Journal, Outcome, StreamId, StreamSettings};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use crate::firehose::book::Book;
 use crate::http::cors::Origins;
@@ -17,12 +16,13 @@ use crate::kept::Kept;
 use crate::keys::{Caller, Keys};
 use crate::kinesis::subscribe::Subscriptions;
 use crate::rate::{Clients, Cost, Meter, Rate};
-use crate::refusal::{Limit, Refusal};
-use crate::{DOORS, firehose};
+use crate::refusal::Refusal;
+use crate::{DOORS, firehose, sns};
 
 pub(crate) use self::batch::Batch;
 
 mod batch;
+mod callers;
 mod fair;
 
 mod reshard;
@@ -63,6 +63,8 @@ struct Shared {
     /// The origins of web pages that may send into a stream.
     origins: RwLock<BTreeMap<Name, Arc<Origins>>>,
     deliveries: Kept<Book>,
+    messages: Kept<sns::book::Book>,
+    messages_changed: Notify,
 }
 
 /// A stream as the doors see it.
@@ -153,6 +155,8 @@ impl Inlet {
             waiting: fair::Waiting::new(limits::JOURNAL_PENDING_BYTES_MAX),
             origins: RwLock::default(),
             deliveries: Kept::default(),
+            messages: Kept::default(),
+            messages_changed: Notify::new(),
         };
         let inlet = Inlet { shared: Arc::new(shared), caller: Caller::default() };
         for found in inlet.journal().streams() {
@@ -168,6 +172,10 @@ impl Inlet {
 
     /// Adds a stream, or replaces what was known of it; what it counted goes on.
     pub fn declare(&self, intake: Intake) -> Result<(), Refusal> {
+        if let Some(key) = self.caller.name().filter(|_| !self.caller.sees(&intake.name)) {
+            let stream = intake.name.to_string();
+            return Err(Refusal::NotForKey { key: key.clone(), stream });
+        }
         let id = self.journal().create_stream(&intake.name, intake.settings)?;
         let mut streams = self.shared.streams.write();
         let info = self.journal().stream_info(id)?;
@@ -319,52 +327,6 @@ impl Inlet {
         })
     }
 
-    /// Returns the keys that callers need, for the program to set.
-    pub fn keys(&self) -> &Keys {
-        &self.shared.keys
-    }
-
-    /// Sets what each client, by its address, may send in a second.
-    pub fn limit_clients(&self, rate: Rate) {
-        self.shared.clients.limit(rate, self.now());
-    }
-
-    /// Keeps what clients say of the doors in `folder`, and reads what they said before.
-    pub fn keep_in(&self, folder: &Path) -> Result<(), Refusal> {
-        Ok(self.shared.deliveries.open(folder, firehose::book::FILE)?)
-    }
-
-    /// Returns what clients said of delivery streams.
-    pub(crate) fn deliveries(&self) -> &Kept<Book> {
-        &self.shared.deliveries
-    }
-
-    /// Returns whether a client made a delivery stream of this stream.
-    fn delivers(&self, stream: &Stream) -> bool {
-        let book = self.shared.deliveries.now();
-        book.entries.get(&stream.name).is_some_and(|it| it.source.is_none())
-    }
-
-    /// Says of which origins web pages may send into a stream.
-    pub(crate) fn allow_origins(&self, stream: &Name, origins: Origins) {
-        self.shared.origins.write().insert(stream.clone(), Arc::new(origins));
-    }
-
-    /// Returns of which origins web pages may send into a stream.
-    pub(crate) fn origins(&self, stream: &str) -> Arc<Origins> {
-        self.shared.origins.read().get(stream).cloned().unwrap_or_default()
-    }
-
-    /// Returns the inlet as this caller may use it.
-    pub(crate) fn of_caller(&self, caller: Caller) -> Inlet {
-        Inlet { shared: Arc::clone(&self.shared), caller }
-    }
-
-    /// Returns who uses it.
-    pub(crate) fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     pub(crate) fn stream(&self, name: &str) -> Result<Arc<Stream>, Refusal> {
         let text: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
         if let Some(key) = self.caller.name().filter(|_| !self.caller.sees(name)) {
@@ -383,30 +345,6 @@ impl Inlet {
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
         let streams = self.shared.streams.read();
         streams.values().filter(|it| self.caller.sees(&it.name)).cloned().collect()
-    }
-
-    /// Counts a request against all limits; none is charged if one refuses.
-    fn admit(&self, stream: &Stream, cost: Cost) -> Result<(), Refusal> {
-        let now = self.now();
-        let client = self.caller.client.and_then(|it| self.shared.clients.meter(it, now));
-        let key = self.caller.name().map(|it| Limit::Key(it.clone()));
-        let of_key = self.caller.meter().zip(key);
-        let of_stream = stream.meter.as_ref().map(|it| (it, Limit::Stream(stream.name.clone())));
-        let of_client = client.as_ref().map(|it| (it, Limit::Client));
-        let mut charged: Vec<&Arc<Meter>> = Vec::new();
-        for (meter, limit) in of_client.into_iter().chain(of_key).chain(of_stream) {
-            if let Err(wait) = meter.take(now, cost) {
-                charged.iter().for_each(|it| it.give_back(cost));
-                return Err(Refusal::Limited { limit, wait });
-            }
-            charged.push(meter);
-        }
-        Ok(())
-    }
-
-    /// Returns the time of the limits.
-    fn now(&self) -> Duration {
-        self.shared.clock.elapsed()
     }
 
     pub(crate) fn journal(&self) -> &Journal {

@@ -74,36 +74,36 @@ impl Place {
         self.folder.join(self.name)
     }
 
-    fn fault(&self, error: impl ToString, is_damage: bool) -> KeptFault {
+    fn fault(&self, error: &impl ToString, is_damage: bool) -> KeptFault {
         KeptFault { file: self.file(), reason: error.to_string(), is_damage }
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, KeptFault> {
         let disk = RealDisk::new();
-        disk.create_folder(&self.folder).map_err(|it| self.fault(it, false))?;
-        let names = disk.list(&self.folder).map_err(|it| self.fault(it, false))?;
+        disk.create_folder(&self.folder).map_err(|it| self.fault(&it, false))?;
+        let names = disk.list(&self.folder).map_err(|it| self.fault(&it, false))?;
         if !names.iter().any(|it| it == self.name) {
             return Ok(None);
         }
-        let file = disk.open(&self.file()).map_err(|it| self.fault(it, false))?;
-        let length = file.length().map_err(|it| self.fault(it, false))?;
+        let file = disk.open(&self.file()).map_err(|it| self.fault(&it, false))?;
+        let length = file.length().map_err(|it| self.fault(&it, false))?;
         if BYTES_MAX < length {
-            return Err(self.fault("the file is too large to be what was kept", true));
+            return Err(self.fault(&"the file is too large to be what was kept", true));
         }
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let mut at = 0;
         while let Some(rest) = bytes.get_mut(at..).filter(|it| !it.is_empty()) {
-            match file.read_at(at as u64, rest).map_err(|it| self.fault(it, false))? {
-                0 => return Err(self.fault("the file is shorter than it was", true)),
+            match file.read_at(at as u64, rest).map_err(|it| self.fault(&it, false))? {
+                0 => return Err(self.fault(&"the file is shorter than it was", true)),
                 read => at += read,
             }
         }
-        serde_json::from_slice(&bytes).map(Some).map_err(|it| self.fault(it, true))
+        serde_json::from_slice(&bytes).map(Some).map_err(|it| self.fault(&it, true))
     }
 
     /// Writes beside the file, then in its place: a crash leaves one or the other.
     fn write(&self, value: &impl Serialize) -> Result<(), KeptFault> {
-        let bytes = serde_json::to_vec_pretty(value).map_err(|it| self.fault(it, false))?;
+        let bytes = serde_json::to_vec_pretty(value).map_err(|it| self.fault(&it, false))?;
         let part = self.folder.join(format!("{}.part", self.name));
         let disk = RealDisk::new();
         let written = disk.create(&part).and_then(|file| {
@@ -112,7 +112,7 @@ impl Place {
         });
         let moved = written.and_then(|()| disk.rename(&part, &self.file()));
         let synced = moved.and_then(|()| disk.sync_folder(&self.folder));
-        synced.map_err(|it| self.fault(it, false))
+        synced.map_err(|it| self.fault(&it, false))
     }
 }
 

@@ -134,6 +134,8 @@ pub(crate) enum KeyFault {
     NotAllowed { key: Name, act: Act },
     #[error("the key `{key}` is for some streams only")]
     StreamsOnly { key: Name },
+    #[error("`{0}` is not a name of this program")]
+    ForeignName(String),
 }
 
 fn may_not(act: Act) -> &'static str {
@@ -153,6 +155,9 @@ impl KeyFault {
             KeyFault::NoKeys => "add `[project.keys.NAME]` with `secret = \"${NAME}\"`".into(),
             KeyFault::NotAllowed { key, act } => {
                 format!("add \"{}\" to `may` of [project.keys.{key}]", act.word())
+            }
+            KeyFault::ForeignName(_) => {
+                "use localhost or the number of its address; with a key any name will do".into()
             }
             KeyFault::StreamsOnly { key } => {
                 format!("use a key without `streams`, or leave it out of [project.keys.{key}]")
@@ -213,7 +218,11 @@ impl Keys {
         client: Option<IpAddr>,
     ) -> Result<Caller, KeyFault> {
         if self.is_open() {
-            return Ok(Caller { held: None, client });
+            // A site can point its own name at this machine: then its pages would count as ours.
+            return match guard::foreign_name(headers) {
+                Some(name) => Err(KeyFault::ForeignName(name)),
+                None => Ok(Caller { held: None, client }),
+            };
         }
         let shown = shown_in(headers).or_else(|| beacon.map(str::to_owned));
         let Some(secret) = shown else {
@@ -271,11 +280,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Returns a caller who needs no key.
-    pub(crate) fn anybody(client: Option<IpAddr>) -> Caller {
-        Caller { held: None, client }
-    }
-
     pub(crate) fn with_key(held: Arc<Held>, client: Option<IpAddr>) -> Caller {
         Caller { held: Some(held), client }
     }

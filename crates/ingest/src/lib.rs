@@ -30,6 +30,7 @@ mod rate;
 mod refusal;
 mod router;
 mod share;
+mod sns;
 
 pub use crate::door::{Door, OptionFault, Running};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
@@ -43,6 +44,7 @@ pub use crate::on_demand::keep_balanced;
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
+pub use crate::sns::{Message, Messenger, Sent};
 
 /// Every door; the order is that of the reference.
 pub const DOORS: &[&dyn Door] =

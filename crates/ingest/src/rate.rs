@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::limits;
@@ -142,6 +143,8 @@ impl Buckets {
 /// The meters of all clients, by address.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
+    /// Most projects limit no clients: then a request takes no lock.
+    is_limited: AtomicBool,
     meters: Mutex<ClientMeters>,
 }
 
@@ -157,6 +160,7 @@ impl Clients {
     /// Sets what one client may send.
     pub(crate) fn limit(&self, rate: Rate, now: Duration) {
         let mut meters = self.meters.lock();
+        self.is_limited.store(rate.is_limited(), Ordering::Relaxed);
         if meters.rate != rate {
             let others = Meter::of(rate, now);
             *meters = ClientMeters { rate, by_address: HashMap::new(), others };
@@ -165,10 +169,10 @@ impl Clients {
 
     /// Returns the meter of a client; none if clients are not limited.
     pub(crate) fn meter(&self, client: IpAddr, now: Duration) -> Option<Arc<Meter>> {
-        let mut meters = self.meters.lock();
-        if !meters.rate.is_limited() {
+        if !self.is_limited.load(Ordering::Relaxed) {
             return None;
         }
+        let mut meters = self.meters.lock();
         let network = network_of(client);
         if let Some(meter) = meters.by_address.get(&network) {
             return Some(Arc::clone(meter));

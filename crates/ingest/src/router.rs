@@ -12,7 +12,8 @@ use crate::inlet::Inlet;
 use crate::items::Items;
 use crate::keys::guard::{Client, guard};
 use crate::keys::{Act, KeyFault};
-use crate::{aws, firehose, http, items};
+use crate::sns::Messenger;
+use crate::{aws, firehose, http, items, sns};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Served {
     /// The tables that are served by key, where there may be some.
     pub(crate) items: Option<Arc<dyn Items>>,
     pub(crate) followers: follow::Followers,
+    /// Who brings what is published, where there is somebody.
+    pub(crate) messenger: Option<Arc<dyn Messenger>>,
 }
 
 impl Served {
@@ -54,15 +57,21 @@ impl Served {
 /// Bodies have their own limits in size and time; whoever serves the router limits the time for
 /// headers, and lets requests under way finish when it stops.
 pub fn router(inlet: Inlet) -> Router {
-    routes(inlet, None)
+    routes(inlet, None, None)
 }
 
-/// As [`router`], with the tables that are served by key.
-pub fn router_with(inlet: Inlet, items: Arc<dyn Items>) -> Router {
-    routes(inlet, Some(items))
+/// As [`router`], with the tables that are served by key, and somebody who brings what clients of
+/// SNS publish; must be called within a tokio runtime.
+pub fn router_with(inlet: Inlet, items: Arc<dyn Items>, messenger: Arc<dyn Messenger>) -> Router {
+    sns::start(inlet.clone(), Arc::clone(&messenger));
+    routes(inlet, Some(items), Some(messenger))
 }
 
-fn routes(inlet: Inlet, items: Option<Arc<dyn Items>>) -> Router {
+fn routes(
+    inlet: Inlet,
+    items: Option<Arc<dyn Items>>,
+    messenger: Option<Arc<dyn Messenger>>,
+) -> Router {
     let bodies = Bodies::new(Arc::clone(inlet.clock()));
     // Keys of tables are asked for as SQL is: by a key that may read everything.
     let tables = Router::new()
@@ -78,6 +87,14 @@ fn routes(inlet: Inlet, items: Option<Arc<dyn Items>>) -> Router {
         .route("/v1/streams/{name}/follow", get(follow::get).options(http::preflight))
         .route("/v1/beacon.js", get(beacon::script))
         .route("/v1/firehose/{name}", post(firehose::delivery::post))
+        .route("/v1/sns/confirm", get(sns::confirm))
+        .route("/v1/sns/unsubscribe", get(sns::unsubscribe))
         .merge(tables)
-        .with_state(Served { inlet, bodies, items, followers: follow::Followers::default() })
+        .with_state(Served {
+            inlet,
+            bodies,
+            items,
+            followers: follow::Followers::default(),
+            messenger,
+        })
 }

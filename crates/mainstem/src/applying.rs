@@ -309,7 +309,6 @@ impl Pipeline {
             }
         }
         let pause = self.clock.elapsed().saturating_sub(began);
-        admission::admit(&self.now().project, &self.inlet, &self.clock);
         self.projects.sweep();
         self.sweep_builds().await;
         self.sweep_indexes();
@@ -359,6 +358,7 @@ impl Pipeline {
     /// Closes the doors of streams that are gone or have others now, and opens those that are new.
     async fn renew_doors(&self, before: &Running) -> anyhow::Result<()> {
         let now = self.now();
+        admission::admit(&now.project, &self.inlet, &self.clock);
         let mut doors = self.doors.lock().await;
         let gone: BTreeSet<Name> = streams_of(&before.parts)
             .into_iter()

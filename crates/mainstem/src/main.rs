@@ -17,6 +17,7 @@ mod change;
 mod compile;
 mod home;
 mod login;
+mod messages;
 mod pipeline;
 mod projects;
 mod running;

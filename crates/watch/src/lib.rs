@@ -17,9 +17,12 @@ pub mod notice;
 pub mod notifier;
 pub mod table;
 
+mod message;
 mod title;
 mod webhook;
 
 pub use crate::alert::Alert;
+pub use crate::message::Message;
 pub use crate::notice::{Notice, NoticeState};
 pub use crate::notifier::{Notifier, Settled, TargetState};
+pub use crate::webhook::Attempt;

@@ -109,7 +109,7 @@ impl Notice {
     }
 }
 
-fn moment(ms: u64) -> String {
+pub(crate) fn moment(ms: u64) -> String {
     rows::json::timestamp_text(rows::schema::arrived_to_micros(ms))
 }
 

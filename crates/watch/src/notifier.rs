@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::alert::Alert;
+use crate::message::Message;
 use crate::notice::{Notice, NoticeState};
 use crate::webhook::{self, Attempt};
 
@@ -127,6 +128,7 @@ pub struct Notifier {
     targets: BTreeMap<Name, Arc<Target>>,
     desk: Arc<Desk>,
     workers: Vec<JoinHandle<()>>,
+    client: Client,
 }
 
 /// What all workers share.
@@ -190,7 +192,7 @@ impl Notifier {
             task::spawn("notify", work_off(Arc::clone(&desk), target, waiting, client.clone()))
         };
         let workers = queues.into_iter().map(work).collect();
-        Ok(Notifier { targets, desk, workers })
+        Ok(Notifier { targets, desk, workers, client })
     }
 
     /// Tells an alert what became of its notices, then queues those of its outbox that are not
@@ -227,6 +229,32 @@ impl Notifier {
                 return;
             }
             changed.await;
+        }
+    }
+
+    /// Tells a target of the project something that is no notice, once: whoever calls keeps the
+    /// message, and decides whether to try again.
+    pub async fn tell(&self, message: &Message) -> Attempt {
+        let Some(target) = self.targets.get(&message.notify) else {
+            return Attempt::Refused { reason: "no such notify".to_owned() };
+        };
+        if target.log {
+            let Message { notify, id, subject, text, .. } = message;
+            info!(%notify, id, subject, text, "message");
+        }
+        let Some(url) = &target.webhook else { return Attempt::Delivered };
+        let body = match target.format {
+            NotifyFormat::Json => message.to_json(&self.desk.settings.project),
+            NotifyFormat::Slack => message.to_slack(),
+        };
+        webhook::post(&self.client, url, &message.id, body).await
+    }
+
+    /// Sends `body` to an address that is no target, once.
+    pub async fn post(&self, address: &str, headers: &[(&str, &str)], body: String) -> Attempt {
+        match webhook::address(address) {
+            Ok(url) => webhook::post_with(&self.client, &url, headers, body).await,
+            Err(reason) => Attempt::Refused { reason: reason.to_owned() },
         }
     }
 

@@ -8,13 +8,21 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 
 /// What became of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Attempt {
+pub enum Attempt {
     /// It was taken.
     Delivered,
-    /// Worth another attempt, not before `after` if that is said.
-    Again { reason: String, after: Option<Duration> },
-    /// Refused for good: the same notice will always be.
-    Refused { reason: String },
+    /// Worth another attempt.
+    Again {
+        /// Why it failed.
+        reason: String,
+        /// Not before this, if that is said.
+        after: Option<Duration>,
+    },
+    /// Refused for good: the same will always be.
+    Refused {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Makes the client for all webhooks.
@@ -39,11 +47,20 @@ pub(crate) fn address(text: &str) -> Result<Url, &'static str> {
 
 /// Sends `body`; a repeated attempt has the same `id` in its header.
 pub(crate) async fn post(client: &Client, url: &Url, id: &str, body: String) -> Attempt {
-    let request = client
-        .post(url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header("Idempotency-Key", id)
-        .body(body);
+    let headers = [(CONTENT_TYPE.as_str(), "application/json"), ("Idempotency-Key", id)];
+    post_with(client, url, &headers, body).await
+}
+
+/// Sends `body` with these headers.
+pub(crate) async fn post_with(
+    client: &Client,
+    url: &Url,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Attempt {
+    let request = client.post(url.clone()).body(body);
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     match request.send().await {
         Ok(response) if response.status().is_success() => Attempt::Delivered,
         Ok(response) => judge(response).await,

@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+pub(crate) use self::canonical::percent_decode;
 use self::canonical::{decode, hex, query_of, request_of};
 use super::fault::Fault;
 

@@ -75,9 +75,11 @@ enum DeliveryFault {
 impl DeliveryFault {
     fn status(&self) -> StatusCode {
         let kind = match self {
-            DeliveryFault::Key(KeyFault::NotAllowed { .. } | KeyFault::StreamsOnly { .. }) => {
-                return StatusCode::FORBIDDEN;
-            }
+            DeliveryFault::Key(
+                KeyFault::NotAllowed { .. }
+                | KeyFault::StreamsOnly { .. }
+                | KeyFault::ForeignName(_),
+            ) => return StatusCode::FORBIDDEN,
             DeliveryFault::Key(_) => return StatusCode::UNAUTHORIZED,
             DeliveryFault::NoDelivery(_) => return StatusCode::NOT_FOUND,
             DeliveryFault::Body(BodyFault::TooLarge | BodyFault::InflatesTooMuch) => {

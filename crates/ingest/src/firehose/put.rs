@@ -137,7 +137,7 @@ fn prepare_one<S: Deref<Target = str>, D: Data>(
         constraints.required(record.data.as_ref(), "record.data");
     }
     constraints.check()?;
-    prepare(call, name, request.record.into_iter().collect())
+    prepare(call, name, request.record.as_slice())
 }
 
 fn prepare_all<S: Deref<Target = str>, D: Data>(
@@ -161,14 +161,10 @@ fn prepare_all<S: Deref<Target = str>, D: Data>(
         constraints.required(record.data.as_ref(), member);
     }
     constraints.check()?;
-    prepare(call, name, records)
+    prepare(call, name, &records)
 }
 
-fn prepare<D: Data>(
-    call: Call<'_>,
-    name: String,
-    records: Vec<Entry<D>>,
-) -> Result<Prepared, Fault> {
+fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Result<Prepared, Fault> {
     let Delivery { stream, entry, .. } = delivery_of(call.inlet, &name)?;
     if entry.source.is_some() {
         let message = "This operation is not permitted on KinesisStreamAsSource delivery stream \
@@ -179,7 +175,7 @@ fn prepare<D: Data>(
     let mut batch = batch.map_err(|refusal| fault_of(&refusal, &name))?;
     let (mut room, mut bytes) = (Vec::new(), 0);
     let mut each = Vec::with_capacity(records.len());
-    for record in &records {
+    for record in records {
         let data = record.data.as_ref().and_then(|data| data.decode(&mut room));
         let Some(data) = data else {
             return Err(Fault::serialization("the value at 'data' is not base64"));

@@ -3,14 +3,14 @@
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::fault::HttpFault;
 use super::{Take, answer_page, judge, refuse_stranger, take};
 use crate::keys::Act;
-use crate::keys::guard::Client;
+use crate::keys::guard::Head;
 use crate::router::Served;
 
 /// The key of a page, which cannot set headers when it is left.
@@ -22,11 +22,9 @@ pub(crate) struct Shown {
 /// `POST /v1/streams/{name}/beacon`
 pub(crate) async fn post(
     State(served): State<Served>,
-    client: Client,
     Path(name): Path<String>,
     Query(shown): Query<Shown>,
-    uri: Uri,
-    headers: HeaderMap,
+    Head { client, uri, headers }: Head,
     body: Body,
 ) -> Response {
     let passed = judge(&served, &name, &headers, &uri);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use base::limits;
@@ -21,7 +20,7 @@ use self::pump::{News, Pump};
 use super::fault::HttpFault;
 use super::{answer_page, judge, refuse_stranger};
 use crate::keys::Act;
-use crate::keys::guard::Client;
+use crate::keys::guard::Head;
 use crate::router::Served;
 
 mod pump;
@@ -45,11 +44,9 @@ pub(crate) struct From {
 /// `GET /v1/streams/{name}/follow`
 pub(crate) async fn get(
     State(served): State<Served>,
-    client: Client,
     Path(name): Path<String>,
     Query(From { from }): Query<From>,
-    uri: Uri,
-    headers: HeaderMap,
+    Head { client, uri, headers }: Head,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let passed = judge(&served, &name, &headers, &uri);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use base::Kind;
@@ -21,6 +21,23 @@ impl Client {
     pub(crate) fn of(parts: &Parts) -> Client {
         let found = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         Client(found.map(|it| it.0.ip()))
+    }
+}
+
+/// What comes before the body of a request, and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) client: Client,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+impl<S: Sync> FromRequestParts<S> for Head {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Head, Self::Rejection> {
+        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+        Ok(Head { client: Client::of(parts), uri, headers })
     }
 }
 
@@ -69,11 +86,28 @@ fn act_of(method: &Method, path: &str) -> Act {
     if is_read || path == "/v1/sql" { Act::Read } else { Act::Manage }
 }
 
+/// Returns the name by which the program was reached, if it is one that anybody can give it: not
+/// `localhost`, not an address in numbers.
+pub(super) fn foreign_name(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST)?;
+    let host = String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) => name,
+        _ => host.as_str(),
+    };
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    let number = name.trim_start_matches('[').trim_end_matches(']');
+    let is_number = number.parse::<IpAddr>().is_ok();
+    (!is_local && !is_number).then(|| name.chars().take(100).collect())
+}
+
 /// The answer to a caller who is not let in.
 pub(crate) fn answer(fault: &KeyFault) -> Response {
     let status = match fault {
         KeyFault::Missing | KeyFault::Unknown | KeyFault::NoKeys => StatusCode::UNAUTHORIZED,
-        KeyFault::NotAllowed { .. } | KeyFault::StreamsOnly { .. } => StatusCode::FORBIDDEN,
+        KeyFault::NotAllowed { .. } | KeyFault::StreamsOnly { .. } | KeyFault::ForeignName(_) => {
+            StatusCode::FORBIDDEN
+        }
     };
     let mut response = error_answer(Kind::Invalid, fault.to_string(), Some(fault.help()));
     *response.status_mut() = status;

@@ -109,6 +109,54 @@ async fn a_key_does_what_it_may_where_it_may() {
 }
 
 #[tokio::test]
+async fn a_key_for_some_streams_makes_no_others() {
+    let fixture = locked();
+    let manager = key("manager", OWNER, &[Act::Manage, Act::Read], Some(&["notes"]));
+    fixture.inlet.keys().replace(vec![manager], Duration::ZERO);
+    let held = fixture.inlet.keys().by_id("ID-manager").unwrap();
+    let inlet = fixture.inlet.of_caller(Caller::with_key(held, None));
+    let names: Vec<_> = inlet.streams().iter().map(|it| it.name.to_string()).collect();
+    assert_eq!(names, ["notes"]);
+    let intake = |name: &str| {
+        let settings = journal::StreamSettings::default();
+        crate::Intake::of_client(Name::new(name).unwrap(), settings)
+    };
+    let refusal = inlet.declare(intake("clicks")).unwrap_err();
+    assert_eq!(refusal.to_string(), "the key `manager` is not for the stream `clicks`");
+    assert!(inlet.declare(intake("notes")).is_ok());
+    // An unknown stream names those that the key is for, and no others.
+    let fault = fixture.get("/v1/streams/orders").await;
+    assert_eq!(fault.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn without_keys_only_names_of_this_machine_will_do() {
+    let fixture = Fixture::new();
+    for host in
+        ["localhost", "localhost:7070", "LOCALHOST", "127.0.0.1:80", "[::1]:80", "a.localhost"]
+    {
+        assert_eq!(send(&fixture, NOTES, "host", host).await, 200, "{host}");
+    }
+    for host in [
+        "evil.example",
+        "evil.example:7070",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+    ] {
+        assert_eq!(send(&fixture, NOTES, "host", host).await, 403, "{host}");
+    }
+    let target = ("x-amz-target", "Kinesis_20131202.ListStreams");
+    let (status, _, body) = fixture.post("/", &[target, ("host", "evil.example")], "{}").await;
+    let body = String::from_utf8_lossy(&body);
+    assert!(status == 400 && body.contains("AccessDeniedException"), "{body}");
+    // With a key, a page that has none gets nowhere by any name.
+    fixture.inlet.keys().replace(keys(), Duration::ZERO);
+    let headers = [("host", "mainstem.example"), ("x-api-key", WRITER)];
+    assert_eq!(fixture.post(NOTES, &headers, "x").await.0, 200);
+}
+
+#[tokio::test]
 async fn keys_come_and_go_and_the_operator_stays() {
     let fixture = locked();
     let keys = fixture.inlet.keys();

@@ -111,7 +111,9 @@ async fn the_shards_follow_a_sale_and_come_back() {
     let name = base::Name::new("clicks").unwrap();
     let settings = StreamSettings { shards: 4, on_demand: true, ..StreamSettings::default() };
     let doors = vec!["http".to_owned()];
-    inlet.declare(Intake { name, settings, doors, key: None, limit: None }).unwrap();
+    inlet
+        .declare(Intake { name, settings, doors, key: None, limit: crate::Rate::default() })
+        .unwrap();
     let mut balance = Balance::default();
     let mut sent = 0;
     let mut night = async |balance: &mut Balance, rounds: usize, per_second: usize| {

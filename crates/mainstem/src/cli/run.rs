@@ -23,6 +23,7 @@ use crate::compile::{Compiled, compile, compile_texts};
 use crate::facts::Console;
 use crate::home::{Addresses, Home};
 use crate::login::Login;
+use crate::messages::ByNotifier;
 use crate::pipeline::Pipeline;
 use crate::projects::Projects;
 use crate::serve::{Patience, serve};
@@ -146,8 +147,9 @@ impl Run {
             Arc::clone(&pipeline.clock),
         );
         let items = Arc::new(ByKey(Arc::clone(&pipeline)));
+        let messenger = Arc::new(ByNotifier(Arc::clone(&pipeline)));
         let shown = ingest::guard(pipeline.inlet.keys(), show.router());
-        let router = ingest::router_with(pipeline.inlet.clone(), items).merge(shown);
+        let router = ingest::router_with(pipeline.inlet.clone(), items, messenger).merge(shown);
         let (stop, stopped) = watch::channel(false);
 
         let mut web = base::task::spawn("http", {

@@ -27,3 +27,4 @@ mod postgres;
 mod program;
 mod retail;
 mod serve;
+mod sns;

@@ -98,7 +98,7 @@ fn canonical_query(query: &str) -> String {
 }
 
 /// Decodes `%41`; what is no such code stays as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

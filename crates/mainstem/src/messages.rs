@@ -1,0 +1,40 @@
+//! Brings what clients of SNS publish: to the project's targets, and to addresses they subscribed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::Name;
+use ingest::{Message, Messenger, Sent};
+use watch::Attempt;
+
+use crate::pipeline::Pipeline;
+
+/// Tells whom the running project names.
+pub(crate) struct ByNotifier(pub(crate) Arc<Pipeline>);
+
+#[async_trait]
+impl Messenger for ByNotifier {
+    fn topics(&self) -> Vec<Name> {
+        self.0.now().project.notifies.keys().cloned().collect()
+    }
+
+    async fn tell(&self, topic: &Name, message: &Message) -> Sent {
+        let Message { id, subject, text, at_ms, .. } = message.clone();
+        let message = watch::Message { id, notify: topic.clone(), subject, text, at_ms };
+        let notifier = Arc::clone(&self.0.now().notifier);
+        sent(notifier.tell(&message).await)
+    }
+
+    async fn post(&self, address: &str, headers: &[(&str, &str)], body: String) -> Sent {
+        let notifier = Arc::clone(&self.0.now().notifier);
+        sent(notifier.post(address, headers, body).await)
+    }
+}
+
+fn sent(attempt: Attempt) -> Sent {
+    match attempt {
+        Attempt::Delivered => Sent::Taken,
+        Attempt::Again { reason, .. } => Sent::Again(reason),
+        Attempt::Refused { reason } => Sent::Refused(reason),
+    }
+}
