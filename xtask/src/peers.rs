@@ -7,6 +7,7 @@ use crate::chore::{self, Outcome};
 /// Python packages, pinned, so that a test that passed goes on passing.
 const PYTHON: &[&str] = &[
     "boto3==1.44.5",
+    "aws-kinesis-agg==1.2.3",
     "psycopg[binary]==3.3.9",
     "duckdb==1.5.5",
     "duckdb-extension-delta==1.5.5",

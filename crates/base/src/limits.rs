@@ -29,6 +29,21 @@ pub const KINESIS_BYTES_MAX: usize = 5 << 20;
 /// Shards of one stream. Each costs a few hundred bytes of index and a slot in every checkpoint.
 pub const SHARDS_MAX: u32 = 1_024;
 
+/// Shards of one stream, those included that were split or merged and still have records: an on-demand
+/// stream that doubles and halves all day stays below it.
+pub const SHARDS_KEPT_MAX: usize = 4_096;
+
+/// Shards that a stream with `shards = "auto"` begins with and never falls below, as in the on-demand
+/// mode of Kinesis.
+pub const ON_DEMAND_SHARDS_MIN: u32 = 4;
+
+/// Shards that `shards = "auto"` makes by itself at most: what AWS gives an account at first.
+pub const ON_DEMAND_SHARDS_MAX: u32 = 200;
+
+/// What is remembered beside a stream in the journal's manifest, which is written anew with each
+/// change: the most tags of a stream and twenty consumers take a tenth of it.
+pub const STREAM_NOTE_BYTES_MAX: usize = 256 << 10;
+
 /// Streams of one node, those that a client made included.
 pub const STREAMS_MAX: usize = 4_096;
 
@@ -213,6 +228,18 @@ pub const DYNAMODB_WRITES_MAX: usize = 25;
 pub const DYNAMODB_PAGE_BYTES_MAX: usize = 1 << 20;
 /// `ListTables` of DynamoDB: names in one answer.
 pub const DYNAMODB_TABLES_LISTED_MAX: u32 = 100;
+/// Tags of one stream or consumer, as with Kinesis.
+pub const KINESIS_TAGS_MAX: usize = 50;
+/// Registered consumers of one stream, as with Kinesis.
+pub const KINESIS_CONSUMERS_MAX: usize = 20;
+/// A resource policy, as with Kinesis.
+pub const KINESIS_POLICY_BYTES_MAX: usize = 20 << 10;
+/// How long a subscription to a shard lasts, as with Kinesis; consumers begin the next one then.
+pub const KINESIS_SUBSCRIPTION_KEPT: Duration = Duration::from_secs(5 * 60);
+/// Records of one event of a subscription: what it holds in memory while its client is slow.
+pub const KINESIS_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Subscriptions at a time, each with an event in memory: half a gigabyte if all clients are slow.
+pub const KINESIS_SUBSCRIPTIONS_MAX: usize = 512;
 
 /// Records a second that the door `generate` makes: more than one core can use.
 pub const GENERATE_RATE_MAX: f64 = 1_000_000.0;

@@ -24,6 +24,7 @@ use crate::keys::{Act, Caller};
 use crate::router::Served;
 use crate::{dynamo, firehose, kinesis, sns};
 
+pub(crate) mod event;
 pub(crate) mod fault;
 pub(crate) mod signature;
 pub(crate) mod validate;
@@ -39,7 +40,8 @@ pub(crate) async fn post(State(served): State<Served>, request: Request) -> Resp
     let service = service_of(&parts);
     let answer = answer(&served, encoding, &parts, body).await;
     let (status, body) = match answer {
-        Ok(body) => (StatusCode::OK, body),
+        Ok(Answer::Body(body)) => (StatusCode::OK, body),
+        Ok(Answer::Events(events)) => return respond(StatusCode::OK, event::CONTENT_TYPE, events),
         Err(fault) => {
             let status =
                 StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -47,17 +49,22 @@ pub(crate) async fn post(State(served): State<Served>, request: Request) -> Resp
             (status, encoding.write(&fault.body()).unwrap_or_default())
         }
     };
-    let sum = (service == Some("dynamodb")).then(|| crc32(&body));
-    let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
     let content_type = match (service, encoding) {
         (Some("dynamodb"), Encoding::Json) => "application/x-amz-json-1.0",
         _ => encoding.content_type(),
     };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let sum = (service == Some("dynamodb")).then(|| crc32(&body));
+    let mut response = respond(status, content_type, body);
     if let Some(sum) = sum {
-        headers.insert("x-amz-crc32", HeaderValue::from(sum));
+        response.headers_mut().insert("x-amz-crc32", HeaderValue::from(sum));
     }
+    response
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("x-amzn-requestid", id);
@@ -70,7 +77,7 @@ async fn answer(
     encoding: Encoding,
     parts: &Parts,
     body: Body,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Answer, Fault> {
     let target = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
     let Some(target) = target else {
         let help = "POST / is for AWS clients: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
@@ -86,8 +93,8 @@ async fn answer(
     let items = served.items.as_ref();
     let call = Call { inlet: &inlet, items, encoding, host, body: &body.bytes };
     match service {
-        "dynamodb" => dynamo::answer(operation, call).await,
-        "firehose" => firehose::answer(operation, call).await,
+        "dynamodb" => dynamo::answer(operation, call).await.map(Answer::Body),
+        "firehose" => firehose::answer(operation, call).await.map(Answer::Body),
         _ => kinesis::answer(operation, call).await,
     }
 }
@@ -198,6 +205,15 @@ fn unknown_service(target: &str) -> Fault {
     let known: Vec<&str> = SERVICES.iter().map(|(it, _)| *it).collect();
     let message = format!("{target:.100} is not an operation of {}", known.join(", "));
     Fault::new("UnknownOperationException", message)
+}
+
+/// What an operation answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// All at once, in the encoding of the call.
+    Body(Vec<u8>),
+    /// An event stream.
+    Events(Body),
 }
 
 /// One call of an operation.

@@ -1,5 +1,7 @@
 //! Receives records by HTTP, `POST /v1/streams/NAME/records`, and gives them back.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -106,13 +108,15 @@ enum RecordAnswer {
 /// What became of a request's records.
 pub(crate) struct Outcome {
     accepted: Accepted,
+    /// The stream with the shards that the records went to.
+    stream: Arc<Stream>,
     /// The slot of each record that was taken, and why another was not, in their order.
     each: Option<Vec<Result<u32, Refusal>>>,
 }
 
 impl Answer {
-    fn of(outcome: Outcome, stream: &Stream) -> Answer {
-        let Outcome { accepted, each } = outcome;
+    fn of(outcome: Outcome) -> Answer {
+        let Outcome { accepted, stream, each } = outcome;
         let positions = accepted.parts.iter().map(|part| Position {
             shard: part.shard.0,
             first: part.first.0,
@@ -122,7 +126,7 @@ impl Answer {
             accepted: accepted.records,
             positions: positions.collect(),
             repeated: accepted.repeated,
-            records: each.map(|it| records_of(it, &accepted, stream)),
+            records: each.map(|it| records_of(it, &accepted, &stream)),
         }
     }
 }
@@ -172,7 +176,7 @@ pub(crate) async fn post_records(
         let stream = inlet.stream(&name)?;
         let request = Take { inlet: &inlet, bodies: &served.bodies, stream: &stream };
         let outcome = take(request, &headers, body, asked.results).await?;
-        Ok::<_, HttpFault>(Json(Answer::of(outcome, &stream)).into_response())
+        Ok::<_, HttpFault>(Json(Answer::of(outcome)).into_response())
     };
     let answer = taken.await.unwrap_or_else(IntoResponse::into_response);
     answer_page(&passed, false, answer)
@@ -250,9 +254,6 @@ pub(crate) async fn take(
     let records = split(&taken.bytes, form).map_err(|it| refused(it.into()))?;
     let mut batch = inlet.batch(&stream.name, NAME, taken.bytes.len())?;
     let mut each = wants_each.then(Vec::new);
-    if wants_each {
-        batch.remember_slots(records.len());
-    }
     for record in records {
         match (batch.push(None, record), &mut each) {
             (Ok(()), Some(each)) => each.push(Ok(())),
@@ -263,13 +264,15 @@ pub(crate) async fn take(
     }
     // What the journal needs is in the batch: the body's memory is free while the disk works.
     drop(taken);
-    let mut slots = batch.take_slots().into_iter();
+    let mut accepted = inlet.write(&mut batch, text("idempotency-key")).await?;
+    accepted.parts.sort_unstable_by_key(|it| it.shard);
+    let mut slots = batch.slots.iter();
     let each = each.map(|each| {
-        let each = each.into_iter().map(|it| it.map(|()| slots.next().unwrap_or_default()));
-        each.collect()
+        let each: Vec<Result<(), Refusal>> = each;
+        let each = each.into_iter();
+        each.map(|it| it.map(|()| slots.next().copied().unwrap_or_default())).collect()
     });
-    let accepted = inlet.append(batch, text("idempotency-key")).await?;
-    Ok(Outcome { accepted, each })
+    Ok(Outcome { accepted, stream: Arc::clone(&batch.stream), each })
 }
 
 /// Whether only the record is wrong, not the request.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use base::{Clock, Name, ShardId, limits, nearest};
-use journal::{Append, AppendedPart, IdempotencyKey, Journal, Records, StreamId, StreamSettings};
+use journal::{Append, AppendedPart, IdempotencyKey, Journal, Outcome, StreamId, StreamSettings};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -14,12 +14,18 @@ use crate::firehose::book::Book;
 use crate::http::cors::Origins;
 use crate::kept::Kept;
 use crate::keys::{Caller, Keys};
+use crate::kinesis::subscribe::Subscriptions;
 use crate::rate::{Clients, Cost, Meter, Rate};
 use crate::refusal::Refusal;
 use crate::{DOORS, firehose, sns};
 
+pub(crate) use self::batch::Batch;
+
+mod batch;
 mod callers;
 mod fair;
+
+mod reshard;
 
 /// Finds the partition key in a record's bytes; none if there is none.
 pub type KeyOf = Arc<dyn Fn(&[u8]) -> Option<String> + Send + Sync>;
@@ -50,6 +56,7 @@ struct Shared {
     journal: Journal,
     clock: Arc<dyn Clock>,
     streams: RwLock<BTreeMap<Name, Arc<Stream>>>,
+    subscriptions: Subscriptions,
     keys: Keys,
     clients: Clients,
     waiting: fair::Waiting,
@@ -64,15 +71,26 @@ struct Shared {
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) name: Name,
+    /// Whether the project declares it; else a client made it.
+    pub(crate) is_declared: bool,
     pub(crate) doors: Vec<String>,
     key: Option<KeyOf>,
-    /// The shards with the last place of each one's range, in the order of the ranges.
-    shards: Vec<(u128, ShardId)>,
+    /// The shards that take records, in the order of their ranges.
+    shards: Vec<Slot>,
     turn: AtomicUsize,
-    counters: Vec<Counter>,
+    counters: Arc<[Counter]>,
     meter: Option<Arc<Meter>>,
     /// Bytes that wait for the disk, shared with what the stream was before it was declared anew.
     waiting: Arc<AtomicUsize>,
+}
+
+/// A shard that takes records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// The last place of its range of the hash space.
+    hash_end: u128,
+    pub(crate) shard: ShardId,
+    pub(crate) opened_ms: u64,
 }
 
 #[derive(Default)]
@@ -131,6 +149,7 @@ impl Inlet {
             journal,
             clock,
             streams: RwLock::default(),
+            subscriptions: Subscriptions::default(),
             keys: Keys::default(),
             clients: Clients::default(),
             waiting: fair::Waiting::new(limits::JOURNAL_PENDING_BYTES_MAX),
@@ -158,25 +177,22 @@ impl Inlet {
             return Err(Refusal::NotForKey { key: key.clone(), stream });
         }
         let id = self.journal().create_stream(&intake.name, intake.settings)?;
-        let info = self.journal().stream_info(id)?;
-        let mut shards: Vec<_> = info.shards.iter().map(|it| (it.hash_end, it.id)).collect();
-        shards.sort_unstable();
         let mut streams = self.shared.streams.write();
+        let info = self.journal().stream_info(id)?;
         let before = streams.get(&intake.name);
-        let counters = DOORS.iter().enumerate().map(|(at, _)| {
-            let counter = before.and_then(|it| it.counters.get(at));
-            counter.map(Counter::copy).unwrap_or_default()
-        });
+        let counters = before.map(|it| Arc::clone(&it.counters));
+        let none = || DOORS.iter().map(|_| Counter::default()).collect();
         let meter = before.and_then(|it| it.meter.as_ref());
         let meter = Meter::renewed(meter, intake.limit, self.now());
         let stream = Stream {
             id,
             name: intake.name.clone(),
+            is_declared: intake.settings.declared,
             doors: intake.doors,
             key: intake.key,
-            shards,
+            shards: reshard::open_shards(&info),
             turn: AtomicUsize::new(0),
-            counters: counters.collect(),
+            counters: counters.unwrap_or_else(none),
             meter,
             waiting: before.map(|it| Arc::clone(&it.waiting)).unwrap_or_default(),
         };
@@ -210,7 +226,7 @@ impl Inlet {
         let streams = self.shared.streams.read();
         let mut counts = Vec::new();
         for stream in streams.values() {
-            for (door, counter) in DOORS.iter().zip(&stream.counters) {
+            for (door, counter) in DOORS.iter().zip(stream.counters.iter()) {
                 let door = door.name();
                 let found = counter.read(&stream.name, door);
                 let is_used = 0 < found.records + found.refused;
@@ -242,39 +258,67 @@ impl Inlet {
     /// Writes a batch down.
     pub(crate) async fn append(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         idempotency: Option<&str>,
     ) -> Result<Accepted, Refusal> {
-        let Batch { stream, door, parts, records, bytes, .. } = batch;
-        let refused = |refusal: Refusal| {
-            stream.refuse(door);
-            refusal
-        };
-        let idempotency = match idempotency {
+        let mut accepted = self.write(&mut batch, idempotency).await?;
+        accepted.parts.sort_unstable_by_key(|it| it.shard);
+        Ok(accepted)
+    }
+
+    /// Writes down what is in a batch; afterwards the batch says which shard each record went to,
+    /// and the parts of the answer are in the order of its own.
+    ///
+    /// Where shards were split or merged since the batch was begun, its records are routed again.
+    pub(crate) async fn write(
+        &self,
+        batch: &mut Batch,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
+        let written = self.try_write(batch, idempotency).await;
+        match &written {
+            Ok(accepted) if accepted.repeated => {}
+            Ok(accepted) => batch.stream.count(batch.door, accepted.records, batch.bytes as u64),
+            Err(_) => batch.stream.refuse(batch.door),
+        }
+        written
+    }
+
+    async fn try_write(
+        &self,
+        batch: &mut Batch,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted, Refusal> {
+        let idempotency = match idempotency.map(|key| (key, IdempotencyKey::new(key))) {
             None => None,
-            Some("") => return Err(refused(Refusal::NotAnIdempotencyKey)),
-            Some(key) => match IdempotencyKey::new(key) {
-                Ok(key) => Some(key),
-                Err(_too_long) => return Err(refused(Refusal::NotAnIdempotencyKey)),
-            },
+            Some((key, Ok(checked))) if !key.is_empty() => Some(checked),
+            Some(_) => return Err(Refusal::NotAnIdempotencyKey),
         };
-        if records == 0 {
+        if batch.records == 0 {
             let arrived_ms = self.clock().now_ms();
             return Ok(Accepted { records: 0, parts: Vec::new(), arrived_ms, repeated: false });
         }
-        self.admit(&stream, Cost { records, bytes }).map_err(refused)?;
-        let place = self.shared.waiting.enter(&stream.waiting, bytes);
+        self.admit(&batch.stream, Cost { records: batch.records, bytes: batch.bytes })?;
+        let place = self.shared.waiting.enter(&batch.stream.waiting, batch.bytes);
         let Some(_place) = place else {
-            let waiting = stream.waiting.load(Ordering::Relaxed);
-            return Err(refused(Refusal::Crowded { stream: stream.name.clone(), waiting }));
+            let waiting = batch.stream.waiting.load(Ordering::Relaxed);
+            return Err(Refusal::Crowded { stream: batch.stream.name.clone(), waiting });
         };
-        let shards = stream.shards.iter().map(|(_, shard)| *shard);
-        let parts = shards.zip(parts).filter(|(_, part)| !part.is_empty()).collect();
-        let append = Append { stream: stream.id, parts, idempotency };
-        let appended = self.journal().append(append).await.map_err(|it| refused(it.into()))?;
-        if !appended.repeated {
-            stream.count(door, records as u64, bytes as u64);
-        }
+        let appended = loop {
+            let append = Append {
+                stream: batch.stream.id,
+                parts: batch.take_parts(),
+                idempotency: idempotency.clone(),
+            };
+            match self.journal().append_routed(append).await? {
+                Outcome::Appended(appended) => break appended,
+                // Each turn is a change of shards made meanwhile, and these are rare.
+                Outcome::Resharded(records) => {
+                    let stream = self.refresh(&batch.stream)?;
+                    *batch = batch.routed_again(stream, &records)?;
+                }
+            }
+        };
         Ok(Accepted {
             records: appended.parts.iter().map(|it| it.count).sum(),
             parts: appended.parts,
@@ -305,6 +349,11 @@ impl Inlet {
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.shared.journal
+    }
+
+    /// Returns the subscriptions to shards that are under way.
+    pub(crate) fn subscriptions(&self) -> &Subscriptions {
+        &self.shared.subscriptions
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -343,7 +392,12 @@ impl Stream {
 
     /// Returns the shard in the given slot of a batch.
     pub(crate) fn shard_at(&self, slot: usize) -> ShardId {
-        self.shards.get(slot).map_or(ShardId(0), |(_, shard)| *shard)
+        self.shards.get(slot).map_or(ShardId(0), |it| it.shard)
+    }
+
+    /// Returns the shards that take records, in the order of a batch's slots.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.shards
     }
 
     /// Notes that a request was refused.
@@ -367,20 +421,12 @@ impl Stream {
 
     /// Returns the slot of the shard whose range holds `hash`.
     fn slot_of(&self, hash: u128) -> usize {
-        let slot = self.shards.partition_point(|(end, _)| *end < hash);
+        let slot = self.shards.partition_point(|it| it.hash_end < hash);
         slot.min(self.shards.len().saturating_sub(1))
     }
 }
 
 impl Counter {
-    fn copy(&self) -> Counter {
-        Counter {
-            records: AtomicU64::new(self.records.load(Ordering::Relaxed)),
-            bytes: AtomicU64::new(self.bytes.load(Ordering::Relaxed)),
-            refused: AtomicU64::new(self.refused.load(Ordering::Relaxed)),
-        }
-    }
-
     fn read(&self, stream: &Name, door: &'static str) -> Counts {
         Counts {
             stream: stream.clone(),
@@ -389,122 +435,6 @@ impl Counter {
             bytes: self.bytes.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// Records of one request, sorted into shards as they are pushed.
-pub(crate) struct Batch {
-    pub(crate) stream: Arc<Stream>,
-    door: &'static str,
-    /// One for each shard of the stream, in the order of its slots.
-    parts: Vec<Records>,
-    /// The slot of records without a key: one for the whole batch, so that its order is kept.
-    turn: usize,
-    /// The slot of each record, if somebody wants to know.
-    slots: Option<Vec<u32>>,
-    records: usize,
-    bytes: usize,
-    bytes_expected: usize,
-}
-
-impl Batch {
-    fn new(stream: Arc<Stream>, door: &'static str, bytes_expected: usize) -> Batch {
-        let count = stream.shards.len();
-        let turn = stream.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
-        Batch {
-            parts: std::iter::repeat_with(Records::new).take(count).collect(),
-            stream,
-            door,
-            turn,
-            slots: None,
-            records: 0,
-            bytes: 0,
-            bytes_expected,
-        }
-    }
-
-    /// Remembers where each record goes.
-    pub(crate) fn remember_slots(&mut self, records: usize) {
-        self.slots = Some(Vec::with_capacity(records));
-    }
-
-    /// Returns the slot of each record, in the order of the pushes.
-    pub(crate) fn take_slots(&mut self) -> Vec<u32> {
-        self.slots.take().unwrap_or_default()
-    }
-
-    /// Adds a record to the shard that the stream's own rule finds, else to that of `key`.
-    pub(crate) fn push_or(&mut self, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        if self.stream.key.is_some() {
-            return self.push(None, bytes);
-        }
-        let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
-        self.place(self.slot_of_key(key), key.get(..end).unwrap_or_default(), bytes)
-    }
-
-    /// Adds a record. Without a key, the stream's own rule finds one, else it is the batch's turn.
-    pub(crate) fn push(&mut self, key: Option<&str>, bytes: &[u8]) -> Result<(), Refusal> {
-        if let Some(key) = key {
-            return self.place(self.slot_of_key(key), key, bytes);
-        }
-        let found = self.stream.key.as_ref().and_then(|key_of| key_of(bytes));
-        match found.as_deref() {
-            // A key that is too long for the journal still decides the shard, so order holds.
-            Some(key) if limits::PARTITION_KEY_BYTES_MAX < key.len() => {
-                let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
-                self.place(self.slot_of_key(key), key.get(..end).unwrap_or_default(), bytes)
-            }
-            Some(key) => self.place(self.slot_of_key(key), key, bytes),
-            None => self.place(self.turn, "", bytes),
-        }
-    }
-
-    /// Adds a record whose place in the hash space is given.
-    pub(crate) fn push_hashed(
-        &mut self,
-        key: &str,
-        hash: u128,
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        self.place(self.stream.slot_of(hash), key, bytes)
-    }
-
-    fn slot_of_key(&self, key: &str) -> usize {
-        // One shard needs no hash.
-        if self.parts.len() == 1 { 0 } else { self.stream.slot_of(hash_of(key)) }
-    }
-
-    fn place(&mut self, slot: usize, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        if let Err(refusal) = self.try_place(slot, key, bytes) {
-            self.stream.refuse(self.door);
-            return Err(refusal);
-        }
-        Ok(())
-    }
-
-    fn try_place(&mut self, slot: usize, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        if limits::REQUEST_RECORDS_MAX <= self.records {
-            return Err(Refusal::TooManyRecords);
-        }
-        let index = self.records;
-        let share = self.bytes_expected / self.parts.len().max(1);
-        let part = self.parts.get_mut(slot).ok_or(journal::Error::StreamMissing(self.stream.id))?;
-        if part.is_empty() {
-            *part = Records::with_capacity(share);
-        }
-        part.push(key, bytes).map_err(|error| match error {
-            journal::Error::RecordTooLarge { bytes, .. } => {
-                Refusal::RecordTooLarge { index, bytes }
-            }
-            journal::Error::KeyTooLong { bytes, .. } => Refusal::KeyTooLong { index, bytes },
-            other => Refusal::Journal(other),
-        })?;
-        if let Some(slots) = &mut self.slots {
-            slots.push(u32::try_from(slot).unwrap_or(u32::MAX));
-        }
-        self.records += 1;
-        self.bytes += bytes.len();
-        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ mod items;
 mod kept;
 mod keys;
 mod kinesis;
+mod on_demand;
 mod rate;
 mod refusal;
 mod router;
@@ -41,6 +42,7 @@ pub use crate::items::{
 pub use crate::kept::KeptFault;
 pub use crate::keys::guard::guard;
 pub use crate::keys::{Act, Key, Keys};
+pub use crate::on_demand::keep_balanced;
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};

@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::{ByteSize, SequenceNumber, ShardId};
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -21,9 +20,9 @@ use crate::format::{
     CommitMark, FrameKind, HEADER_BYTES, Header, Position, SEGMENT_START, frame_bytes, header_crc,
 };
 use crate::keys::{KeyFrame, Keys, Remembered, body_bytes};
-use crate::record::{Body, Frame};
+use crate::record::{Body, Frames};
 use crate::segment::Segment;
-use crate::settings::{Append, Appended, AppendedPart, IdempotencyKey, StreamId};
+use crate::settings::{Append, AppendedPart, IdempotencyKey, Outcome, StreamId};
 use crate::shared::Shared;
 use crate::stream::{FrameNote, Stream};
 
@@ -49,10 +48,10 @@ struct Entry {
     parts: Vec<(ShardId, Vec<Body>)>,
     key: Option<IdempotencyKey>,
     bytes: usize,
-    reply: oneshot::Sender<Result<Appended, Error>>,
+    reply: oneshot::Sender<Result<Outcome, Error>>,
 }
 
-pub(crate) type Reply = oneshot::Receiver<Result<Appended, Error>>;
+pub(crate) type Reply = oneshot::Receiver<Result<Outcome, Error>>;
 
 /// Where the next commit goes, and what the commits so far said.
 #[derive(Debug)]
@@ -202,9 +201,23 @@ impl Shared {
     }
 }
 
-fn answer(reply: oneshot::Sender<Result<Appended, Error>>, with: Result<Appended, Error>) {
+fn answer(reply: oneshot::Sender<Result<Outcome, Error>>, with: Result<Outcome, Error>) {
     // A producer that went away misses its answer; its records are there all the same.
     drop(reply.send(with));
+}
+
+impl Entry {
+    /// Returns whether one of its shards was closed after its records were routed.
+    fn has_closed_shard(&self) -> bool {
+        let shards = self.stream.shards();
+        self.parts.iter().any(|(shard, _)| shards.shard(*shard).is_none_or(|it| it.is_closed()))
+    }
+
+    fn give_back(self) {
+        let parts = self.parts.into_iter();
+        let parts = parts.map(|(shard, bodies)| (shard, Frames::given_back(shard, bodies)));
+        answer(self.reply, Ok(Outcome::Resharded(parts.collect())));
+    }
 }
 
 /// An entry with its places.
@@ -231,11 +244,21 @@ impl Writer {
         let mut named: HashMap<(StreamId, IdempotencyKey), usize> = HashMap::new();
         let mut repeats = Vec::new();
         for entry in group {
+            if entry.stream.is_deleted.load(Ordering::Acquire) {
+                answer(entry.reply, Err(Error::StreamMissing(entry.stream.id)));
+                continue;
+            }
+            if let Some(key) = &entry.key
+                && let Some(done) = self.keys.find(entry.stream.id, key)
+            {
+                answer(entry.reply, Ok(Outcome::Appended(done.answer(true))));
+                continue;
+            }
+            if entry.has_closed_shard() {
+                entry.give_back();
+                continue;
+            }
             if let Some(key) = &entry.key {
-                if let Some(done) = self.keys.find(entry.stream.id, key) {
-                    answer(entry.reply, Ok(done.answer(true)));
-                    continue;
-                }
                 let name = (entry.stream.id, key.clone());
                 if let Some(index) = named.get(&name) {
                     repeats.push((*index, entry.reply));
@@ -261,7 +284,7 @@ impl Writer {
             Ok(offset) => {
                 for (index, reply) in repeats {
                     let done = placed.get(index).map(|it| it.done.answer(true));
-                    answer(reply, done.ok_or(Error::Closed));
+                    answer(reply, done.map(Outcome::Appended).ok_or(Error::Closed));
                 }
                 self.publish(shared, placed, offset);
             }
@@ -419,7 +442,7 @@ impl Writer {
             stream.changed.send_modify(|count| *count += 1);
         }
         for (reply, done) in answers {
-            answer(reply, Ok(done.answer(false)));
+            answer(reply, Ok(Outcome::Appended(done.answer(false))));
         }
     }
 }
@@ -430,12 +453,10 @@ impl Writer {
         let (count, arrived_ms) = (body.count, self.arrived_ms);
         let note = FrameNote { base, count, arrived_ms, bytes: body.buffer.len() as u64 };
         let cost = body.buffer.capacity() + FRAME_OVERHEAD_BYTES;
-        let payload_end = HEADER_BYTES + body.payload_length as usize;
-        let payload = Bytes::from(body.buffer).slice(HEADER_BYTES..payload_end);
         let shown = stream.shard(shard).expect("an append names shards that exist");
         let mut state = shown.state.write();
         state.add_live(&self.segment, offset, &note);
-        state.tail.push_back(Frame { base, count, arrived_ms, payload });
+        state.tail.push_back(body.into_frame(base, arrived_ms));
         drop(state);
         self.tail.push_back((Arc::clone(stream), shard, cost));
         self.tail_bytes += cost;

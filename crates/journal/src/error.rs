@@ -23,18 +23,67 @@ pub enum Error {
         /// The highest shard there is.
         last: u32,
     },
-    /// A stream keeps the number of shards it was made with.
-    #[error(
-        "stream `{stream}` has {has} shards and cannot get {wanted}; \
-         keep `shards = {has}` or declare a new stream"
-    )]
-    ShardsFixed {
+    /// The shard was split or merged and takes no records any more.
+    #[error("shard {shard} of stream `{stream}` was split or merged already")]
+    ShardClosed {
         /// The stream's name.
         stream: String,
-        /// How many it has.
-        has: u32,
-        /// How many were asked for.
-        wanted: u32,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// A split would leave nothing on one side.
+    #[error(
+        "shard {shard} has the places {hash_start} to {hash_end} and cannot be split at {at}; \
+         name one after the first"
+    )]
+    SplitOutside {
+        /// The shard.
+        shard: ShardId,
+        /// Where it was to be split.
+        at: u128,
+        /// Its first place.
+        hash_start: u128,
+        /// Its last place.
+        hash_end: u128,
+    },
+    /// Two shards that are to be merged are not neighbours.
+    #[error(
+        "shards {one} and {other} cannot be merged, because their ranges do not follow each other"
+    )]
+    ShardsApart {
+        /// One.
+        one: ShardId,
+        /// The other.
+        other: ShardId,
+    },
+    /// A stream has so many shards, closed ones included, that it can have no more.
+    #[error(
+        "stream `{stream}` would have more than {max} shards, closed ones included; these go when \
+         their records expire"
+    )]
+    ShardsFull {
+        /// The stream's name.
+        stream: String,
+        /// The most it may have.
+        max: usize,
+    },
+    /// The shards changed while an append was on its way; nothing of it was written.
+    #[error("the shards of stream `{stream}` changed meanwhile; send the records again")]
+    Resharded {
+        /// The stream's name.
+        stream: String,
+    },
+    /// What is to be remembered beside a stream is too large.
+    #[error(
+        "what is remembered beside stream `{stream}` takes {bytes} bytes; at most {max} are allowed"
+    )]
+    NoteTooLarge {
+        /// The stream's name.
+        stream: String,
+        /// How large it is.
+        bytes: usize,
+        /// The most that is allowed.
+        max: usize,
     },
     /// The number of shards is out of range.
     #[error("a stream has 1 to {max} shards, not {wanted}")]
@@ -130,8 +179,11 @@ impl Error {
     /// Returns what the caller should do.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::ShardsFixed { .. }
-            | Error::ShardsInvalid { .. }
+            Error::ShardsInvalid { .. }
+            | Error::SplitOutside { .. }
+            | Error::ShardsApart { .. }
+            | Error::ShardsFull { .. }
+            | Error::NoteTooLarge { .. }
             | Error::StreamsFull { .. }
             | Error::RecordTooLarge { .. }
             | Error::KeyTooLong { .. }
@@ -139,6 +191,7 @@ impl Error {
             | Error::Settings(_)
             | Error::Expired { .. } => Kind::Invalid,
             Error::StreamMissing(_) | Error::ShardMissing { .. } => Kind::Missing,
+            Error::ShardClosed { .. } | Error::Resharded { .. } => Kind::Conflict,
             Error::Throttled { .. } => Kind::Throttled,
             Error::Full { .. } | Error::Closed => Kind::Unavailable,
             Error::Damaged { .. } | Error::Failed { .. } | Error::Disk { .. } => Kind::Corrupt,

@@ -12,8 +12,10 @@ use crate::disk::Disk;
 use crate::hash::{hash_of, split_evenly};
 use crate::manifest::{ShardEntry, StreamEntry};
 use crate::record::Frames;
+use crate::reshard::Draft;
 use crate::settings::{
-    Append, Appended, Key, Settings, Stats, StreamId, StreamInfo, StreamSettings, Threads,
+    Append, Appended, Key, Outcome, Settings, ShardInfo, Stats, StreamId, StreamInfo,
+    StreamSettings, Threads,
 };
 use crate::shared::Shared;
 use crate::stream::{Kept, Stream};
@@ -83,37 +85,42 @@ impl Journal {
             self.update_stream(stream, settings)?;
             return Ok(stream);
         }
-        let id = manifest.streams.len();
-        if limits::STREAMS_MAX <= id {
+        if limits::STREAMS_MAX <= manifest.streams.len() {
             return Err(Error::StreamsFull { max: limits::STREAMS_MAX });
         }
-        let of_range =
-            |(hash_start, hash_end)| ShardEntry { hash_start, hash_end, ..ShardEntry::default() };
+        let now_ms = shared.clock.now_ms();
         let entry = StreamEntry {
-            id: u32::try_from(id).unwrap_or(u32::MAX),
+            id: manifest.stream_next,
             name: name.clone(),
-            created_ms: shared.clock.now_ms(),
+            created_ms: now_ms,
             declared: settings.declared,
+            shards_wanted: settings.shards,
+            on_demand: settings.on_demand,
             replay_ms: settings.replay.as_millis(),
             replay_bytes: settings.replay_size.0,
-            shards: split_evenly(settings.shards).into_iter().map(of_range).collect(),
+            received_gone: 0,
+            note: None,
+            shards: first_shards(settings.shards, now_ms),
             holds: Default::default(),
         };
-        shared.change_manifest(&mut manifest, |next| next.streams.push(entry.clone()))?;
+        shared.change_manifest(&mut manifest, |next| {
+            next.stream_next += 1;
+            next.streams.push(entry.clone());
+        })?;
         shared.streams.write().add(&entry);
         Ok(StreamId(entry.id))
     }
 
-    /// Changes how long records are kept; durable when it returns.
+    /// Changes what a stream was made with; durable when it returns. Another number of shards than
+    /// it was told last splits and merges them.
     pub fn update_stream(&self, stream: StreamId, settings: StreamSettings) -> Result<(), Error> {
         let stream = self.shared().stream(stream)?;
-        let has = u32::try_from(stream.shards.len()).unwrap_or(u32::MAX);
-        if settings.shards != has {
-            let (name, wanted) = (stream.name.as_str().to_owned(), settings.shards);
-            return Err(Error::ShardsFixed { stream: name, has, wanted });
+        let StreamSettings { shards, on_demand, declared, replay, replay_size } = settings;
+        let wanted_before = stream.kept.lock().shards;
+        if shards != wanted_before && !on_demand {
+            self.reshard(stream.id, |draft| draft.scale_to(shards))?;
         }
-        let StreamSettings { declared, replay, replay_size, .. } = settings;
-        let kept = Kept { declared, replay, replay_size };
+        let kept = Kept { shards, on_demand, declared, replay, replay_size };
         self.change(
             || {
                 let mut now = stream.kept.lock();
@@ -123,6 +130,58 @@ impl Journal {
             },
             &stream,
         )
+    }
+
+    /// Changes the shards of a stream as `change` says, while it is written: all of it is durable
+    /// when it returns, or none of it happened.
+    pub fn reshard<T>(
+        &self,
+        stream: StreamId,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.shared().reshard(stream, change)
+    }
+
+    /// Forgets a stream with all of its records; durable when it returns. A stream that is made
+    /// under its name later is another one.
+    pub fn delete_stream(&self, stream: StreamId) -> Result<(), Error> {
+        self.shared().delete_stream(stream)
+    }
+
+    /// Returns what [`Journal::change_note`] remembered beside a stream.
+    pub fn note(&self, stream: StreamId) -> Result<Option<Arc<str>>, Error> {
+        Ok(self.shared().stream(stream)?.note.lock().clone())
+    }
+
+    /// Changes what is remembered beside a stream, a text that the journal does not look at; it is
+    /// durable when this returns, and goes with the stream.
+    ///
+    /// One change happens after the other: `change` sees what the one before it made.
+    pub fn change_note<T, E: From<Error>>(
+        &self,
+        stream: StreamId,
+        change: impl FnOnce(Option<&str>) -> Result<(Option<String>, T), E>,
+    ) -> Result<T, E> {
+        let shared = self.shared();
+        let mut manifest = shared.manifest.lock();
+        let stream = shared.stream(stream)?;
+        let before = stream.note.lock().clone();
+        let (note, done) = change(before.as_deref())?;
+        let max = limits::STREAM_NOTE_BYTES_MAX;
+        if let Some(bytes) = note.as_ref().map(String::len).filter(|it| max < *it) {
+            let stream = stream.name.as_str().to_owned();
+            return Err(Error::NoteTooLarge { stream, bytes, max }.into());
+        }
+        if note.as_deref() == before.as_deref() {
+            shared.check()?;
+            return Ok(done);
+        }
+        *stream.note.lock() = note.map(Arc::from);
+        if let Err(error) = shared.change_manifest(&mut manifest, |_| {}) {
+            *stream.note.lock() = before;
+            return Err(error.into());
+        }
+        Ok(done)
     }
 
     /// Makes a change of a stream durable; if that fails, what `change` returns undoes it. Without
@@ -144,7 +203,7 @@ impl Journal {
 
     /// Returns what is known of every stream, by id.
     pub fn streams(&self) -> Vec<StreamInfo> {
-        let streams = self.shared().streams.read().by_id.clone();
+        let streams: Vec<_> = self.shared().streams.read().by_id.values().cloned().collect();
         streams.iter().map(|it| it.info()).collect()
     }
 
@@ -158,38 +217,66 @@ impl Journal {
         Ok(self.shared().stream(stream)?.info())
     }
 
+    /// Returns what is known of one shard: as cheap for a stream of a thousand as for one.
+    pub fn shard_info(&self, stream: StreamId, shard: ShardId) -> Result<ShardInfo, Error> {
+        Ok(self.shared().stream(stream)?.shard(shard)?.info())
+    }
+
     /// Returns the shard whose range of the hash space holds `key`.
     pub fn shard_of(&self, stream: StreamId, key: Key<'_>) -> Result<ShardId, Error> {
-        let streams = self.shared().streams.read();
-        let stream = streams.get(stream)?;
+        let shards = self.shared().stream(stream)?.shards();
         // Hashing costs more than everything else a door does with a record.
-        Ok(if stream.shards.len() == 1 { ShardId(0) } else { stream.shard_of(hash_of(key)) })
+        Ok(shards.only().unwrap_or_else(|| shards.shard_of(hash_of(key))))
     }
 
     /// Writes records down; returns when they are on disk. All of them are there, or none.
     ///
     /// A future that is dropped leaves open whether they are; an idempotency key settles it.
     pub async fn append(&self, append: Append) -> Result<Appended, Error> {
+        let stream = append.stream;
+        let outcome = self.append_routed(append).await?;
+        self.appended(stream, outcome)
+    }
+
+    /// As [`Journal::append`]; gives the records back if a shard was split or merged after they were
+    /// routed.
+    pub async fn append_routed(&self, append: Append) -> Result<Outcome, Error> {
         let reply = self.enqueue(append)?;
         reply.await.unwrap_or(Err(Error::Closed))
     }
 
     /// As [`Journal::append`], for a thread that may block.
     pub fn append_blocking(&self, append: Append) -> Result<Appended, Error> {
+        let stream = append.stream;
         let reply = self.enqueue(append)?;
-        reply.blocking_recv().unwrap_or(Err(Error::Closed))
+        self.appended(stream, reply.blocking_recv().unwrap_or(Err(Error::Closed))?)
     }
 
     /// Starts several appends; with [`Threads::Caller`] they share one commit.
     pub fn append_together(&self, appends: Vec<Append>) -> Vec<Result<Appended, Error>> {
         let shared = self.shared();
-        let replies: Vec<_> = appends.into_iter().map(|it| shared.enqueue(it)).collect();
+        let replies: Vec<_> =
+            appends.into_iter().map(|it| (it.stream, shared.enqueue(it))).collect();
         if shared.settings.threads == Threads::Caller {
             while shared.commit_waiting() {}
         }
         let wait =
             |reply: crate::commit::Reply| reply.blocking_recv().unwrap_or(Err(Error::Closed));
-        replies.into_iter().map(|reply| reply.and_then(wait)).collect()
+        let answers = replies.into_iter().map(|(stream, reply)| {
+            let outcome = reply.and_then(wait)?;
+            self.appended(stream, outcome)
+        });
+        answers.collect()
+    }
+
+    fn appended(&self, stream: StreamId, outcome: Outcome) -> Result<Appended, Error> {
+        match outcome {
+            Outcome::Appended(appended) => Ok(appended),
+            Outcome::Resharded(_) => {
+                let stream = self.shared().stream(stream)?.name.as_str().to_owned();
+                Err(Error::Resharded { stream })
+            }
+        }
     }
 
     fn enqueue(&self, append: Append) -> Result<crate::commit::Reply, Error> {
@@ -215,7 +302,8 @@ impl Journal {
         crate::read::read(shared, shared.stream(stream)?.as_ref(), shard, from.0, bytes_max)
     }
 
-    /// Waits until one of these shards has a record at its number or after it.
+    /// Waits until one of these shards has a record at its number or after it, or is gone, or a
+    /// shard that was made after all of these has records.
     pub async fn wait(
         &self,
         stream: StreamId,
@@ -232,10 +320,8 @@ impl Journal {
             if shared.is_stopping() {
                 return Err(Error::Closed);
             }
-            for (shard, sequence) in past {
-                if sequence.0 < stream.shard(*shard)?.state.read().next {
-                    return Ok(());
-                }
+            if stream.has_news(past) {
+                return Ok(());
             }
             tokio::select! {
                 done = changed.changed() => drop(done),
@@ -266,8 +352,9 @@ impl Journal {
                 if holds.contains_key(reader) {
                     return None;
                 }
-                let first = stream.shards.iter().map(|shard| shard.state.read().first).collect();
-                holds.insert(reader.to_owned(), first);
+                let shards = stream.shards();
+                let first = shards.all.iter().map(|it| (it.id, it.state.read().first));
+                holds.insert(reader.to_owned(), first.collect());
                 Some(|stream: &Stream| {
                     stream.holds.lock().remove(reader);
                 })
@@ -300,7 +387,7 @@ impl Journal {
     ) -> Result<SequenceNumber, Error> {
         let shared = self.shared();
         let stream = shared.stream(stream)?;
-        crate::read::find_time(shared, &stream, stream.shard(shard)?, arrived_ms)
+        crate::read::find_time(shared, &stream, stream.shard(shard)?.as_ref(), arrived_ms)
     }
 
     /// Seals, drops what has expired, recycles; the journal's own thread does it in production.
@@ -349,10 +436,23 @@ impl Handle {
         for thread in self.behind.lock().drain(..) {
             drop(thread.join());
         }
-        for stream in &shared.streams.read().by_id {
+        for stream in shared.streams.read().by_id.values() {
             stream.changed.send_modify(|count| *count += 1);
         }
     }
+}
+
+/// Returns even shards of a new stream.
+fn first_shards(count: u32, now_ms: u64) -> Vec<ShardEntry> {
+    let ranges = split_evenly(count).into_iter().zip(0..);
+    let shards = ranges.map(|((hash_start, hash_end), id)| ShardEntry {
+        id,
+        hash_start,
+        hash_end,
+        opened_ms: now_ms,
+        ..ShardEntry::default()
+    });
+    shards.collect()
 }
 
 /// Refuses everything when a thread of the journal panics: producers must not wait for ever.
@@ -391,7 +491,7 @@ impl Hold {
     /// Returns where it stands.
     pub fn place(&self, shard: ShardId) -> SequenceNumber {
         let holds = self.stream.holds.lock();
-        let held = holds.get(&self.reader).and_then(|it| it.get(shard.0 as usize));
+        let held = holds.get(&self.reader).and_then(|it| it.get(&shard));
         SequenceNumber(held.copied().unwrap_or(0))
     }
 
@@ -400,9 +500,12 @@ impl Hold {
     /// The new place is remembered with the next change of the journal's manifest; after a crash an
     /// older one holds a little more.
     pub fn move_to(&self, shard: ShardId, sequence: SequenceNumber) {
+        if self.stream.shard(shard).is_err() {
+            return; // It is gone: nothing of it is left to hold.
+        }
         let mut holds = self.stream.holds.lock();
-        let held = holds.get_mut(&self.reader).and_then(|it| it.get_mut(shard.0 as usize));
-        if let Some(held) = held {
+        if let Some(held) = holds.get_mut(&self.reader) {
+            let held = held.entry(shard).or_insert(0);
             *held = sequence.0.max(*held);
         }
     }

@@ -21,6 +21,7 @@ mod open;
 mod read;
 mod record;
 mod recover;
+mod reshard;
 mod seal;
 mod sealed;
 mod segment;
@@ -34,7 +35,8 @@ pub use crate::disk::{Disk, DiskFile, RealDisk};
 pub use crate::error::Error;
 pub use crate::journal::{Hold, Journal};
 pub use crate::record::{Frames, Iter, Record, Records};
+pub use crate::reshard::{Draft, OpenShard};
 pub use crate::settings::{
-    Append, Appended, AppendedPart, IdempotencyKey, Key, Settings, ShardInfo, Stats, StreamId,
-    StreamInfo, StreamSettings, Threads,
+    Append, Appended, AppendedPart, IdempotencyKey, Key, Outcome, Settings, ShardInfo, Stats,
+    StreamId, StreamInfo, StreamSettings, Threads,
 };

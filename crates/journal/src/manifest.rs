@@ -7,16 +7,19 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-use base::Name;
+use base::{Name, ShardId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::disk::Disk;
+use crate::settings::StreamId;
 
 /// The file's name in the journal's folder.
 pub(crate) const MANIFEST_NAME: &str = "streams.json";
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The layout before shards were split and merged: their ids were their places in the list.
+const FORMAT_FIXED_SHARDS: u32 = 1;
 
 /// What survives every restart, whatever happened to the segments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,10 @@ pub(crate) struct Manifest {
     pub(crate) commit: u64,
     /// Where that commit ended.
     pub(crate) commit_end: u64,
+    /// The id of the next stream: ids are not used again.
+    #[serde(default)]
+    pub(crate) stream_next: u32,
+    /// By id.
     pub(crate) streams: Vec<StreamEntry>,
     /// Sealed files, oldest first.
     pub(crate) sealed: Vec<SealedEntry>,
@@ -45,16 +52,31 @@ pub(crate) struct StreamEntry {
     pub(crate) name: Name,
     pub(crate) created_ms: u64,
     pub(crate) declared: bool,
+    /// How many shards it was told to have last.
+    #[serde(default)]
+    pub(crate) shards_wanted: u32,
+    /// Whether its shards follow the load.
+    #[serde(default)]
+    pub(crate) on_demand: bool,
     pub(crate) replay_ms: u64,
     pub(crate) replay_bytes: u64,
+    /// Records of shards that are gone.
+    #[serde(default)]
+    pub(crate) received_gone: u64,
+    /// What somebody wants remembered beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
+    /// By id.
     pub(crate) shards: Vec<ShardEntry>,
-    /// Per reader, the first record it has not handed over, by shard.
+    /// Per reader, the first record it has not handed over, in the order of `shards`.
     pub(crate) holds: BTreeMap<String, Vec<u64>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ShardEntry {
+    #[serde(default)]
+    pub(crate) id: u32,
     #[serde(with = "hexadecimal")]
     pub(crate) hash_start: u128,
     #[serde(with = "hexadecimal")]
@@ -65,6 +87,17 @@ pub(crate) struct ShardEntry {
     pub(crate) sealed: u64,
     /// When the last sealed record arrived.
     pub(crate) arrived_ms: u64,
+    /// The shard that was split, or the first of the two that were merged, to make this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<u32>,
+    /// The second of the two that were merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adjacent_parent: Option<u32>,
+    #[serde(default)]
+    pub(crate) opened_ms: u64,
+    /// When it was split or merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) closed_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,11 +175,47 @@ impl Manifest {
         if line != format!("{:08x}\n", crc32c::crc32c(text)).as_bytes() {
             return Err("its checksum does not match".into());
         }
-        let manifest: Manifest = serde_json::from_slice(text).map_err(|it| it.to_string())?;
+        let mut manifest: Manifest = serde_json::from_slice(text).map_err(|it| it.to_string())?;
+        if manifest.format == FORMAT_FIXED_SHARDS {
+            manifest.upgrade();
+        }
         if manifest.format != FORMAT {
             return Err(format!("format {} is not {FORMAT}", manifest.format));
         }
-        Ok(manifest)
+        let by_id = |it: &StreamEntry| it.shards.is_sorted_by(|one, next| one.id < next.id);
+        let is_sound = manifest.streams.is_sorted_by(|one, next| one.id < next.id)
+            && manifest.streams.iter().all(|it| it.id < manifest.stream_next && by_id(it));
+        if is_sound { Ok(manifest) } else { Err("its streams or shards are out of order".into()) }
+    }
+
+    /// Says what was implied before shards were split and merged.
+    fn upgrade(&mut self) {
+        self.format = FORMAT;
+        self.stream_next = self.streams.last().map_or(0, |it| it.id + 1);
+        for stream in &mut self.streams {
+            stream.shards_wanted = u32::try_from(stream.shards.len()).unwrap_or(u32::MAX);
+            for (shard, id) in stream.shards.iter_mut().zip(0..) {
+                shard.id = id;
+                shard.opened_ms = stream.created_ms;
+            }
+        }
+    }
+
+    pub(crate) fn stream(&self, stream: StreamId) -> Option<&StreamEntry> {
+        let index = self.streams.binary_search_by_key(&stream.0, |it| it.id).ok()?;
+        self.streams.get(index)
+    }
+
+    pub(crate) fn stream_mut(&mut self, stream: StreamId) -> Option<&mut StreamEntry> {
+        let index = self.streams.binary_search_by_key(&stream.0, |it| it.id).ok()?;
+        self.streams.get_mut(index)
+    }
+}
+
+impl StreamEntry {
+    pub(crate) fn shard_mut(&mut self, shard: ShardId) -> Option<&mut ShardEntry> {
+        let index = self.shards.binary_search_by_key(&shard.0, |it| it.id).ok()?;
+        self.shards.get_mut(index)
     }
 }
 

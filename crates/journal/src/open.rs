@@ -185,8 +185,8 @@ impl Folder<'_> {
             stream.add_sealed(&Arc::new(file), None);
             named.push(name);
         }
-        for stream in &streams.by_id {
-            for shard in &stream.shards {
+        for stream in streams.by_id.values() {
+            for shard in &stream.shards().all {
                 let state = shard.state.read();
                 if state.sealed.back().map_or(state.first, |it| it.end) != state.next {
                     let what = format!("records of {:?} before {} lack", stream.name, state.next);

@@ -45,6 +45,13 @@ impl Body {
         buffer.resize(padded, 0);
         Body { buffer, count, payload_length, payload_crc }
     }
+
+    /// Makes records to be read of it.
+    pub(crate) fn into_frame(self, base: u64, arrived_ms: u64) -> Frame {
+        let payload_end = HEADER_BYTES + self.payload_length as usize;
+        let payload = Bytes::from(self.buffer).slice(HEADER_BYTES..payload_end);
+        Frame { base, count: self.count, arrived_ms, payload }
+    }
 }
 
 impl Records {
@@ -182,6 +189,17 @@ pub struct Frames {
 impl Frames {
     pub(crate) fn empty(shard: ShardId, from: u64) -> Frames {
         Frames { shard, from, frames: Vec::new() }
+    }
+
+    /// Makes records to be read again of what was not written.
+    pub(crate) fn given_back(shard: ShardId, bodies: Vec<Body>) -> Frames {
+        let mut base = 0;
+        let frames = bodies.into_iter().map(|body| {
+            let frame = body.into_frame(base, 0);
+            base = frame.end();
+            frame
+        });
+        Frames { shard, from: 0, frames: frames.collect() }
     }
 
     /// Returns the records; nothing is copied or allocated.

@@ -62,6 +62,8 @@ struct Group {
 /// The chain of commits as far as it was followed.
 struct Walk<'a> {
     streams: &'a Streams,
+    /// Streams before this id that are not there were deleted.
+    stream_next: u32,
     keys: &'a mut Keys,
     synced: Position,
     commit: u64,
@@ -82,6 +84,7 @@ pub(crate) fn recover(
     let arrived = manifest.streams.iter().flat_map(|it| &it.shards).map(|it| it.arrived_ms);
     let mut walk = Walk {
         streams,
+        stream_next: manifest.stream_next,
         keys,
         synced: Position {
             generation: manifest.generation_first.saturating_sub(1),
@@ -167,7 +170,13 @@ impl Walk<'_> {
         for (offset, header) in &group.frames {
             let damaged =
                 |what: String| Error::Damaged { file: segment.path.clone(), offset: *offset, what };
+            let arrived_ms = header.arrived_last_ms;
+            self.arrived_ms = self.arrived_ms.max(arrived_ms);
+            self.segment_first_ms.get_or_insert(arrived_ms);
             let stream = self.streams.get(StreamId(header.stream));
+            if stream.is_err() && header.stream < self.stream_next {
+                continue; // It was deleted.
+            }
             let stream = stream.map_err(|error| damaged(error.to_string()))?;
             let shard = stream.shard(ShardId(header.shard));
             let shard = shard.map_err(|error| damaged(error.to_string()))?;
@@ -177,12 +186,9 @@ impl Walk<'_> {
                 let what = format!("record {next} of {name:?} is missing before {}", header.base);
                 return Err(damaged(what));
             }
-            let arrived_ms = header.arrived_last_ms;
             let bytes = header.frame_bytes();
             let note = FrameNote { base: header.base, count: header.count, arrived_ms, bytes };
             state.add_live(segment, *offset, &note);
-            self.arrived_ms = self.arrived_ms.max(arrived_ms);
-            self.segment_first_ms.get_or_insert(arrived_ms);
         }
         for frame in &group.keys {
             self.keys.insert(frame.stream, frame.key.clone(), frame.done.clone());

@@ -64,6 +64,7 @@ impl Shared {
             retiring.push(segment);
         }
         self.drop_expired()?;
+        self.forget_shards()?;
         self.recycle(&mut retiring);
         Ok(())
     }
@@ -101,7 +102,7 @@ impl Shared {
 
     fn roll_when_old(&self) {
         let streams = self.streams.read();
-        let shortest = streams.by_id.iter().map(|it| it.kept.lock().replay.0).min();
+        let shortest = streams.by_id.values().map(|it| it.kept.lock().replay.0).min();
         drop(streams);
         let Some(shortest) = shortest else { return };
         let after = (shortest / ROLL_PART).clamp(ROLL_AFTER_MIN, ROLL_AFTER_MAX);
@@ -120,6 +121,9 @@ impl Shared {
         let folder = self.settings.folder.join(SEALED_FOLDER);
         let mut files = Vec::new();
         for (stream, shards) in &content.data {
+            if self.stream(*stream).is_err() {
+                continue; // It was deleted.
+            }
             let path = folder.join(sealed_name(*stream, segment.generation));
             let written = self.write_sealed(segment, *stream, shards, &path);
             match written {
@@ -144,7 +148,11 @@ impl Shared {
             }
         })?;
         for file in files {
-            self.stream(file.stream)?.add_sealed(&file, Some(segment));
+            match self.stream(file.stream) {
+                Ok(stream) => stream.add_sealed(&file, Some(segment)),
+                // It was deleted meanwhile.
+                Err(_) => self.remove_files([file.path.clone()]),
+            }
         }
         let first = self.segments.lock().pop_front();
         assert!(first.is_some_and(|it| Arc::ptr_eq(&it, segment)), "one thread seals");
@@ -212,7 +220,7 @@ impl Shared {
     fn drop_expired(&self) -> Result<(), Error> {
         let now_ms = self.clock.now_ms();
         let mut manifest = self.manifest.lock();
-        let streams = self.streams.read().by_id.clone();
+        let streams: Vec<Arc<Stream>> = self.streams.read().by_id.values().cloned().collect();
         let dropped: Vec<_> = streams.iter().map(|it| (it, it.expired(now_ms))).collect();
         let is_old = |it: &&KeysEntry| is_expired(it.newest_ms, now_ms);
         let keys: Vec<u64> = manifest.keys.iter().filter(is_old).map(|it| it.generation).collect();
@@ -262,23 +270,23 @@ impl Shared {
 
 fn name_file(manifest: &mut Manifest, file: &SealedFile) {
     let (stream, generation, bytes) = (file.stream.0, file.generation, file.bytes);
-    manifest.sealed.push(SealedEntry { stream, generation, bytes });
-    let Some(entry) = manifest.streams.get_mut(stream as usize) else { return };
+    let Some(entry) = manifest.stream_mut(file.stream) else { return };
     for (shard, _, end) in file.ranges() {
-        if let Some(shard_entry) = entry.shards.get_mut(shard.0 as usize) {
+        if let Some(shard_entry) = entry.shard_mut(shard) {
             shard_entry.sealed = end;
             let arrived_ms = file.blocks_of(shard).last().map_or(0, |it| it.arrived_last_ms);
             shard_entry.arrived_ms = shard_entry.arrived_ms.max(arrived_ms);
         }
     }
+    manifest.sealed.push(SealedEntry { stream, generation, bytes });
 }
 
 fn forget_file(manifest: &mut Manifest, file: &SealedFile) {
     let is_it = |it: &SealedEntry| it.stream == file.stream.0 && it.generation == file.generation;
     manifest.sealed.retain(|it| !is_it(it));
-    let Some(entry) = manifest.streams.get_mut(file.stream.0 as usize) else { return };
+    let Some(entry) = manifest.stream_mut(file.stream) else { return };
     for (shard, _, end) in file.ranges() {
-        if let Some(shard) = entry.shards.get_mut(shard.0 as usize) {
+        if let Some(shard) = entry.shard_mut(shard) {
             shard.first = end;
         }
     }
@@ -340,9 +348,10 @@ impl Stream {
             let mut state = shard.state.write();
             if let Some(segment) = of {
                 let range = state.live.pop_front();
-                let is_it = range.is_some_and(|it| Arc::ptr_eq(&it.segment, segment));
-                assert!(is_it, "segments are sealed in order");
+                let range = range.filter(|it| Arc::ptr_eq(&it.segment, segment));
+                state.bytes -= range.expect("segments are sealed in order").bytes;
             }
+            state.bytes += file.shard_bytes(shard.id);
             state.sealed.push_back(SealedRange { end, file: Arc::clone(file) });
         }
         self.files.lock().push_back(Arc::clone(file));
@@ -355,6 +364,7 @@ impl Stream {
             let mut state = shard.state.write();
             let oldest = state.sealed.pop_front();
             assert!(oldest.is_some_and(|it| it.end == end), "files expire in order");
+            state.bytes -= file.shard_bytes(shard.id);
             state.first = end;
         }
         self.files.lock().retain(|it| !Arc::ptr_eq(it, file));

@@ -7,7 +7,7 @@ use base::limits;
 use base::{ByteSize, Name, SequenceNumber, ShardId, Span};
 
 use crate::Error;
-use crate::record::Records;
+use crate::record::{Frames, Records};
 
 /// Identifies a stream for as long as its folder lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,8 +66,11 @@ impl Settings {
 /// What a stream is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSettings {
-    /// How many shards; fixed for the stream's life.
+    /// How many shards it begins with; a stream that is told another number later is split and
+    /// merged until it has as many.
     pub shards: u32,
+    /// Whether its shards follow the load; then `shards` is only what it begins with.
+    pub on_demand: bool,
     /// How long its records stay at least readable unless `replay_size` says otherwise.
     pub replay: Span,
     /// How many bytes of it are kept at most, as they lie on disk.
@@ -81,6 +84,7 @@ impl Default for StreamSettings {
     fn default() -> StreamSettings {
         StreamSettings {
             shards: 1,
+            on_demand: false,
             replay: Span::from_millis(24 * 60 * 60 * 1_000),
             replay_size: ByteSize(10_000_000_000),
             declared: true,
@@ -139,6 +143,16 @@ pub struct Appended {
     pub repeated: bool,
 }
 
+/// What became of an append.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its records are on disk.
+    Appended(Appended),
+    /// One of its shards was split or merged meanwhile. Nothing was written; these are its records,
+    /// in the order of the append, to be routed again.
+    Resharded(Vec<(ShardId, Frames)>),
+}
+
 /// Where the records of one part are: `count` places from `first` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendedPart {
@@ -159,7 +173,8 @@ pub struct StreamInfo {
     pub name: Name,
     /// What it was made with, as last updated.
     pub settings: StreamSettings,
-    /// Its shards, by id.
+    /// Its shards, by id: those that take records, and those that were split or merged and may
+    /// still have some. Once these are gone, ids are missing.
     pub shards: Vec<ShardInfo>,
     /// Records ever taken in: the `received` of `received = stored + dead + pending`.
     pub received: u64,
@@ -171,6 +186,46 @@ pub struct StreamInfo {
     pub holds: Vec<String>,
 }
 
+impl StreamInfo {
+    /// Returns the shards that take records.
+    pub fn open_shards(&self) -> impl Iterator<Item = &ShardInfo> {
+        self.shards.iter().filter(|it| it.closed_ms.is_none())
+    }
+
+    /// Returns a shard by its id.
+    pub fn shard(&self, shard: ShardId) -> Option<&ShardInfo> {
+        let index = self.shards.binary_search_by_key(&shard, |it| it.id).ok()?;
+        self.shards.get(index)
+    }
+
+    /// Tells for each shard, in their order, whether a reader that has come as far as `reached` says
+    /// may read it: whether it has read all that the shards before it in its family have. Who keeps
+    /// to that sees the records of each key in order.
+    pub fn readable(&self, reached: impl Fn(ShardId) -> SequenceNumber) -> Vec<bool> {
+        let mut readable = vec![true; self.shards.len()];
+        // By id, so parents come before their children.
+        for (index, shard) in self.shards.iter().enumerate() {
+            let is_drained = |parent: ShardId| {
+                let Ok(at) = self.shards.binary_search_by_key(&parent, |it| it.id) else {
+                    return true; // It is gone, which it is only after those before it.
+                };
+                let is_read = |it: &ShardInfo| it.next <= reached(parent);
+                readable.get(at) == Some(&true) && self.shards.get(at).is_some_and(is_read)
+            };
+            let all = shard.parents().all(is_drained);
+            if let Some(readable) = readable.get_mut(index) {
+                *readable = all;
+            }
+        }
+        readable
+    }
+
+    /// Returns the shards that were made of `shard` by a split or a merge.
+    pub fn children(&self, shard: ShardId) -> impl Iterator<Item = &ShardInfo> {
+        self.shards.iter().filter(move |it| it.parents().any(|parent| parent == shard))
+    }
+}
+
 /// What is known of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardInfo {
@@ -180,12 +235,30 @@ pub struct ShardInfo {
     pub hash_start: u128,
     /// The last place of the hash space that belongs to it.
     pub hash_end: u128,
+    /// The shard that was split, or the first of the two that were merged, to make this one. It may
+    /// be gone.
+    pub parent: Option<ShardId>,
+    /// The second of the two that were merged.
+    pub adjacent_parent: Option<ShardId>,
+    /// When it was made; later than its parents by a second at least.
+    pub opened_ms: u64,
+    /// When it was split or merged: from then on it takes no records.
+    pub closed_ms: Option<u64>,
     /// The first record that is still readable.
     pub first: SequenceNumber,
     /// One past the last record.
     pub next: SequenceNumber,
     /// When its newest record was written down; 0 if there was none.
     pub arrived_ms: u64,
+    /// Bytes written into it since the journal was opened, and what was found then unsealed.
+    pub written_bytes: u64,
+}
+
+impl ShardInfo {
+    /// Returns the shards that this one was made of.
+    pub fn parents(&self) -> impl Iterator<Item = ShardId> + use<> {
+        self.parent.into_iter().chain(self.adjacent_parent)
+    }
 }
 
 /// What the journal did since it was opened, and what it holds.

@@ -1,6 +1,6 @@
 //! What the journal's threads and callers share, and how it stops.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -46,20 +46,24 @@ pub(crate) struct Shared {
 /// The streams by id and by name.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    pub(crate) by_id: Vec<Arc<Stream>>,
+    pub(crate) by_id: BTreeMap<StreamId, Arc<Stream>>,
     pub(crate) by_name: HashMap<Name, StreamId>,
 }
 
 impl Streams {
     pub(crate) fn get(&self, stream: StreamId) -> Result<&Arc<Stream>, Error> {
-        self.by_id.get(stream.0 as usize).ok_or(Error::StreamMissing(stream))
+        self.by_id.get(&stream).ok_or(Error::StreamMissing(stream))
     }
 
-    /// Adds the stream that `entry` describes; ids count up from 0.
+    /// Adds the stream that `entry` describes.
     pub(crate) fn add(&mut self, entry: &StreamEntry) {
-        assert_eq!(entry.id as usize, self.by_id.len(), "ids of streams count up");
         self.by_name.insert(entry.name.clone(), StreamId(entry.id));
-        self.by_id.push(Arc::new(Stream::new(entry)));
+        self.by_id.insert(StreamId(entry.id), Arc::new(Stream::new(entry)));
+    }
+
+    pub(crate) fn remove(&mut self, stream: &Stream) {
+        self.by_id.remove(&stream.id);
+        self.by_name.remove(&stream.name);
     }
 }
 
@@ -120,8 +124,10 @@ impl Shared {
     ) -> Result<(), Error> {
         self.check()?;
         let mut next = manifest.clone();
-        for (entry, stream) in next.streams.iter_mut().zip(&self.streams.read().by_id) {
-            *entry = stream.entry(std::mem::take(&mut entry.shards));
+        for (id, stream) in &self.streams.read().by_id {
+            if let Some(entry) = next.stream_mut(*id) {
+                *entry = stream.entry(std::mem::take(&mut entry.shards));
+            }
         }
         change(&mut next);
         let mut stored = next.store(self.disk.as_ref(), &self.settings.folder);

@@ -155,13 +155,6 @@ impl Comparing<'_> {
             let (was, is) = (rows::schema::of_stream(before), rows::schema::of_stream(stream));
             let mut details = columns(&was, &is);
             details.extend(Settings::of_stream(stream).since(&Settings::of_stream(before)));
-            if before.shards != stream.shards {
-                self.change.refused.push(format!(
-                    "stream `{name}` keeps the number of its shards, which is {}; declare it \
-                     under another name to have {}",
-                    before.shards, stream.shards
-                ));
-            }
             self.follow(name, &was, &is);
             self.tell_columns("stream", name, &was, &is);
             if !details.is_empty() {

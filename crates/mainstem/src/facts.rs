@@ -205,7 +205,7 @@ fn stream(
     if let Some(info) =
         pipeline.journal.stream(name).and_then(|id| pipeline.journal.stream_info(id).ok())
     {
-        facts.shards = u32::try_from(info.shards.len()).unwrap_or(u32::MAX);
+        facts.shards = u32::try_from(info.open_shards().count()).unwrap_or(u32::MAX);
         facts.bytes = info.bytes;
         facts.last_arrived_ms =
             info.shards.iter().map(|it| it.arrived_ms).max().filter(|it| 0 < *it);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use base::{Clock, Name};
+use base::{Clock, Name, limits};
 use ingest::{Inlet, Intake};
 use journal::{Journal, RealDisk, StreamSettings};
 use spec::Project;
@@ -41,6 +41,8 @@ pub(crate) struct Pipeline {
     pub(crate) projects: Projects,
     /// The doors of each stream that work by themselves.
     pub(crate) doors: Mutex<BTreeMap<Name, Vec<ingest::Running>>>,
+    /// What lets the shards of `shards = "auto"` follow the load.
+    balancing: Mutex<Option<ingest::Running>>,
 }
 
 impl Pipeline {
@@ -77,6 +79,7 @@ impl Pipeline {
             changes: Changes::default(),
             projects,
             doors: Mutex::default(),
+            balancing: Mutex::default(),
         };
         let notifier = Arc::clone(&pipeline.now().notifier);
         pipeline.adopt(&plan.flows).await?;
@@ -103,6 +106,7 @@ impl Pipeline {
         for (name, stream) in &self.now().project.streams {
             doors.insert(name.clone(), self.open_doors_of(stream)?);
         }
+        *self.balancing.lock().await = Some(ingest::keep_balanced(self.inlet.clone()));
         Ok(())
     }
 
@@ -137,6 +141,9 @@ impl Pipeline {
 
     /// Makes everything durable and ends it.
     pub(crate) async fn stop(&self) {
+        if let Some(balancing) = self.balancing.lock().await.take() {
+            balancing.stop().await;
+        }
         for door in std::mem::take(&mut *self.doors.lock().await).into_values().flatten() {
             door.stop().await;
         }
@@ -162,8 +169,13 @@ fn open_journal(project: &Project, data: &Path, clock: &Arc<dyn Clock>) -> anyho
 
 /// What the journal makes a stream with.
 pub(crate) fn stream_settings(stream: &spec::Stream) -> StreamSettings {
+    let (shards, on_demand) = match stream.shards {
+        spec::Shards::Fixed(count) => (count, false),
+        spec::Shards::Auto => (limits::ON_DEMAND_SHARDS_MIN, true),
+    };
     StreamSettings {
-        shards: stream.shards,
+        shards,
+        on_demand,
         replay: stream.replay,
         replay_size: stream.replay_size,
         declared: true,

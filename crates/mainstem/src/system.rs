@@ -81,7 +81,7 @@ fn streams(pipeline: &Pipeline, facts: &Facts) -> Columns {
     vec![
         ("name", text(infos.iter().map(|it| it.name.as_str()))),
         ("declared", truth(infos.iter().map(|it| declared(&it.name).is_some()))),
-        ("shards", number(infos.iter().map(|it| it.shards.len() as u64))),
+        ("shards", number(infos.iter().map(|it| it.open_shards().count() as u64))),
         ("received", number(infos.iter().map(|it| it.received))),
         ("bytes", number(infos.iter().map(|it| it.bytes))),
         ("created", moment(infos.iter().map(|it| Some(it.created_ms)))),
@@ -104,6 +104,8 @@ fn shards(pipeline: &Pipeline, _: &Facts) -> Columns {
         ("hash_end", texts(rows.iter().map(|(_, it)| Some(it.hash_end.to_string())))),
         ("first", number(rows.iter().map(|(_, it)| it.first.0))),
         ("next", number(rows.iter().map(|(_, it)| it.next.0))),
+        ("opened", moment(rows.iter().map(|(_, it)| Some(it.opened_ms)))),
+        ("closed", moment(rows.iter().map(|(_, it)| it.closed_ms))),
         ("last_arrived", moment(rows.iter().map(|(_, it)| Some(it.arrived_ms)))),
     ]
 }

@@ -65,7 +65,7 @@ pub(crate) fn stream(format: Format, columns: Vec<Column>) -> Stream {
         key: None,
         from: Vec::new(),
         format,
-        shards: 1,
+        shards: spec::Shards::Fixed(1),
         replay: Span::default(),
         replay_size: ByteSize::default(),
         keep: None,

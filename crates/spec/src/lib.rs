@@ -49,6 +49,6 @@ pub use crate::secret::{Secret, placeholder};
 pub use crate::serve::Serve;
 pub use crate::source::{SourceFile, Spot, Word};
 pub use crate::sql::SqlText;
-pub use crate::stream::{Check, CheckSeverity, Column, ColumnType, Format, Stream};
+pub use crate::stream::{Check, CheckSeverity, Column, ColumnType, Format, Shards, Stream};
 pub use crate::table::{Late, Partition, PartitionUnit, Table};
 pub use crate::test::{Line, Test};

@@ -5,6 +5,7 @@ use std::fmt;
 use base::{ByteSize, Name, Span, limits, nearest};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use toml::de::DeValue;
 
 use crate::ctx::{Declared, LoadCtx};
@@ -30,8 +31,8 @@ pub struct Stream {
     pub from: Vec<DoorUse>,
     /// How a record becomes a row.
     pub format: Format,
-    /// How many shards it begins with.
-    pub shards: u32,
+    /// How many shards it has.
+    pub shards: Shards,
     /// How long records stay replayable.
     pub replay: Span,
     /// How many bytes of records stay replayable.
@@ -52,6 +53,24 @@ pub struct Stream {
     pub owner: Option<String>,
     /// Free words to find it by.
     pub tags: Vec<String>,
+}
+
+/// How many shards a stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shards {
+    /// So many, until a client splits or merges them.
+    Fixed(u32),
+    /// As many as the load asks for.
+    Auto,
+}
+
+impl fmt::Display for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shards::Fixed(count) => count.fmt(f),
+            Shards::Auto => f.write_str("auto"),
+        }
+    }
 }
 
 /// A declared column.
@@ -160,8 +179,9 @@ pub(crate) struct StreamOptions {
     from: ReadApart<Doors>,
     /// How a record becomes a row: `"json"` (if not said) or `"csv"`.
     format: Option<Said<Words<Format>>>,
-    /// How many shards it begins with; 1 if not said.
-    shards: Option<Said<i64>>,
+    /// How many shards it has; 1 if not said. `"auto"` splits and merges them by load. Another number
+    /// than before splits or merges what there is.
+    shards: Option<Said<ShardsWord>>,
     /// How long records stay replayable; `"24 hours"` if not said.
     replay: Option<Said<Words<Span>>>,
     /// How many bytes of records stay replayable at most; `"10 GB"` if not said.
@@ -245,19 +265,64 @@ fn columns_said(value: &Value<'_>) -> usize {
     }
 }
 
-fn read_shards(ctx: &mut LoadCtx<'_>, said: Option<&Said<i64>>) -> u32 {
-    let Some(said) = said else { return 1 };
-    match u32::try_from(said.value) {
-        Ok(shards) if (1..=limits::SHARDS_MAX).contains(&shards) => shards,
+fn read_shards(ctx: &mut LoadCtx<'_>, said: Option<&Said<ShardsWord>>) -> Shards {
+    let Some(said) = said else { return Shards::Fixed(1) };
+    let ShardsWord::Count(count) = said.value else { return Shards::Auto };
+    match u32::try_from(count) {
+        Ok(shards) if (1..=limits::SHARDS_MAX).contains(&shards) => Shards::Fixed(shards),
         _ => {
-            let help = format!("write a number from 1 to {}", limits::SHARDS_MAX);
-            ctx.fault(
-                &said.range,
-                format!("a stream cannot have {} shards", said.value),
-                Some(help),
-            );
-            1
+            let help = format!("write a number from 1 to {}, or \"auto\"", limits::SHARDS_MAX);
+            ctx.fault(&said.range, format!("a stream cannot have {count} shards"), Some(help));
+            Shards::Fixed(1)
         }
+    }
+}
+
+/// `shards` as it is written.
+#[derive(Debug, Clone, Copy)]
+enum ShardsWord {
+    Count(i64),
+    Auto,
+}
+
+impl<'de> Deserialize<'de> for ShardsWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ShardsWord, D::Error> {
+        deserializer.deserialize_any(ShardsVisitor)
+    }
+}
+
+struct ShardsVisitor;
+
+impl Visitor<'_> for ShardsVisitor {
+    type Value = ShardsWord;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number or \"auto\"")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<ShardsWord, E> {
+        Ok(ShardsWord::Count(count))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ShardsWord, E> {
+        match text {
+            "auto" => Ok(ShardsWord::Auto),
+            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+        }
+    }
+}
+
+impl JsonSchema for ShardsWord {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Shards".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer" }, { "type": "string", "enum": ["auto"] }] })
     }
 }
 

@@ -24,7 +24,7 @@ impl Constraints {
     }
 
     /// The member must be there.
-    pub(crate) fn required<T>(&mut self, value: Option<&T>, member: impl Display) {
+    pub(crate) fn required<T: ?Sized>(&mut self, value: Option<&T>, member: impl Display) {
         if value.is_none() {
             self.fail("null", member, "not be null");
         }
@@ -63,13 +63,50 @@ impl Constraints {
         }
     }
 
+    /// A list's or a map's length must be in `range`.
+    pub(crate) fn count(
+        &mut self,
+        count: usize,
+        member: impl Display,
+        range: std::ops::RangeInclusive<usize>,
+    ) {
+        let value = if count == 0 { "'[]'" } else { "'[...]'" };
+        if count < *range.start() {
+            let constraint = format!("have length greater than or equal to {}", range.start());
+            self.fail(value, member, &constraint);
+        } else if *range.end() < count {
+            let constraint = format!("have length less than or equal to {}", range.end());
+            self.fail(value, member, &constraint);
+        }
+    }
+
+    /// The id of a shard, as far as its form goes.
+    pub(crate) fn shard_id(&mut self, id: Option<&str>, member: &str) {
+        self.required(id, member);
+        if let Some(id) = id {
+            self.resource_name(id, member);
+        }
+    }
+
+    /// The name of a consumer.
+    pub(crate) fn consumer_name(&mut self, name: Option<&str>) {
+        self.required(name, "consumerName");
+        if let Some(name) = name {
+            self.resource_name(name, "consumerName");
+        }
+    }
+
     /// The name of a stream.
     pub(crate) fn stream_name(&mut self, name: &str) {
+        self.resource_name(name, "streamName");
+    }
+
+    fn resource_name(&mut self, name: &str, member: &str) {
         if name.is_empty() || !name.bytes().all(is_name_byte) {
             let constraint = "satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-            self.fail(Quoted(name), "streamName", constraint);
+            self.fail(Quoted(name), member, constraint);
         }
-        self.length(name, "streamName", 1..=128);
+        self.length(name, member, 1..=128);
     }
 
     /// A partition key; `member` is where it stands.

@@ -1,7 +1,6 @@
 //! `PutRecord` and `PutRecordBatch`: records are kept as they are sent, without a line end added.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
 use base::limits;
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use crate::aws::Call;
 use crate::aws::fault::Fault;
 use crate::aws::validate::Constraints;
 use crate::aws::wire::{ByteString, Data, Encoding, Text};
-use crate::inlet::{Batch, Stream};
+use crate::inlet::Batch;
 use crate::kinesis::sequence::Numbering;
 use crate::refusal::Refusal;
 
@@ -63,11 +62,10 @@ struct EntryAnswer {
 
 /// Records that only have to be written down.
 struct Prepared {
-    stream: Arc<Stream>,
     name: String,
     batch: Batch,
-    /// Of each record its slot, or why it cannot be taken.
-    each: Vec<Result<u32, String>>,
+    /// Of each record why it cannot be taken, if so.
+    each: Vec<Result<(), String>>,
 }
 
 pub(super) async fn record(call: Call<'_>) -> Result<Vec<u8>, Fault> {
@@ -175,7 +173,6 @@ fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Resul
     }
     let batch = call.inlet.batch(&stream.name, super::NAME, call.body.len());
     let mut batch = batch.map_err(|refusal| fault_of(&refusal, &name))?;
-    batch.remember_slots(records.len());
     let (mut room, mut bytes) = (Vec::new(), 0);
     let mut each = Vec::with_capacity(records.len());
     for record in records {
@@ -198,24 +195,24 @@ fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Resul
             Err(refusal) => return Err(fault_of(&refusal, &name)),
         }
     }
-    let mut slots = batch.take_slots().into_iter();
-    let each = each.into_iter().map(|it| it.map(|()| slots.next().unwrap_or_default()));
-    Ok(Prepared { stream, name, each: each.collect(), batch })
+    Ok(Prepared { name, each, batch })
 }
 
 /// Writes the records down; returns the id of each that was taken.
 async fn write(
     call: Call<'_>,
-    Prepared { stream, name, batch, each }: Prepared,
+    Prepared { name, mut batch, each }: Prepared,
 ) -> Result<Vec<Result<String, String>>, Fault> {
-    let accepted = call.inlet.append(batch, None).await;
+    let accepted = call.inlet.write(&mut batch, None).await;
     let accepted = accepted.map_err(|refusal| fault_of(&refusal, &name))?;
     let firsts = accepted.parts.iter().map(|part| (part.shard, part.first));
     let mut next: std::collections::BTreeMap<_, _> = firsts.collect();
-    let mut id = |slot: u32| {
-        let shard = stream.shard_at(slot as usize);
-        let sequence = next.entry(shard).or_insert(base::SequenceNumber(0));
-        let number = Numbering::of(stream.id.0, shard).number(*sequence);
+    let mut slots = batch.slots.iter().filter_map(|it| batch.stream.slots().get(*it as usize));
+    let mut id = |()| {
+        let Some(slot) = slots.next() else { return String::new() };
+        let sequence = next.entry(slot.shard).or_insert(base::SequenceNumber(0));
+        let numbering = Numbering::new(slot.shard, slot.opened_ms);
+        let number = numbering.number(*sequence, accepted.arrived_ms);
         *sequence = sequence.plus(1);
         number
     };

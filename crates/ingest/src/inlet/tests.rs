@@ -82,6 +82,52 @@ async fn a_key_that_is_too_long_to_keep_still_decides_the_shard() {
     assert_eq!(used[0][0].0, "é".repeat(128));
 }
 
+#[tokio::test]
+async fn records_whose_shard_was_split_meanwhile_are_routed_again_in_order() {
+    let fixture = Fixture::new();
+    let inlet = &fixture.inlet;
+    let mut batch = inlet.batch("orders", "http", 1_000).unwrap();
+    let long = "é".repeat(200);
+    for n in 0..300 {
+        let text = format!("{n:03}");
+        match n % 4 {
+            0 => batch.push(Some(&format!("k{}", n % 16)), text.as_bytes()).unwrap(),
+            1 => batch.push_hashed("hashed", u128::MAX - n, text.as_bytes()).unwrap(),
+            2 => batch.push(None, text.as_bytes()).unwrap(),
+            _ => {
+                let record = format!("{{\"customer\":\"{long}\",\"n\":\"{text}\"}}");
+                batch.push(None, record.as_bytes()).unwrap();
+            }
+        }
+    }
+    let stream = inlet.stream("orders").unwrap();
+    inlet.reshard(&stream, |draft| draft.scale_to(7)).unwrap();
+    let accepted = inlet.write(&mut batch, None).await.unwrap();
+    assert_eq!(accepted.records, 300);
+    let journal = inlet.journal();
+    let info = journal.stream_info(stream.id).unwrap();
+    assert!(accepted.parts.iter().all(|it| info.shard(it.shard).unwrap().closed_ms.is_none()));
+    assert_eq!(batch.used_slots().len(), accepted.parts.len());
+    let mut records = 0;
+    for (shard, found) in info.shards.iter().zip(fixture.records("orders")) {
+        let mut before: BTreeMap<&str, &str> = Default::default();
+        for (key, text) in &found {
+            let key_of = |key| journal.shard_of(stream.id, key).unwrap();
+            let expected = match key.as_str() {
+                "" => shard.id,
+                "hashed" => key_of(journal::Key::Hash(u128::MAX)),
+                key if key.starts_with('k') => key_of(journal::Key::Partition(key)),
+                _ => key_of(journal::Key::Hash(hash_of(&long))),
+            };
+            assert_eq!(shard.id, expected, "{key}");
+            assert!(before.insert(key, text).is_none_or(|it| it < text.as_str()), "{key} {text}");
+            records += 1;
+        }
+    }
+    assert_eq!(records, 300);
+    assert_eq!(inlet.counts().iter().map(|it| it.records).sum::<u64>(), 300);
+}
+
 #[test]
 fn every_hash_has_a_shard() {
     let fixture = Fixture::new();

@@ -1,18 +1,18 @@
 //! `PutRecord` and `PutRecords`: from the request's text straight into the journal's buffers.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
 use base::{Kind, SequenceNumber, limits};
 use serde::{Deserialize, Serialize};
 
+use super::aggregate::{self, Part};
 use super::sequence::{self, Numbering};
-use super::streams::{Target, name_of};
+use super::target::{Target, name_of};
 use crate::aws::Call;
 use crate::aws::fault::Fault;
 use crate::aws::validate::Constraints;
 use crate::aws::wire::{ByteString, Data, Encoding, Text};
-use crate::inlet::{Accepted, Batch, Stream};
+use crate::inlet::{Accepted, Batch};
 use crate::refusal::Refusal;
 
 /// `S` is a string and `D` the data: both borrowed from the body if that is JSON.
@@ -74,49 +74,62 @@ struct PutRecordAnswer<'a> {
 
 /// A batch that only has to be written down.
 struct Prepared {
-    stream: Arc<Stream>,
     /// The name the request used.
     name: String,
     batch: Batch,
-    slots: Vec<u32>,
+    /// How many records of the batch each record of the request became; empty if it is one each.
+    counts: Vec<u32>,
 }
 
 pub(crate) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
-    let Prepared { stream, name, batch, slots } = match call.encoding {
+    let mut prepared = match call.encoding {
         Encoding::Json => {
             prepare_records(call, read_json::<PutRecords<Text<'_>, Text<'_>>>(call)?)?
         }
         Encoding::Cbor => prepare_records(call, call.read::<PutRecords<String, ByteString>>()?)?,
     };
-    match call.inlet.append(batch, None).await {
-        Ok(accepted) => write_places(call.encoding, Placed::new(&stream, &accepted, slots)),
-        Err(refusal) if refusal.kind() == Kind::Throttled => {
-            write_throttled(call, &stream, &name, &slots)
-        }
-        Err(refusal) => Err(Fault::of(&refusal, &name)),
+    match call.inlet.write(&mut prepared.batch, None).await {
+        Ok(accepted) => write_places(call.encoding, Placed::new(&prepared, &accepted)),
+        Err(refusal) if refusal.kind() == Kind::Throttled => write_throttled(call, &prepared),
+        Err(refusal) => Err(Fault::of(&refusal, &prepared.name)),
     }
 }
 
 pub(crate) async fn record(call: Call<'_>) -> Result<Vec<u8>, Fault> {
-    let Prepared { stream, name, batch, slots } = match call.encoding {
+    let mut prepared = match call.encoding {
         Encoding::Json => prepare_record(call, read_json::<PutRecord<Text<'_>, Text<'_>>>(call)?)?,
         Encoding::Cbor => prepare_record(call, call.read::<PutRecord<String, ByteString>>()?)?,
     };
-    let accepted = match call.inlet.append(batch, None).await {
+    let accepted = match call.inlet.write(&mut prepared.batch, None).await {
         Ok(accepted) => accepted,
         Err(refusal) if refusal.kind() == Kind::Throttled => {
-            let shard = slots.first().map(|slot| stream.shard_at(*slot as usize));
+            let shard = prepared.slots().next().map(|slot| prepared.batch.stream.shard_at(slot));
             let shard = shard.map(sequence::shard_id);
-            return Err(Fault::throttled(&name, shard.as_deref()));
+            return Err(Fault::throttled(&prepared.name, shard.as_deref()));
         }
-        Err(refusal) => return Err(Fault::of(&refusal, &name)),
+        Err(refusal) => return Err(Fault::of(&refusal, &prepared.name)),
     };
-    let mut placed = Placed::new(&stream, &accepted, slots);
-    let (numbering, sequence) = placed.next().ok_or_else(Fault::internal)?;
+    let mut placed = Placed::new(&prepared, &accepted);
+    let (numbering, sequence, arrived_ms) = placed.next().ok_or_else(Fault::internal)?;
     call.write(&PutRecordAnswer {
         shard_id: &numbering.shard_id,
-        sequence_number: numbering.number(sequence),
+        sequence_number: numbering.number(sequence, arrived_ms),
     })
+}
+
+impl Prepared {
+    /// Returns the slot of the first record that each record of the request became.
+    fn slots(&self) -> impl Iterator<Item = usize> {
+        let mut counts = self.counts.iter();
+        let mut slots = self.batch.slots.iter();
+        std::iter::from_fn(move || {
+            let slot = slots.next()?;
+            for _ in 1..counts.next().copied().unwrap_or(1) {
+                slots.next();
+            }
+            Some(*slot as usize)
+        })
+    }
 }
 
 /// Reads JSON without copying its texts.
@@ -147,16 +160,28 @@ fn prepare_records<S: Deref<Target = str>, D: Data>(
     constraints.check()?;
     let name = name.unwrap_or_default();
     let mut batch = begin(call, &name, call.body.len())?;
-    batch.remember_slots(entries.len());
     let mut bytes = 0;
     let mut room = Vec::new();
+    let mut counts = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        bytes += entry.put(&mut batch, &mut room, Member::OfRecords(index + 1), &name)?;
+        let put = entry.put(&mut batch, &mut room, Member::OfRecords(index + 1), &name)?;
+        bytes += put.bytes;
+        note_count(&mut counts, index, put.records);
         if limits::KINESIS_BYTES_MAX < bytes {
             return Err(Fault::invalid_argument("Records size exceeds 5 MB limit"));
         }
     }
-    Ok(Prepared { stream: Arc::clone(&batch.stream), slots: batch.take_slots(), name, batch })
+    Ok(Prepared { name, batch, counts })
+}
+
+/// Notes how many records one of the request became; the usual case needs no list.
+fn note_count(counts: &mut Vec<u32>, index: usize, records: u32) {
+    if records != 1 && counts.is_empty() {
+        counts.resize(index, 1);
+    }
+    if records != 1 || !counts.is_empty() {
+        counts.push(records);
+    }
 }
 
 fn prepare_record<S: Deref<Target = str>, D: Data>(
@@ -178,9 +203,8 @@ fn prepare_record<S: Deref<Target = str>, D: Data>(
     constraints.check()?;
     let name = name.unwrap_or_default();
     let mut batch = begin(call, &name, call.body.len())?;
-    batch.remember_slots(1);
     entry.put(&mut batch, &mut Vec::new(), Member::OfRequest, &name)?;
-    Ok(Prepared { stream: Arc::clone(&batch.stream), slots: batch.take_slots(), name, batch })
+    Ok(Prepared { name, batch, counts: Vec::new() })
 }
 
 fn begin(call: Call<'_>, name: &str, bytes: usize) -> Result<Batch, Fault> {
@@ -213,14 +237,14 @@ impl<S: Deref<Target = str>, D: Data> Entry<S, D> {
         }
     }
 
-    /// Decodes the record into `batch`; returns its size as Kinesis counts it, with its key.
+    /// Decodes the record into `batch`.
     fn put(
         &self,
         batch: &mut Batch,
         room: &mut Vec<u8>,
         member: Member,
         stream: &str,
-    ) -> Result<usize, Fault> {
+    ) -> Result<Put, Fault> {
         let key = self.partition_key.as_deref().unwrap_or_default();
         let data = self.data.as_ref().and_then(|data| data.decode(room));
         let Some(data) = data else {
@@ -236,8 +260,20 @@ impl<S: Deref<Target = str>, D: Data> Entry<S, D> {
             constraints.fail(value, member.named("data"), &constraint);
             constraints.check()?;
         }
-        let pushed = match self.explicit_hash_key.as_deref() {
-            None => batch.push(Some(key), data),
+        let bytes = key.len() + data.len();
+        let refused = |refusal: Refusal| Fault::of(&refusal, stream);
+        // Who reads a stream of its own by the API takes records apart by itself; a table cannot.
+        if batch.stream.is_declared
+            && let Some(parts) = aggregate::take_apart(data)
+        {
+            for part in &parts {
+                push_part(batch, part).map_err(refused)?;
+            }
+            let records = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            return Ok(Put { bytes, records });
+        }
+        match self.explicit_hash_key.as_deref() {
+            None => batch.push(Some(key), data).map_err(refused)?,
             Some(hash) => {
                 let place = hash.parse().map_err(|_too_large: std::num::ParseIntError| {
                     Fault::invalid_argument(format!(
@@ -245,50 +281,87 @@ impl<S: Deref<Target = str>, D: Data> Entry<S, D> {
                          [0, 2^128-1]. Specified value was {hash}"
                     ))
                 })?;
-                batch.push_hashed(key, place, data)
+                batch.push_hashed(key, place, data).map_err(refused)?;
             }
-        };
-        pushed.map_err(|refusal: Refusal| Fault::of(&refusal, stream))?;
-        Ok(key.len() + data.len())
+        }
+        Ok(Put { bytes, records: 1 })
+    }
+}
+
+/// What one record of a request became.
+struct Put {
+    /// Its size as Kinesis counts it, with its key.
+    bytes: usize,
+    records: u32,
+}
+
+fn push_part(batch: &mut Batch, part: &Part<'_>) -> Result<(), Refusal> {
+    match part.hash {
+        None => batch.push(Some(part.key), part.bytes),
+        Some(hash) => batch.push_hashed(part.key, hash, part.bytes),
     }
 }
 
 /// Gives each record its place, in the order of the request.
-struct Placed {
-    /// For each slot the numbering of its shard and the next place there.
-    slots: Vec<(Numbering, u64)>,
-    order: std::vec::IntoIter<u32>,
+struct Placed<'a> {
+    batch: &'a Batch,
+    /// For each part of the batch the numbering of its shard and the next place there.
+    parts: Vec<(Numbering, u64)>,
+    slots: std::slice::Iter<'a, u32>,
+    counts: std::slice::Iter<'a, u32>,
+    arrived_ms: u64,
+    left: usize,
 }
 
-impl Placed {
-    fn new(stream: &Stream, accepted: &Accepted, order: Vec<u32>) -> Placed {
-        let count = order.iter().max().map_or(0, |most| *most as usize + 1);
-        let slots = (0..count).map(|slot| {
-            let shard = stream.shard_at(slot);
-            let part = accepted.parts.iter().find(|part| part.shard == shard);
-            (Numbering::of(stream.id.0, shard), part.map_or(0, |part| part.first.0))
-        });
-        Placed { slots: slots.collect(), order: order.into_iter() }
+impl<'a> Placed<'a> {
+    fn new(prepared: &'a Prepared, accepted: &Accepted) -> Placed<'a> {
+        let batch = &prepared.batch;
+        let slots = batch.stream.slots();
+        let parts =
+            batch.used_slots().into_iter().zip(&accepted.parts).filter_map(|(slot, part)| {
+                let slot = slots.get(slot)?;
+                Some((Numbering::new(slot.shard, slot.opened_ms), part.first.0))
+            });
+        let is_one_each = prepared.counts.is_empty();
+        Placed {
+            batch,
+            parts: parts.collect(),
+            slots: batch.slots.iter(),
+            counts: prepared.counts.iter(),
+            arrived_ms: accepted.arrived_ms,
+            left: if is_one_each { batch.slots.len() } else { prepared.counts.len() },
+        }
     }
 
-    fn next(&mut self) -> Option<(&Numbering, SequenceNumber)> {
-        let slot = self.order.next()?;
-        let (numbering, next) = self.slots.get_mut(slot as usize)?;
-        let sequence = SequenceNumber(*next);
+    /// Returns where the next record of the request is, or the first of those it became.
+    fn next(&mut self) -> Option<(&Numbering, SequenceNumber, u64)> {
+        self.left = self.left.saturating_sub(1);
+        let (part, sequence) = self.step()?;
+        for _ in 1..self.counts.next().copied().unwrap_or(1) {
+            self.step();
+        }
+        let (numbering, _) = self.parts.get(part)?;
+        Some((numbering, SequenceNumber(sequence), self.arrived_ms))
+    }
+
+    fn step(&mut self) -> Option<(usize, u64)> {
+        let part = self.batch.part_of(*self.slots.next()?)?;
+        let (_, next) = self.parts.get_mut(part)?;
+        let sequence = *next;
         *next += 1;
-        Some((numbering, sequence))
+        Some((part, sequence))
     }
 
     fn len(&self) -> usize {
-        self.order.len()
+        self.left
     }
 }
 
-fn write_places(encoding: Encoding, mut placed: Placed) -> Result<Vec<u8>, Fault> {
+fn write_places(encoding: Encoding, mut placed: Placed<'_>) -> Result<Vec<u8>, Fault> {
     if encoding == Encoding::Cbor {
         let mut records = Vec::with_capacity(placed.len());
-        while let Some((numbering, sequence)) = placed.next() {
-            records.push((numbering.shard_id.clone(), numbering.number(sequence)));
+        while let Some((numbering, sequence, arrived_ms)) = placed.next() {
+            records.push((numbering.shard_id.clone(), numbering.number(sequence, arrived_ms)));
         }
         let records = records.iter().map(|(shard, number)| EntryAnswer {
             sequence_number: Some(number.clone()),
@@ -302,11 +375,11 @@ fn write_places(encoding: Encoding, mut placed: Placed) -> Result<Vec<u8>, Fault
     let mut out = String::with_capacity(64 + placed.len() * 128);
     out.push_str("{\"FailedRecordCount\":0,\"Records\":[");
     let mut comma = "";
-    while let Some((numbering, sequence)) = placed.next() {
+    while let Some((numbering, sequence, arrived_ms)) = placed.next() {
         out.push_str(comma);
         comma = ",";
         out.push_str("{\"SequenceNumber\":\"");
-        numbering.write(sequence, &mut out);
+        numbering.write(sequence, arrived_ms, &mut out);
         out.push_str("\",\"ShardId\":\"");
         out.push_str(&numbering.shard_id);
         out.push_str("\"}");
@@ -316,17 +389,13 @@ fn write_places(encoding: Encoding, mut placed: Placed) -> Result<Vec<u8>, Fault
 }
 
 /// Kinesis refuses record by record; the journal takes all of a request or nothing.
-fn write_throttled(
-    call: Call<'_>,
-    stream: &Stream,
-    name: &str,
-    slots: &[u32],
-) -> Result<Vec<u8>, Fault> {
-    let messages: Vec<String> = slots
-        .iter()
+fn write_throttled(call: Call<'_>, prepared: &Prepared) -> Result<Vec<u8>, Fault> {
+    let stream = &prepared.batch.stream;
+    let messages: Vec<String> = prepared
+        .slots()
         .map(|slot| {
-            let shard = sequence::shard_id(stream.shard_at(*slot as usize));
-            Fault::throttled(name, Some(&shard)).message
+            let shard = sequence::shard_id(stream.shard_at(slot));
+            Fault::throttled(&prepared.name, Some(&shard)).message
         })
         .collect();
     let records = messages.iter().map(|message| EntryAnswer {

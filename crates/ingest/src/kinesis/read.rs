@@ -1,12 +1,13 @@
 //! `GetShardIterator` and `GetRecords`.
 
 use base::{Place, SequenceNumber, ShardId, limits};
-use journal::{Journal, ShardInfo};
+use journal::{Journal, ShardInfo, StreamId};
 use serde::{Deserialize, Serialize};
 
 use super::iterator::ShardIterator;
 use super::sequence::{self, Numbering};
-use super::streams::{Target, name_of, stream_named};
+use super::shards::{ChildShard, children_of};
+use super::target::{Target, blocking, info_of, shard_named, stream_named};
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
@@ -41,29 +42,40 @@ struct GetRecords {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetRecordsAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    child_shards: Option<Vec<ChildShard>>,
     millis_behind_latest: u64,
-    next_shard_iterator: String,
+    /// Missing at the end of a shard that was split or merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_shard_iterator: Option<String>,
     records: Vec<RecordAnswer>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct RecordAnswer {
+pub(super) struct RecordAnswer {
     approximate_arrival_timestamp: Moment,
     data: Bytes,
     partition_key: String,
     sequence_number: String,
 }
 
-const TYPES: &[&str] =
+pub(super) const TYPES: &[&str] =
     &["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
 
-pub(crate) async fn shard_iterator(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+/// Where a client asks to begin, in its words.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) operation: &'static str,
+    pub(super) kind: &'a str,
+    pub(super) number: Option<&'a str>,
+    pub(super) timestamp: Option<Moment>,
+}
+
+pub(super) async fn shard_iterator(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: GetShardIterator = call.read()?;
     let mut constraints = Constraints::default();
-    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
-    let name = name_of(target, &mut constraints);
-    constraints.required(request.shard_id.as_ref(), "shardId");
+    constraints.shard_id(request.shard_id.as_deref(), "shardId");
     constraints.required(request.shard_iterator_type.as_ref(), "shardIteratorType");
     if let Some(kind) = &request.shard_iterator_type {
         constraints.one_of(kind, "shardIteratorType", TYPES);
@@ -71,36 +83,50 @@ pub(crate) async fn shard_iterator(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     if let Some(number) = &request.starting_sequence_number {
         constraints.sequence_number(number, "startingSequenceNumber");
     }
-    constraints.check()?;
-    let stream = stream_named(call, &name.unwrap_or_default())?;
-    let id = request.shard_id.as_deref().unwrap_or_default();
-    let shard = sequence::read_shard_id(id)
-        .and_then(|id| shard_of(call.inlet.journal(), &stream, id))
-        .ok_or_else(|| Fault::no_shard(id, &stream.name))?;
-    let now_ms = call.inlet.clock().now_ms();
-    let sequence = match request.shard_iterator_type.as_deref().unwrap_or_default() {
-        "LATEST" => shard.next,
-        "AT_TIMESTAMP" => {
-            let at_ms = check_timestamp(request.timestamp, now_ms)?;
-            find_time(call, &stream, &shard, at_ms).await?
-        }
-        kind @ ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER") => {
-            let number = request.starting_sequence_number.as_deref();
-            let at = check_sequence(number, kind, &stream, &shard)?;
-            if kind == "AT_SEQUENCE_NUMBER" { at } else { at.plus(1) }
-        }
-        _ => shard.first,
+    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
+    let stream = target.find(call, constraints)?;
+    let shard = shard_named(call, &stream, request.shard_id.as_deref())?;
+    let asked = Asked {
+        operation: "GetShardIterator",
+        kind: request.shard_iterator_type.as_deref().unwrap_or_default(),
+        number: request.starting_sequence_number.as_deref(),
+        timestamp: request.timestamp,
     };
+    let sequence = start_of(call, &stream, &shard, asked).await?;
     let iterator = ShardIterator {
         stream: stream.id.0,
         name: stream.name.to_string(),
         place: Place { shard: shard.id, sequence },
-        made_ms: now_ms,
+        made_ms: call.inlet.clock().now_ms(),
     };
     call.write(&GetShardIteratorAnswer { shard_iterator: iterator.write() })
 }
 
-pub(crate) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+/// Returns the first place to read.
+pub(super) async fn start_of(
+    call: Call<'_>,
+    stream: &Stream,
+    shard: &ShardInfo,
+    asked: Asked<'_>,
+) -> Result<SequenceNumber, Fault> {
+    match asked.kind {
+        "LATEST" => Ok(shard.next),
+        "AT_TIMESTAMP" => {
+            let at_ms = check_timestamp(asked.timestamp, call.inlet.clock().now_ms())?;
+            find_time(call, stream, shard, at_ms).await
+        }
+        "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER" => {
+            // Places are counted from 1 in sequence numbers; 0 is before the first record.
+            let place = check_sequence(asked, stream, shard)?;
+            let is_at = asked.kind == "AT_SEQUENCE_NUMBER";
+            let next = if is_at { place.saturating_sub(1) } else { place };
+            Ok(SequenceNumber(next.min(shard.next.0)))
+        }
+        _ => Ok(shard.first),
+    }
+}
+
+pub(super) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: GetRecords = call.read()?;
     let mut constraints = Constraints::default();
     constraints.required(request.shard_iterator.as_ref(), "shardIterator");
@@ -121,70 +147,99 @@ pub(crate) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let limit = request.limit.and_then(|it| usize::try_from(it).ok());
     let limit = limit.unwrap_or(limits::KINESIS_READ_RECORDS_MAX);
     let journal = call.inlet.journal().clone();
-    let place = iterator.place;
+    let (place, id, name) = (iterator.place, stream.id, stream.name.to_string());
+    let bounds = (limit, limits::KINESIS_READ_BYTES_MAX);
     // A reader that fell behind reads the disk.
-    let read = tokio::task::spawn_blocking(move || read(&journal, &stream, place, limit));
-    let read = read.await.map_err(|_panicked: tokio::task::JoinError| Fault::internal())??;
-    let millis_behind_latest = match read.records.last() {
-        Some(last) if read.has_more => now_ms.saturating_sub(last.approximate_arrival_timestamp.0),
+    let read =
+        blocking(move || read(&journal, id, &name, place.shard, place.sequence, bounds)).await??;
+    let millis_behind_latest = match read.last_ms {
+        Some(last_ms) if read.has_more => now_ms.saturating_sub(last_ms),
         _ => 0,
     };
-    let place = Place { shard: place.shard, sequence: read.next };
-    let next = ShardIterator { place, made_ms: now_ms, ..iterator };
+    let is_end = read.is_end;
+    let child_shards = is_end
+        .then(|| info_of(call, &stream).map(|info| children_of(&info, place.shard)))
+        .transpose()?;
+    let next = ShardIterator {
+        place: Place { shard: place.shard, sequence: read.next },
+        made_ms: now_ms,
+        ..iterator
+    };
     call.write(&GetRecordsAnswer {
+        child_shards,
         millis_behind_latest,
-        next_shard_iterator: next.write(),
+        next_shard_iterator: (!is_end).then(|| next.write()),
         records: read.records,
     })
 }
 
 const RECORDS_MAX: i64 = 10_000;
 
-struct Read {
-    records: Vec<RecordAnswer>,
-    next: SequenceNumber,
-    has_more: bool,
+/// What one read found.
+pub(super) struct Read {
+    pub(super) records: Vec<RecordAnswer>,
+    pub(super) next: SequenceNumber,
+    pub(super) has_more: bool,
+    /// When the last of them arrived.
+    pub(super) last_ms: Option<u64>,
+    /// Whether no record can come after them: the shard was split or merged.
+    pub(super) is_end: bool,
 }
 
-fn read(journal: &Journal, stream: &Stream, from: Place, limit: usize) -> Result<Read, Fault> {
-    let shard = shard_of(journal, stream, from.shard)
-        .ok_or_else(|| Fault::no_shard(&sequence::shard_id(from.shard), &stream.name))?;
+/// Reads records of a shard from `from` on, within `bounds`: so many records, so many bytes, but at
+/// least one record if there is one.
+pub(super) fn read(
+    journal: &Journal,
+    stream: StreamId,
+    name: &str,
+    shard: ShardId,
+    from: SequenceNumber,
+    (records_max, bytes_max): (usize, usize),
+) -> Result<Read, Fault> {
+    let failed = |error: journal::Error| Fault::of(&error.into(), name);
+    let known = match journal.shard_info(stream, shard) {
+        Err(journal::Error::ShardMissing { .. }) => {
+            return Err(Fault::no_shard(&sequence::shard_id(shard), name));
+        }
+        known => known.map_err(failed)?,
+    };
     // Records that expired are passed over, as Kinesis does.
-    let mut next = from.sequence.max(shard.first);
-    let numbering = Numbering::of(stream.id.0, from.shard);
-    let mut records = Vec::new();
-    let mut bytes_left = limits::KINESIS_READ_BYTES_MAX;
+    let next = from.max(known.first);
+    let numbering = Numbering::of(&known);
+    let mut read =
+        Read { records: Vec::new(), next, has_more: false, last_ms: None, is_end: false };
+    let mut bytes_left = bytes_max;
     loop {
-        let frames = match journal.read(stream.id, from.shard, next, bytes_left) {
-            Err(journal::Error::Expired { first, .. }) if next < first => {
-                next = first;
+        let frames = match journal.read(stream, shard, read.next, bytes_left) {
+            Err(journal::Error::Expired { first, .. }) if read.next < first => {
+                read.next = first;
                 continue;
             }
-            found => found.map_err(|error| Fault::of(&error.into(), &stream.name))?,
+            found => found.map_err(failed)?,
         };
         if frames.is_empty() {
-            return Ok(Read { records, next, has_more: false });
+            // What was closed before this read has no more than it found.
+            read.is_end = known.closed_ms.is_some() && known.next <= read.next;
+            return Ok(read);
         }
         for record in &frames {
             let size = record.key.len() + record.bytes.len();
-            if records.len() == limit || bytes_left < size {
-                return Ok(Read { records, next, has_more: true });
+            let is_full = read.records.len() == records_max || bytes_left < size;
+            if is_full && !read.records.is_empty() {
+                read.has_more = true;
+                return Ok(read);
             }
-            bytes_left -= size;
-            next = record.place.sequence.plus(1);
-            records.push(RecordAnswer {
+            bytes_left = bytes_left.saturating_sub(size);
+            read.next = record.place.sequence.plus(1);
+            read.last_ms = Some(record.arrived_ms);
+            read.records.push(RecordAnswer {
                 approximate_arrival_timestamp: Moment(record.arrived_ms),
                 data: Bytes(record.bytes.to_owned()),
                 partition_key: record.key.to_owned(),
-                sequence_number: numbering.number(record.place.sequence),
+                sequence_number: numbering.number(record.place.sequence, record.arrived_ms),
             });
         }
     }
-}
-
-fn shard_of(journal: &Journal, stream: &Stream, id: ShardId) -> Option<ShardInfo> {
-    let info = journal.stream_info(stream.id).ok()?;
-    info.shards.into_iter().find(|shard| shard.id == id)
 }
 
 fn check_timestamp(timestamp: Option<Moment>, now_ms: u64) -> Result<u64, Fault> {
@@ -208,29 +263,27 @@ async fn find_time(
     at_ms: u64,
 ) -> Result<SequenceNumber, Fault> {
     let (journal, id, shard) = (call.inlet.journal().clone(), stream.id, shard.id);
-    let found = tokio::task::spawn_blocking(move || journal.find_time(id, shard, at_ms)).await;
-    let found = found.map_err(|_panicked: tokio::task::JoinError| Fault::internal())?;
+    let found = blocking(move || journal.find_time(id, shard, at_ms)).await?;
     found.map_err(|error| Fault::of(&error.into(), &stream.name))
 }
 
-fn check_sequence(
-    number: Option<&str>,
-    kind: &str,
-    stream: &Stream,
-    shard: &ShardInfo,
-) -> Result<SequenceNumber, Fault> {
-    let Some(number) = number else {
+/// Returns the place that a sequence number names, counted from 1.
+fn check_sequence(asked: Asked<'_>, stream: &Stream, shard: &ShardInfo) -> Result<u64, Fault> {
+    let Asked { operation, kind, .. } = asked;
+    let Some(number) = asked.number else {
         return Err(Fault::invalid_argument(format!(
             "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and \
              StartingSequenceNumber or (2) TRIM_HORIZON or LATEST and no StartingSequenceNumber. \
              Request specified {kind} and no StartingSequenceNumber."
         )));
     };
-    match sequence::read(number, stream.id.0) {
-        Some(place) if place.shard == shard.id && place.sequence < shard.next => Ok(place.sequence),
+    // The number that a closed shard ends with is one more than its last record's.
+    let last = shard.next.0 + u64::from(shard.closed_ms.is_some());
+    match sequence::read(number) {
+        Some(decoded) if decoded.is_of(shard) && decoded.place <= last => Ok(decoded.place),
         _ => Err(Fault::invalid_argument(format!(
-            "StartingSequenceNumber {number} used in GetShardIterator on shard {} in stream {} \
-             under account {ACCOUNT} is invalid because it did not come from this stream.",
+            "StartingSequenceNumber {number} used in {operation} on shard {} in stream {} under \
+             account {ACCOUNT} is invalid because it did not come from this stream.",
             sequence::shard_id(shard.id),
             stream.name,
         ))),

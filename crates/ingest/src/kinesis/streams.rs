@@ -1,63 +1,21 @@
-//! `CreateStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`, `ListShards`.
+//! `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use base::{Name, SequenceNumber, limits};
+use base::{Name, limits};
 use base64::Engine as _;
-use journal::{ShardInfo, StreamInfo, StreamSettings};
+use journal::{StreamInfo, StreamSettings};
 use serde::{Deserialize, Serialize};
 
-use super::sequence::{self, Numbering};
+use super::shards::{Shard, page_of_shards, read_token, too_many_shards};
+use super::state::State;
+use super::tags::check_tags;
+use super::target::{Target, arn_of, blocking, info_of, name_of};
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
 use crate::aws::wire::{BASE64, Moment};
 use crate::inlet::{Intake, Stream};
-
-/// The region of every resource; SDKs want one in an ARN.
-const REGION: &str = "us-east-1";
-
-/// How a request names its stream.
-#[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
-    name: Option<&'a str>,
-    arn: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    pub(crate) fn new(name: Option<&'a str>, arn: Option<&'a str>) -> Target<'a> {
-        Target { name, arn }
-    }
-}
-
-/// Returns the name of the stream that is meant; what is wrong with it goes to `constraints`.
-pub(crate) fn name_of(target: Target<'_>, constraints: &mut Constraints) -> Option<String> {
-    if let Some(name) = target.name {
-        constraints.stream_name(name);
-        return Some(name.to_owned());
-    }
-    let Some(arn) = target.arn else {
-        constraints.required(target.name.as_ref(), "streamName");
-        return None;
-    };
-    let name = arn.strip_prefix("arn:aws").and_then(|rest| rest.split_once(":stream/"));
-    match name {
-        Some((head, name)) if head.contains(":kinesis:") && !name.is_empty() => {
-            Some(name.to_owned())
-        }
-        _ => {
-            let constraint = "satisfy regular expression pattern: \
-                              arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+";
-            constraints.fail(format!("'{arn:.300}'"), "streamARN", constraint);
-            None
-        }
-    }
-}
-
-/// Returns the stream of that name.
-pub(crate) fn stream_named(call: Call<'_>, name: &str) -> Result<Arc<Stream>, Fault> {
-    call.inlet.stream(name).map_err(|refusal| Fault::of(&refusal, name))
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -65,63 +23,119 @@ struct CreateStream {
     stream_name: Option<String>,
     shard_count: Option<i64>,
     stream_mode_details: Option<StreamModeDetails>,
+    tags: Option<BTreeMap<String, String>>,
+    warm_throughput_mi_bps: Option<i64>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct StreamModeDetails {
-    stream_mode: String,
+pub(super) struct StreamModeDetails {
+    pub(super) stream_mode: String,
 }
 
+pub(super) const MODES: &[&str] = &["PROVISIONED", "ON_DEMAND"];
+
 impl StreamModeDetails {
-    fn provisioned() -> StreamModeDetails {
-        StreamModeDetails { stream_mode: "PROVISIONED".to_owned() }
+    fn of(info: &StreamInfo) -> StreamModeDetails {
+        let mode = if info.settings.on_demand { "ON_DEMAND" } else { "PROVISIONED" };
+        StreamModeDetails { stream_mode: mode.to_owned() }
     }
 }
 
-/// What AWS gives a stream in on-demand mode.
-const SHARDS_ON_DEMAND: i64 = 4;
-
-pub(crate) async fn create(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) async fn create(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: CreateStream = call.read()?;
     let mut constraints = Constraints::default();
     let target = Target::new(request.stream_name.as_deref(), None);
     let name = name_of(target, &mut constraints);
     let mode = request.stream_mode_details.as_ref().map(|it| it.stream_mode.as_str());
     if let Some(mode) = mode {
-        let member = "streamModeDetails.streamMode";
-        constraints.one_of(mode, member, &["PROVISIONED", "ON_DEMAND"]);
+        constraints.one_of(mode, "streamModeDetails.streamMode", MODES);
     }
-    let is_on_demand = mode == Some("ON_DEMAND");
-    let shards = request.shard_count.or(if is_on_demand { Some(SHARDS_ON_DEMAND) } else { None });
+    let on_demand = mode == Some("ON_DEMAND");
+    let first = on_demand.then_some(i64::from(limits::ON_DEMAND_SHARDS_MIN));
+    let shards = request.shard_count.or(first);
     constraints.required(shards.as_ref(), "shardCount");
     if let Some(shards) = shards {
         constraints.range(shards, "shardCount", 1..=i64::MAX);
     }
+    if let Some(size) = request.max_record_size {
+        super::settings::check_record_size(size, &mut constraints);
+    }
+    let warm_mibps = super::settings::check_warm(request.warm_throughput_mi_bps, &mut constraints);
     constraints.check()?;
+    let tags = request.tags.unwrap_or_default();
+    check_tags(&tags)?;
     let shards = u32::try_from(shards.unwrap_or_default()).unwrap_or(u32::MAX);
     if limits::SHARDS_MAX < shards {
-        let message = format!(
-            "This request would exceed the shard limit for the account {ACCOUNT} in {REGION}. \
-             Limit of a stream: {}. Number of additional shards that would have resulted from \
-             this request: {shards}.",
-            limits::SHARDS_MAX
-        );
-        return Err(Fault::new("LimitExceededException", message));
+        return Err(too_many_shards(u64::from(shards)));
     }
     let name = name.unwrap_or_default();
     if call.inlet.stream(&name).is_ok() {
         return Err(Fault::stream_exists(&name));
     }
     let checked = Name::new(&name).map_err(|error| Fault::invalid_argument(error.to_string()))?;
-    let settings = StreamSettings { shards, declared: false, ..StreamSettings::default() };
+    let settings = StreamSettings {
+        shards: shards.max(if on_demand { warm_mibps.unwrap_or(0) } else { 0 }),
+        on_demand,
+        declared: false,
+        ..StreamSettings::default()
+    };
     let inlet = call.inlet.clone();
     // It is durable before it is answered.
-    let made =
-        tokio::task::spawn_blocking(move || inlet.declare(Intake::of_client(checked, settings)));
-    let made = made.await.map_err(|_panicked: tokio::task::JoinError| Fault::internal())?;
+    let made = blocking(move || inlet.declare(Intake::of_client(checked, settings))).await?;
     made.map_err(|refusal| Fault::of(&refusal, &name))?;
+    if !tags.is_empty() || warm_mibps.is_some() {
+        let stream = super::target::stream_named(call, &name)?;
+        let change = move |state: &mut State| {
+            (state.tags, state.warm_mibps) = (tags, warm_mibps);
+            Ok(())
+        };
+        State::change(call, &stream, change).await?;
+    }
     Ok(Vec::new())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeleteStream {
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    enforce_consumer_deletion: Option<bool>,
+}
+
+pub(super) async fn delete(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+    let request: DeleteStream = call.read()?;
+    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
+    let stream = target.find(call, Constraints::default())?;
+    refuse_declared(&stream, "take its section out of the project and apply the change")?;
+    let has_consumers = !State::of(call, &stream)?.consumers.is_empty();
+    if has_consumers && request.enforce_consumer_deletion != Some(true) {
+        let message = format!(
+            "Stream {} under account {ACCOUNT} has at least one registered consumer. Deregister \
+             all consumers, or set EnforceConsumerDeletion.",
+            stream.name
+        );
+        return Err(Fault::new("ResourceInUseException", message));
+    }
+    let (inlet, name) = (call.inlet.clone(), stream.name.clone());
+    let deleted = blocking(move || inlet.delete(&stream)).await?;
+    deleted.map_err(|refusal| Fault::of(&refusal, &name))?;
+    Ok(Vec::new())
+}
+
+/// What the project says of a stream, no client may change; `help` is what would change it.
+pub(super) fn refuse_declared(stream: &Stream, help: &str) -> Result<(), Fault> {
+    if !stream.is_declared {
+        return Ok(());
+    }
+    let message = format!(
+        "Stream {} under account {ACCOUNT} is declared by the project: {help}.",
+        stream.name
+    );
+    Err(Fault::new("ResourceInUseException", message))
 }
 
 #[derive(Deserialize)]
@@ -155,6 +169,8 @@ struct StreamDescription {
 struct Facts {
     encryption_type: &'static str,
     enhanced_monitoring: [Monitoring; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
     retention_period_hours: u64,
     #[serde(rename = "StreamARN")]
     stream_arn: String,
@@ -167,106 +183,39 @@ struct Facts {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Monitoring {
-    shard_level_metrics: [&'static str; 0],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Shard {
-    hash_key_range: HashKeyRange,
-    sequence_number_range: SequenceNumberRange,
-    shard_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct HashKeyRange {
-    ending_hash_key: String,
-    starting_hash_key: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct SequenceNumberRange {
-    starting_sequence_number: String,
+    shard_level_metrics: Vec<String>,
 }
 
 impl Facts {
-    fn of(info: &StreamInfo) -> Facts {
+    fn of(info: &StreamInfo, state: State) -> Facts {
         Facts {
-            encryption_type: "NONE",
-            enhanced_monitoring: [Monitoring { shard_level_metrics: [] }],
+            encryption_type: if state.key_id.is_some() { "KMS" } else { "NONE" },
+            enhanced_monitoring: [Monitoring { shard_level_metrics: state.metrics }],
+            key_id: state.key_id,
             retention_period_hours: info.settings.replay.as_millis() / 3_600_000,
             stream_arn: arn_of(&info.name),
             stream_creation_timestamp: Moment(info.created_ms),
-            stream_mode_details: StreamModeDetails::provisioned(),
+            stream_mode_details: StreamModeDetails::of(info),
             stream_name: info.name.to_string(),
             stream_status: "ACTIVE",
         }
     }
 }
 
-impl Shard {
-    fn of(info: &StreamInfo, shard: &ShardInfo) -> Shard {
-        let numbering = Numbering::of(info.id.0, shard.id);
-        // A shard's numbers began at 0, whatever has expired since.
-        let starting_sequence_number = numbering.number(SequenceNumber(0));
-        Shard {
-            hash_key_range: HashKeyRange {
-                ending_hash_key: shard.hash_end.to_string(),
-                starting_hash_key: shard.hash_start.to_string(),
-            },
-            sequence_number_range: SequenceNumberRange { starting_sequence_number },
-            shard_id: numbering.shard_id,
-        }
-    }
-}
-
-fn arn_of(name: &str) -> String {
-    format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}")
-}
-
-fn info_of(call: Call<'_>, stream: &Stream) -> Result<StreamInfo, Fault> {
-    let info = call.inlet.journal().stream_info(stream.id);
-    info.map_err(|error| Fault::of(&error.into(), &stream.name))
-}
-
-pub(crate) fn describe(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn describe(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: DescribeStream = call.read()?;
     let mut constraints = Constraints::default();
-    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
-    let name = name_of(target, &mut constraints);
     if let Some(limit) = request.limit {
         constraints.range(limit, "limit", 1..=10_000);
     }
-    constraints.check()?;
-    let stream = stream_named(call, &name.unwrap_or_default())?;
+    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
+    let stream = target.find(call, constraints)?;
     let info = info_of(call, &stream)?;
-    let page = page_of_shards(&info, request.exclusive_start_shard_id.as_deref(), request.limit)?;
-    let (shards, has_more_shards) = page;
-    let stream_description = StreamDescription { facts: Facts::of(&info), has_more_shards, shards };
+    let after = request.exclusive_start_shard_id.as_deref();
+    let (shards, has_more_shards) = page_of_shards(&info, after, request.limit, |_| true)?;
+    let facts = Facts::of(&info, State::of(call, &stream)?);
+    let stream_description = StreamDescription { facts, has_more_shards, shards };
     call.write(&DescribeStreamAnswer { stream_description })
-}
-
-/// As many shards in one answer as AWS gives without a limit.
-const SHARDS_PAGE: i64 = 1_000;
-
-/// Returns the shards after `after`, and whether there are more.
-fn page_of_shards(
-    info: &StreamInfo,
-    after: Option<&str>,
-    limit: Option<i64>,
-) -> Result<(Vec<Shard>, bool), Fault> {
-    let after = match after {
-        None => None,
-        Some(text) => Some(sequence::read_shard_id(text).ok_or_else(|| {
-            Fault::invalid_argument(format!("ShardId {text:.100} is not the id of a shard."))
-        })?),
-    };
-    let limit = usize::try_from(limit.unwrap_or(SHARDS_PAGE)).unwrap_or(0);
-    let mut rest = info.shards.iter().filter(|shard| after.is_none_or(|after| after < shard.id));
-    let shards: Vec<Shard> = rest.by_ref().take(limit).map(|it| Shard::of(info, it)).collect();
-    Ok((shards, rest.next().is_some()))
 }
 
 #[derive(Serialize)]
@@ -280,22 +229,44 @@ struct DescribeStreamSummaryAnswer {
 struct StreamDescriptionSummary {
     #[serde(flatten)]
     facts: Facts,
-    consumer_count: u32,
+    consumer_count: usize,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size: u64,
     open_shard_count: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warm_throughput: Option<WarmThroughput>,
 }
 
-pub(crate) fn describe_summary(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+/// What an on-demand stream is ready for.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct WarmThroughput {
+    #[serde(rename = "CurrentMiBps")]
+    current: usize,
+    #[serde(rename = "TargetMiBps")]
+    target: u32,
+}
+
+impl WarmThroughput {
+    pub(super) fn of(info: &StreamInfo, state: &State) -> WarmThroughput {
+        let target = state.warm_mibps.unwrap_or(limits::ON_DEMAND_SHARDS_MIN);
+        WarmThroughput { current: info.open_shards().count(), target }
+    }
+}
+
+pub(super) fn describe_summary(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: DescribeStream = call.read()?;
-    let mut constraints = Constraints::default();
     let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
-    let name = name_of(target, &mut constraints);
-    constraints.check()?;
-    let stream = stream_named(call, &name.unwrap_or_default())?;
+    let stream = target.find(call, Constraints::default())?;
     let info = info_of(call, &stream)?;
+    let state = State::of(call, &stream)?;
+    let warm = info.settings.on_demand.then(|| WarmThroughput::of(&info, &state));
     let summary = StreamDescriptionSummary {
-        facts: Facts::of(&info),
-        consumer_count: 0,
-        open_shard_count: info.shards.len(),
+        consumer_count: state.consumers.len(),
+        max_record_size: super::settings::RECORD_KIB_MAX,
+        open_shard_count: info.open_shards().count(),
+        warm_throughput: warm,
+        facts: Facts::of(&info, state),
     };
     call.write(&DescribeStreamSummaryAnswer { stream_description_summary: summary })
 }
@@ -332,7 +303,7 @@ struct StreamSummary {
 /// As many streams in one answer as AWS gives without a limit.
 const STREAMS_PAGE: i64 = 100;
 
-pub(crate) fn list(call: Call<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn list(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let request: ListStreams = call.read()?;
     let mut constraints = Constraints::default();
     if let Some(limit) = request.limit {
@@ -351,12 +322,13 @@ pub(crate) fn list(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let mut names = Vec::new();
     let mut summaries = Vec::new();
     for stream in rest.by_ref().take(limit) {
-        let info = info_of(call, stream)?;
+        // One that is deleted meanwhile is left out.
+        let Ok(info) = info_of(call, stream) else { continue };
         names.push(stream.name.to_string());
         summaries.push(StreamSummary {
             stream_arn: arn_of(&stream.name),
             stream_creation_timestamp: Moment(info.created_ms),
-            stream_mode_details: StreamModeDetails::provisioned(),
+            stream_mode_details: StreamModeDetails::of(&info),
             stream_name: stream.name.to_string(),
             stream_status: "ACTIVE",
         });
@@ -369,93 +341,4 @@ pub(crate) fn list(call: Call<'_>) -> Result<Vec<u8>, Fault> {
         stream_names: names,
         stream_summaries: summaries,
     })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListShards {
-    stream_name: Option<String>,
-    #[serde(rename = "StreamARN")]
-    stream_arn: Option<String>,
-    next_token: Option<String>,
-    exclusive_start_shard_id: Option<String>,
-    max_results: Option<i64>,
-    shard_filter: Option<ShardFilter>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ShardFilter {
-    #[serde(rename = "Type")]
-    kind: Option<String>,
-    shard_id: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListShardsAnswer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-    shards: Vec<Shard>,
-}
-
-const FILTERS: &[&str] = &[
-    "AFTER_SHARD_ID",
-    "AT_TRIM_HORIZON",
-    "FROM_TRIM_HORIZON",
-    "AT_LATEST",
-    "AT_TIMESTAMP",
-    "FROM_TIMESTAMP",
-];
-
-pub(crate) fn list_shards(call: Call<'_>) -> Result<Vec<u8>, Fault> {
-    let request: ListShards = call.read()?;
-    let mut constraints = Constraints::default();
-    if let Some(limit) = request.max_results {
-        constraints.range(limit, "maxResults", 1..=10_000);
-    }
-    let filter = request.shard_filter.as_ref();
-    if let Some(filter) = filter {
-        constraints.required(filter.kind.as_ref(), "shardFilter.type");
-        if let Some(kind) = &filter.kind {
-            constraints.one_of(kind, "shardFilter.type", FILTERS);
-        }
-    }
-    let target = Target::new(request.stream_name.as_deref(), request.stream_arn.as_deref());
-    let (name, after) = match &request.next_token {
-        None => {
-            let name = name_of(target, &mut constraints);
-            (name, request.exclusive_start_shard_id.clone())
-        }
-        Some(token) => {
-            let text = read_token(token)?;
-            let (shard, name) = text.split_once(':').ok_or_else(wrong_token)?;
-            // AWS refuses a name beside a token, though boto3's own paginator sends both.
-            if target.name.is_some_and(|it| it != name) {
-                return Err(wrong_token());
-            }
-            (Some(name.to_owned()), Some(shard.to_owned()))
-        }
-    };
-    constraints.check()?;
-    // Shards never close, so that the other filters leave them all.
-    let after_filtered = filter
-        .filter(|it| it.kind.as_deref() == Some("AFTER_SHARD_ID"))
-        .and_then(|it| it.shard_id.clone());
-    let stream = stream_named(call, &name.unwrap_or_default())?;
-    let info = info_of(call, &stream)?;
-    let after = after.or(after_filtered);
-    let (shards, has_more) = page_of_shards(&info, after.as_deref(), request.max_results)?;
-    let last = shards.last().filter(|_| has_more);
-    let next_token = last.map(|it| BASE64.encode(format!("{}:{}", it.shard_id, info.name)));
-    call.write(&ListShardsAnswer { next_token, shards })
-}
-
-fn wrong_token() -> Fault {
-    Fault::new("InvalidArgumentException", "Invalid NextToken.")
-}
-
-fn read_token(token: &str) -> Result<String, Fault> {
-    let bytes = BASE64.decode(token).map_err(|_not_ours: base64::DecodeError| wrong_token())?;
-    String::from_utf8(bytes).map_err(|_not_ours| wrong_token())
 }

@@ -16,6 +16,9 @@ use super::*;
 use crate::aws::wire::{BASE64, Encoding};
 use crate::tests::{Fixture, PENDING_BYTES_MAX};
 
+mod operations;
+mod subscriptions;
+
 async fn call(fixture: &Fixture, operation: &str, request: Json) -> (u16, Json) {
     let target = format!("{SERVICE}.{operation}");
     let headers =
@@ -330,9 +333,9 @@ async fn refusals_have_the_words_of_aws() {
             expect!["400 InvalidArgumentException: Invalid NextToken."],
         ),
         (
-            "MergeShards",
+            "MendShards",
             json!({}),
-            expect!["400 UnknownOperationException: the operation MergeShards is not supported"],
+            expect!["400 UnknownOperationException: the operation MendShards is not supported"],
         ),
     ];
     for (operation, request, expected) in cases {
@@ -424,7 +427,7 @@ async fn streams_are_made_listed_and_described() {
                   "StartingHashKey": "0"
                 },
                 "SequenceNumberRange": {
-                  "StartingSequenceNumber": "49000000000300000000000000000000000000000000000000000000"
+                  "StartingSequenceNumber": "49670558063115207138906761438709625898035734721574469634"
                 },
                 "ShardId": "shardId-000000000000"
               },
@@ -434,7 +437,7 @@ async fn streams_are_made_listed_and_described() {
                   "StartingHashKey": "113427455640312821154458202477256070485"
                 },
                 "SequenceNumberRange": {
-                  "StartingSequenceNumber": "49000000000300000000010000000000000000000000000000000000"
+                  "StartingSequenceNumber": "49670558063137507884105292061851161616308383083080450066"
                 },
                 "ShardId": "shardId-000000000001"
               }
@@ -575,6 +578,12 @@ fn any_bytes_are_answered() {
         "DescribeStreamSummary",
         "ListStreams",
         "ListShards",
+        "SplitShard",
+        "TagResource",
+        "ListStreamConsumers",
+        "SubscribeToShard",
+        "UpdateStreamMode",
+        "PutResourcePolicy",
     ];
     let shapes = [
         b"".as_slice(),

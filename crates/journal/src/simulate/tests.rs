@@ -137,6 +137,7 @@ impl Run {
         let shards = self.random.u32(1..4);
         let settings = StreamSettings {
             shards,
+            on_demand: false,
             replay: Span::from_millis(3_600_000),
             replay_size: ByteSize(self.random.u64(10_000..200_000)),
             declared: true,

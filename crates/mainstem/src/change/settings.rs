@@ -22,7 +22,7 @@ const DOORS: &str = "doors";
 const LIMIT: &str = "limit";
 
 /// What a flow need not know.
-const BESIDE: &[&str] = &[DOORS, LIMIT, "description", "owner", "tags", "layer"];
+const BESIDE: &[&str] = &[DOORS, LIMIT, "shards", "description", "owner", "tags", "layer"];
 
 impl Settings {
     /// Says what differs from what was said before, a sentence each.
@@ -125,6 +125,7 @@ impl Settings {
             )
             .with("time", or_none(it.time.as_deref()))
             .with("key", or_none(it.key.as_deref()))
+            .with("shards", it.shards)
             .with("replay", it.replay)
             .with("replay_size", it.replay_size)
             .with("keep", kept(it.keep))

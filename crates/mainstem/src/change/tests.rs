@@ -238,7 +238,7 @@ async fn what_breaks_and_what_cannot_be_is_told() {
     expect![[r#"
         shop: 3 changed, 4 following
 
-          ~ stream orders    column `id` int → text
+          ~ stream orders    column `id` int → text; shards: 1 → 4
           ~ table by_region  its SELECT; + column `n` int; - column `orders` int
           ~ table clean      the columns it reads; column `id` int → text
           > table by_minute  it reads `clean`
@@ -258,7 +258,6 @@ async fn what_breaks_and_what_cannot_be_is_told() {
           ! column `id` of table `clean` is text, no longer int
 
         refused
-          ! stream `orders` keeps the number of its shards, which is 1; declare it under another name to have 4
           ! stream `orders`: column `id` is stored as long and cannot become string without losing values; give the new column another name, or move the table's folder away and let the table be made again
     "#]].assert_eq(&told(&replaced, &[]).await);
     let wider =

@@ -21,6 +21,7 @@ mod full;
 mod guide;
 mod keys;
 mod kill;
+mod kinesis;
 mod nexmark;
 mod postgres;
 mod program;

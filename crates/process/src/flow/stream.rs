@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use base::{Place, SequenceNumber, ShardId};
 use datafusion::prelude::SessionContext;
-use journal::{Frames, Hold, Journal, StreamId, StreamInfo};
+use journal::{Frames, Hold, Journal, ShardInfo, StreamId, StreamInfo};
 use rows::dead::{Builder, Record};
 use rows::{DeadKind, Decoder};
 
@@ -37,6 +37,8 @@ pub(crate) struct StreamRun {
     checks: Checks,
     /// What the journal said at the last step.
     pub(crate) info: Option<StreamInfo>,
+    /// For each of its shards whether it may be read: those before it are read to their end.
+    readable: Vec<bool>,
     /// How far event time has come, by column, where it is told from outside.
     pub(crate) told_us: Option<BTreeMap<String, i64>>,
     /// Records rejected since the flow was opened, by kind and first failed check.
@@ -112,6 +114,7 @@ impl StreamRun {
             decoder: Decoder::new(&plan.declared),
             checks,
             info: None,
+            readable: Vec::new(),
             told_us: None,
             rejects: BTreeMap::new(),
             plan: Arc::clone(plan),
@@ -127,14 +130,16 @@ impl StreamRun {
         bytes_max: usize,
     ) -> Result<Option<Read>, Error> {
         let info = journal.stream_info(self.id)?;
+        self.look_at(&info);
         let waiting: Vec<ShardId> = info
             .shards
             .iter()
-            .filter(|it| self.position(it.id) < it.next)
-            .map(|it| it.id)
+            .zip(&self.readable)
+            .filter(|(it, is_readable)| **is_readable && self.position(it.id) < it.next)
+            .map(|(it, _)| it.id)
             .collect();
-        self.info = Some(info);
         if waiting.is_empty() {
+            self.info = Some(info);
             return Ok(None);
         }
         let share = (bytes_max / waiting.len()).max(READ_BYTES_MIN);
@@ -157,6 +162,9 @@ impl StreamRun {
             records.map(|it| (place_key(it.place), as_record(&it))).collect()
         };
         let (rows, dead) = self.judge(session, now_ms, find)?;
+        // What was read to its end holds back no window from now on, but its children do.
+        self.look_at(&info);
+        self.info = Some(info);
         self.count_rejects(&dead);
         Ok(Some(Read { records, bytes, rows, dead }))
     }
@@ -191,6 +199,45 @@ impl StreamRun {
 
     pub(crate) fn position(&self, shard: ShardId) -> SequenceNumber {
         self.point.positions.get(&shard).copied().unwrap_or_default()
+    }
+
+    /// Notes which shards may be read.
+    ///
+    /// INVARIANT: a shard is read only when its parents are: they have the older records of its keys.
+    fn look_at(&mut self, info: &StreamInfo) {
+        self.readable = info.readable(|it| self.position(it));
+        self.hand_on_times(info);
+    }
+
+    /// Lets the children of drained shards go on from the event time that these reached, so that a
+    /// shard that is no more holds back nothing.
+    fn hand_on_times(&mut self, info: &StreamInfo) {
+        let newest = info.shards.last().map_or(0, |it| it.id.0 as usize);
+        let were_all_open = info.shards.iter().all(|it| it.closed_ms.is_none());
+        if were_all_open && newest < info.shards.len() {
+            return; // The usual case: no shard was ever split or merged.
+        }
+        let position = |it: ShardId| self.point.positions.get(&it).copied().unwrap_or_default();
+        let is_over = |shard: ShardId| {
+            let Ok(at) = info.shards.binary_search_by_key(&shard, |it| it.id) else { return true };
+            let is_read = |it: &ShardInfo| it.closed_ms.is_some() && it.next <= position(shard);
+            self.readable.get(at) == Some(&true) && info.shards.get(at).is_some_and(is_read)
+        };
+        for times in self.point.times_us.values_mut() {
+            let mut from = ShardId(0);
+            // By id, so that what a shard in between was handed is handed on.
+            while let Some((shard, time)) = times.range(from..).next().map(|(it, at)| (*it, *at)) {
+                from = ShardId(shard.0 + 1);
+                if !is_over(shard) {
+                    continue;
+                }
+                times.remove(&shard);
+                for child in info.children(shard) {
+                    let known = times.entry(child.id).or_insert(time);
+                    *known = time.min(*known);
+                }
+            }
+        }
     }
 
     /// Decodes records again, as at the first time.
@@ -274,8 +321,14 @@ impl StreamRun {
         let times = self.point.times_us.get(column);
         let idle_ms = self.plan.declared.idle.as_millis();
         let mut reached: Option<i64> = None;
-        for shard in self.info.iter().flat_map(|it| &it.shards) {
+        let Some(info) = &self.info else { return Progress::Idle };
+        for (shard, is_readable) in info.shards.iter().zip(&self.readable) {
             let is_waiting = self.position(shard.id) < shard.next;
+            let is_over = shard.closed_ms.is_some() && !is_waiting;
+            // A child goes on from where its parents, which come first, get to.
+            if is_over || !is_readable {
+                continue;
+            }
             let was_heard = 0 < shard.next.0 && now_ms.saturating_sub(shard.arrived_ms) <= idle_ms;
             if !is_waiting && !was_heard {
                 continue;

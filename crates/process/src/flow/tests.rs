@@ -27,6 +27,7 @@ mod live;
 mod lookups;
 mod random;
 mod recovery;
+mod reshard;
 mod restart;
 mod shop;
 mod spill;

@@ -417,7 +417,7 @@ impl LookupFile {
             key: None,
             from: Vec::new(),
             format,
-            shards: 1,
+            shards: spec::Shards::Fixed(1),
             replay: Span::default(),
             replay_size: ByteSize(0),
             keep: None,

@@ -335,7 +335,7 @@ a = 'price >'
             b.toml:3:8: `time` names the column `tss`, which is not declared; did you mean `ts`?
             b.toml:4:1: unknown key `kye`; did you mean `key`?
             b.toml:5:10: `5 minuts` is not a duration; write `"5 minutes"`
-            b.toml:6:10: `shards` must be a whole number, not the string "four"
+            b.toml:6:10: `shards` must be a whole number or "auto", not the string "four"
             b.toml:9:6: `txt` is not a type; did you mean `text`?
             b.toml:10:9: `decimal(50,2)` is not a type; write `decimal(10,2)`: all digits, at most 38, and those after the point
             b.toml:12:13: the SQL ends where an expression should follow
@@ -648,7 +648,7 @@ columns = { x = 'text' }
             mainstem.toml:8:12: which door?; write its name, or `{ door = "NAME", OPTION = .. }`
             mainstem.toml:8:25: `door` must be the name of a door; write its name, or `{ door = "NAME", OPTION = .. }`
             mainstem.toml:11:8: `time` needs a timestamp, and `x` is text; declare it as `x = "timestamp not null"`
-            mainstem.toml:12:10: a stream cannot have 5000 shards; write a number from 1 to 1024
+            mainstem.toml:12:10: a stream cannot have 5000 shards; write a number from 1 to 1024, or "auto"
             mainstem.toml:13:8: `idle` must be longer than nothing; write a duration such as "10 minutes", or leave `idle` out
             mainstem.toml:14:10: `jsn` is not known here; did you mean `"json"`?
             mainstem.toml:15:15: `10 gigs` is not a size; write a number and a unit, for example `"2 GB"`

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use base::time::ManualClock;
 use base::{Clock, Name};
 use journal::simulate::SimulatedDisk;
-use journal::{Append, Journal, Key, Records, StreamSettings};
+use journal::{Append, Journal, Key, Records};
 use process::memory::MemoryTable;
 use process::{Flow, Setup};
 use query::{Catalog, ContextSettings, Engine, Snapshot};
@@ -84,13 +84,7 @@ impl Bench {
         settings.threads = journal::Threads::Caller;
         let journal = Journal::open(settings, Arc::new(disk.clone()), Arc::clone(&clock))?;
         for stream in project.streams.values() {
-            let settings = StreamSettings {
-                shards: stream.shards,
-                replay: stream.replay,
-                replay_size: stream.replay_size,
-                declared: true,
-            };
-            journal.create_stream(&stream.name, settings)?;
+            journal.create_stream(&stream.name, crate::pipeline::stream_settings(stream))?;
         }
         let given: BTreeMap<Name, Vec<String>> = test
             .given
