@@ -70,8 +70,8 @@ struct Prepared {
 
 pub(super) async fn record(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let prepared = match call.encoding {
-        Encoding::Json => prepare_one(call, read_json::<PutRecord<Text<'_>, Text<'_>>>(call)?)?,
-        Encoding::Cbor => prepare_one(call, call.read::<PutRecord<String, ByteString>>()?)?,
+        Encoding::Json => prepare_one(call, &read_json::<PutRecord<Text<'_>, Text<'_>>>(call)?)?,
+        Encoding::Cbor => prepare_one(call, &call.read::<PutRecord<String, ByteString>>()?)?,
     };
     let ids = write(call, prepared).await?;
     match ids.into_iter().next() {
@@ -128,7 +128,7 @@ fn read_json<'a, T: Deserialize<'a>>(call: Call<'a>) -> Result<T, Fault> {
 
 fn prepare_one<S: Deref<Target = str>, D: Data>(
     call: Call<'_>,
-    request: PutRecord<S, D>,
+    request: &PutRecord<S, D>,
 ) -> Result<Prepared, Fault> {
     let mut constraints = Constraints::default();
     let name = name_of(request.delivery_stream_name.as_deref(), &mut constraints);

@@ -270,7 +270,8 @@ async fn a_backtest_tells_what_the_alert_told() {
             let Outcome::Told(all) = outcome else { panic!("its past can be told") };
             let then = without_titles(live.told(alert, all.end_ms));
             assert_eq!(then, now, "{alert}, seed {seed}");
-            assert!(1 < then.len(), "{alert}: {then:#?}");
+            // In eight minutes not every alert resolves.
+            assert!(usize::from(is_slow_welcome()) < then.len(), "{alert}: {then:#?}");
         }
     }
 }
