@@ -202,7 +202,7 @@ fn check_served(
             let help = matches!(error, NotAKey::NoColumn(_)).then(|| columns_help(word, &names));
             faults.push(word.fault(error.to_string(), help));
         }
-        let mut kinds = plan.flows.iter().flat_map(|it| it.tables());
+        let mut kinds = plan.flows.iter().flat_map(process::FlowPlan::tables);
         let kind = kinds.find(|(name, _)| **name == table.name).map(|(_, kind)| kind);
         let is_key = schema.field_with_name(serve.key.as_str()).is_ok();
         if is_key && serve.sort.is_none() && kind == Some(TableKind::Append) {
