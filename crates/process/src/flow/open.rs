@@ -185,6 +185,7 @@ impl Flow {
                 stream.release(&point.positions);
             }
             if let Ok(info) = self.journal.stream_info(stream.id) {
+                stream.look_at(&info);
                 stream.info = Some(info);
             }
         }

@@ -204,7 +204,7 @@ impl StreamRun {
     /// Notes which shards may be read.
     ///
     /// INVARIANT: a shard is read only when its parents are: they have the older records of its keys.
-    fn look_at(&mut self, info: &StreamInfo) {
+    pub(crate) fn look_at(&mut self, info: &StreamInfo) {
         self.readable = info.readable(|it| self.position(it));
         self.hand_on_times(info);
     }
