@@ -54,6 +54,22 @@ fn memory_mb(process: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
 }
 
+/// Sends records one by one, each until it is taken.
+async fn be_busy(address: String, client: usize, taken: Arc<AtomicU64>) {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    for number in 0..REQUESTS {
+        let body = format!("{{\"n\":{}}}", client * REQUESTS + number);
+        let request = format!(
+            "POST /v1/streams/notes/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        while ask(&mut socket, &request).await.expect("an answer") != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        taken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_silent_clients_and_a_thousand_busy_ones() {
     if !allow_connections() {
@@ -77,20 +93,7 @@ async fn ten_thousand_silent_clients_and_a_thousand_busy_ones() {
     let busy: Vec<_> = (0..BUSY)
         .map(|client| {
             let (taken, address) = (Arc::clone(&taken), program.http.clone());
-            base::task::spawn("client", async move {
-                let mut socket = TcpStream::connect(address).await.unwrap();
-                for number in 0..REQUESTS {
-                    let body = format!("{{\"n\":{}}}", client * REQUESTS + number);
-                    let request = format!(
-                        "POST /v1/streams/notes/records HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                    while ask(&mut socket, &request).await.expect("an answer") != 200 {
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                    }
-                    taken.fetch_add(1, Ordering::Relaxed);
-                }
-            })
+            base::task::spawn("client", be_busy(address, client, taken))
         })
         .collect();
     for client in busy {
