@@ -1,6 +1,7 @@
 //! Tables that are served by key: stored rows from their index, hot ones from the flow's view, as of
 //! one tick.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -196,18 +197,18 @@ impl Wanted {
             let text = |it: &str| keyed.sort_of(rows::keyed::Given::Text(it));
             let first =
                 text(begin).map_err(|it| item::no_value(&it))?.ok_or_else(item::no_order)?;
-            from = Bound::Included(first);
+            from = narrower(from, Bound::Included(first), true);
             if let Some(end) = item::after_all(begin) {
                 let end =
                     text(&end).map_err(|it| item::no_value(&it))?.ok_or_else(item::no_order)?;
-                to = Bound::Excluded(end);
+                to = narrower(to, Bound::Excluded(end), false);
             }
         }
         let after = ask.after.as_deref().map(Cursor::read).transpose()?;
         if let Some(cursor) = &after {
             match ask.descending {
-                true => to = Bound::Included(cursor.sort.clone()),
-                false => from = Bound::Included(cursor.sort.clone()),
+                true => to = narrower(to, Bound::Included(cursor.sort.clone()), false),
+                false => from = narrower(from, Bound::Included(cursor.sort.clone()), true),
             }
         }
         Ok(Wanted { key, from, to, descending: ask.descending, limit: ask.limit, after })
@@ -227,6 +228,18 @@ impl Wanted {
     fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (self.from.as_ref().map(Vec::as_slice), self.to.as_ref().map(Vec::as_slice))
     }
+}
+
+/// Returns the bound that lets fewer values in; both are lower ones or both upper ones.
+fn narrower(one: Bound<Vec<u8>>, other: Bound<Vec<u8>>, are_lower: bool) -> Bound<Vec<u8>> {
+    let (Bound::Included(at) | Bound::Excluded(at)) = &one else { return other };
+    let (Bound::Included(to) | Bound::Excluded(to)) = &other else { return one };
+    let is_other = match at.cmp(to) {
+        Ordering::Equal => matches!(other, Bound::Excluded(_)),
+        Ordering::Less => are_lower,
+        Ordering::Greater => !are_lower,
+    };
+    if is_other { other } else { one }
 }
 
 /// The stored rows that a view shows, some at once.

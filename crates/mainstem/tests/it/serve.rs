@@ -36,6 +36,10 @@ sql   = "SELECT customer, ts, id FROM orders WHERE id % 2 = 0"
 serve = { key = "customer", sort = "minute" }
 sql   = "SELECT customer, tumble(ts, '1 minute') AS minute, count(*) AS orders FROM orders GROUP BY customer, minute"
 
+[table.named]
+serve = { key = "customer", sort = "name" }
+sql   = "SELECT customer, 'o' || CAST(id AS VARCHAR) AS name FROM orders"
+
 [table.spent]
 serve   = "customer"
 publish = "1 second"
@@ -67,12 +71,21 @@ async fn send(program: &Program, random: &mut fastrand::Rng, first: u64, count: 
 
 /// Reads all rows of a key, a page after the other.
 async fn read(program: &Program, table: &str, key: &str, order: &str, limit: usize) -> Vec<Value> {
+    read_some(program, (table, key), &[("order", order)], limit).await
+}
+
+async fn read_some(
+    program: &Program,
+    (table, key): (&str, &str),
+    wanted: &[(&str, &str)],
+    limit: usize,
+) -> Vec<Value> {
     let client = reqwest::Client::new();
     let (mut rows, mut after) = (Vec::new(), None::<String>);
     for _ in 0..10_000 {
         let mut url = reqwest::Url::parse(&program.url("/v1/tables")).unwrap();
         url.path_segments_mut().unwrap().push(table).push(key);
-        url.query_pairs_mut().append_pair("order", order).append_pair("limit", &limit.to_string());
+        url.query_pairs_mut().extend_pairs(wanted).append_pair("limit", &limit.to_string());
         if let Some(after) = &after {
             url.query_pairs_mut().append_pair("after", after);
         }
