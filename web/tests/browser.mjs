@@ -52,17 +52,21 @@ const TESTS = {
 
   async "records are conserved"(page) {
     await page.goto(new URL("/streams", address).href);
-    const equation = page.locator(".equation").first();
-    await equation.waitFor(visible);
-    const terms = await equation.evaluate((it) =>
-      ["received", "stored", "dead", "pending"].map(
-        (name) => it.querySelector(`[data-term=${name}]`)?.textContent ?? "",
-      ),
+    await page.locator(".equation").first().waitFor(visible);
+    const equations = await page.locator(".equation").evaluateAll((all) =>
+      all.map((it) => ({
+        holds: it.getAttribute("data-holds"),
+        terms: ["received", "stored", "dead", "pending"].map(
+          (name) => it.querySelector(`[data-term=${name}]`)?.textContent ?? "",
+        ),
+      })),
     );
-    const [received, stored, dead, pending] = terms.map(count);
-    assert.ok(received > 0, "records were received");
-    assert.equal(received, stored + dead + pending, `the equation holds: ${terms.join(" ")}`);
-    assert.equal(await equation.getAttribute("data-holds"), "true");
+    assert.ok(equations.some((it) => count(it.terms[0]) > 0), "records were received");
+    for (const { terms, holds } of equations) {
+      const [received, stored, dead, pending] = terms.map(count);
+      assert.equal(received, stored + dead + pending, `the equation holds: ${terms.join(" ")}`);
+      assert.equal(holds, "true");
+    }
   },
 
   async "a question returns its rows"(page) {

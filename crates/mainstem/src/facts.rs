@@ -240,6 +240,11 @@ fn stream(
 
 fn tables(running: &Running, flow: &str, view: &View, stats: &Stats, facts: &mut Facts) {
     for (name, shown) in &view.tables {
+        // Each flow that reads a lookup has it; it is told of once.
+        let is_lookup = shown.kind == TableKind::Lookup;
+        if is_lookup && facts.tables.iter().any(|it| it.name == name.as_str()) {
+            continue;
+        }
         let kind = match shown.kind {
             TableKind::Raw | TableKind::Dead => continue,
             TableKind::Append => show::TableKind::Append,
@@ -337,7 +342,10 @@ fn flow_facts(plan: &process::FlowPlan, view: &View, stats: &Stats, now_ms: u64)
 
 fn problems(flow: &str, stats: &Stats, facts: &mut Facts) {
     let mut problem = |message: String, help: &str, tolerable: bool| {
-        facts.problems.push(show::Problem { message, help: Some(help.to_owned()), tolerable });
+        // A lookup that several flows read is one problem.
+        if facts.problems.iter().all(|it| it.message != message) {
+            facts.problems.push(show::Problem { message, help: Some(help.to_owned()), tolerable });
+        }
     };
     if let Some(failure) = &stats.failure {
         problem(
