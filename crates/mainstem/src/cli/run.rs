@@ -244,8 +244,16 @@ fn greet(pipeline: &Pipeline, addresses: &Addresses, login: &Login) {
     println!("  console   http://{http}");
     println!("  SQL       {}", login.address(&addresses.postgres));
     println!("            mainstem sql \"SELECT * FROM system.conservation\"");
-    if let Some(stream) = running.project.streams.keys().next() {
+    // Each example is of a stream that takes it.
+    let taken_by = |door: &str| {
+        let mut streams = running.project.streams.values();
+        let found = streams.find(|it| it.from.iter().any(|it| it.door.as_str() == door));
+        found.map(|it| it.name.clone())
+    };
+    if let Some(stream) = taken_by("http") {
         println!("  records   curl http://{http}/v1/streams/{stream}/records -d '{{…}}'");
+    }
+    if let Some(stream) = taken_by("kinesis") {
         println!(
             "            aws kinesis put-record --endpoint-url http://{http} --stream-name {stream} …"
         );
