@@ -90,7 +90,7 @@ pub(crate) async fn reads(ctx: &Ctx, keys: u64) -> anyhow::Result<Vec<Figure>> {
         unit: "ms",
         goal: "≤ 5 at 10 k reads/s beside 20 k records/s, 10 M keys",
         note: format!(
-            "p50 {:.2} ms, p99.9 {:.1} ms at {} reads/s while {} records/s were written; {:.0} % of two cores, {memory_mb:.0} MB at most; the keys were made in {:.0} s, their index is {:.0} MB",
+            "p50 {:.2} ms, p99.9 {:.1} ms at {} reads/s while {} records/s were written; {:.0} % of two cores, {memory_mb:.0} MB at most; the keys were sent in {:.1} s, their index is {:.0} MB",
             percentile(&read.latencies_ms, 0.5),
             percentile(&read.latencies_ms, 0.999),
             short(read.latencies_ms.len() as f64 / read.seconds),
