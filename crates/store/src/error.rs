@@ -88,6 +88,12 @@ pub enum Error {
         /// What the library said.
         source: Box<fjall::Error>,
     },
+    /// The index by which the table's rows are found lacks some of them.
+    #[error("the index by key of table `{table}` is being built; ask again in some seconds")]
+    IndexBehind {
+        /// The table.
+        table: String,
+    },
     /// The work was cut off because the program ends, or it panicked.
     #[error("work on table `{table}` was cut off")]
     CutOff {
@@ -101,9 +107,11 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Layout { .. } | Error::Change { .. } => Kind::Invalid,
-            Error::Disk { .. } | Error::Lot { .. } | Error::CutOff { .. } | Error::Index { .. } => {
-                Kind::Unavailable
-            }
+            Error::Disk { .. }
+            | Error::Lot { .. }
+            | Error::CutOff { .. }
+            | Error::Index { .. }
+            | Error::IndexBehind { .. } => Kind::Unavailable,
             Error::Log { .. } | Error::Damaged { .. } | Error::File { .. } => Kind::Corrupt,
             Error::Contended { .. } => Kind::Conflict,
         }

@@ -58,6 +58,8 @@ pub struct Serving {
 pub struct Served {
     table: Arc<LakeTable>,
     keyed: Arc<Keyed>,
+    /// What the index is made for: [`Keyed::fingerprint`], which each read compares.
+    made: String,
     serving: Serving,
     rows: Keyspace,
     /// The column with the time of a row, and the rows by it.
@@ -181,6 +183,7 @@ impl Serving {
         };
         let served = Arc::new(Served {
             table,
+            made: keyed.fingerprint(),
             keyed,
             serving: self.clone(),
             rows,
@@ -253,7 +256,8 @@ impl Served {
         descending: bool,
     ) -> Result<Reading, Error> {
         let snapshot = self.serving.database.snapshot();
-        let point = self.point_in(&snapshot).map_err(|it| self.of_index(it))?.unwrap_or_default();
+        let point = self.point_in(&snapshot).map_err(|it| self.of_index(it))?;
+        let point = point.ok_or_else(|| self.behind())?;
         let from = match from {
             Bound::Unbounded => key.to_vec(),
             Bound::Included(sort) => [key, sort].concat(),
@@ -280,7 +284,7 @@ impl Served {
     /// When the index cannot be read.
     pub fn epoch(&self) -> Result<Epoch, Error> {
         let point = self.told().map_err(|it| self.of_index(it))?;
-        Ok(Epoch(point.unwrap_or_default().epoch))
+        Ok(Epoch(point.ok_or_else(|| self.behind())?.epoch))
     }
 
     /// Lets go of rows that are older than the table keeps them; returns how many.
@@ -305,6 +309,10 @@ impl Served {
         Error::Index { table: self.table.name().to_owned(), source: Box::new(source) }
     }
 
+    fn behind(&self) -> Error {
+        Error::IndexBehind { table: self.table.name().to_owned() }
+    }
+
     fn told(&self) -> fjall::Result<Option<Point>> {
         self.point_in(&self.serving.database.snapshot())
     }
@@ -317,7 +325,7 @@ impl Served {
             let (since, made) = rest.split_first_chunk::<8>()?;
             let point =
                 Point { epoch: u64::from_be_bytes(*epoch), since: u64::from_be_bytes(*since) };
-            (made == self.keyed.fingerprint().as_bytes()).then_some(point)
+            (made == self.made.as_bytes()).then_some(point)
         }))
     }
 
@@ -325,7 +333,7 @@ impl Served {
         let mut told = Vec::new();
         told.extend_from_slice(&point.epoch.to_be_bytes());
         told.extend_from_slice(&point.since.to_be_bytes());
-        told.extend_from_slice(self.keyed.fingerprint().as_bytes());
+        told.extend_from_slice(self.made.as_bytes());
         batch.insert(&self.serving.told, self.table.name(), told);
     }
 
@@ -558,8 +566,11 @@ impl Sink for ServedSink {
         }
         let ours = Arc::clone(&served);
         let done = blocking(served.table.name(), move || {
-            let before = ours.told().map_err(|it| ours.of_index(it))?.unwrap_or_default();
-            ours.apply(before, epoch, &prepared).map(|_point| ())
+            // An index that was forgotten is built whole when the table is opened next.
+            match ours.told().map_err(|it| ours.of_index(it))? {
+                Some(before) => ours.apply(before, epoch, &prepared).map(|_point| ()),
+                None => Ok(()),
+            }
         });
         done.await.map_err(|it| it.into_sink(served.table.name()))
     }
