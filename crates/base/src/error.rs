@@ -28,6 +28,19 @@ impl Kind {
         matches!(self, Kind::Conflict | Kind::Throttled | Kind::Unavailable)
     }
 
+    /// Returns the word for it in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Invalid => "invalid",
+            Kind::Missing => "missing",
+            Kind::Conflict => "conflict",
+            Kind::Throttled => "throttled",
+            Kind::Unavailable => "unavailable",
+            Kind::Corrupt => "corrupt",
+            Kind::Bug => "bug",
+        }
+    }
+
     /// Returns the HTTP status that says the same.
     pub fn http_status(self) -> u16 {
         match self {

@@ -37,8 +37,9 @@ pub(crate) async fn post(State(served): State<Served>, request: Request) -> Resp
         return sns::post(&served, &parts, body).await;
     }
     let encoding = Encoding::of(&parts.headers);
-    let service = service_of(&parts);
-    let answer = answer(&served, encoding, &parts, body).await;
+    let target = Target::of(&parts);
+    let service = target.as_ref().ok().map(|it| it.service);
+    let answer = answer(&served, encoding, target, &parts, body).await;
     let (status, body) = match answer {
         Ok(Answer::Body(body)) => (StatusCode::OK, body),
         Ok(Answer::Events(events)) => return respond(StatusCode::OK, event::CONTENT_TYPE, events),
@@ -75,19 +76,11 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl IntoRespon
 async fn answer(
     served: &Served,
     encoding: Encoding,
+    target: Result<Target<'_>, Fault>,
     parts: &Parts,
     body: Body,
 ) -> Result<Answer, Fault> {
-    let target = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
-    let Some(target) = target else {
-        let help = "POST / is for AWS clients: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
-                    records without an AWS SDK go to POST /v1/streams/NAME/records";
-        return Err(Fault::new("UnknownOperationException", help));
-    };
-    let Some((_, operation)) = target.split_once('.') else {
-        return Err(unknown_service(target));
-    };
-    let service = service_of(parts).ok_or_else(|| unknown_service(target))?;
+    let Target { service, operation } = target?;
     let (inlet, body) = admit(served, service, operation, parts, body).await?;
     let host = parts.headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
     let items = served.items.as_ref();
@@ -106,11 +99,27 @@ const SERVICES: &[(&str, &str)] = &[
     (dynamo::SERVICE, "dynamodb"),
 ];
 
-/// Returns what a signature calls the service that a request is for.
-fn service_of(parts: &Parts) -> Option<&'static str> {
-    let target = parts.headers.get("x-amz-target")?.to_str().ok()?;
-    let (service, _) = target.split_once('.')?;
-    SERVICES.iter().find(|(it, _)| *it == service).map(|(_, signed_as)| *signed_as)
+/// What a request is for.
+struct Target<'a> {
+    /// The service, as a signature calls it.
+    service: &'static str,
+    operation: &'a str,
+}
+
+impl Target<'_> {
+    fn of(parts: &Parts) -> Result<Target<'_>, Fault> {
+        let target = parts.headers.get("x-amz-target").and_then(|it| it.to_str().ok());
+        let Some(target) = target else {
+            let help = "POST / is for AWS clients: it wants a header `X-Amz-Target: Kinesis_20131202.OPERATION`; \
+                        records without an AWS SDK go to POST /v1/streams/NAME/records";
+            return Err(Fault::new("UnknownOperationException", help));
+        };
+        let known = target.split_once('.').and_then(|(service, operation)| {
+            let (_, service) = SERVICES.iter().find(|(it, _)| *it == service)?;
+            Some(Target { service, operation })
+        });
+        known.ok_or_else(|| unknown_service(target))
+    }
 }
 
 /// The checksum that clients of DynamoDB hold an answer against.

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use base::{Name, nearest};
 use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,20 +25,27 @@ pub trait Door: Send + Sync {
     /// Returns a `from` entry with options as a user would write it.
     fn example(&self) -> &'static str;
 
-    /// Returns the JSON Schema of the options, with their documentation.
-    fn options(&self) -> Schema;
+    /// Returns the JSON Schema of the options, with their documentation; without more, a door has
+    /// none.
+    fn options(&self) -> Schema {
+        schema_of::<NoOptions>()
+    }
 
     /// Looks for faults in the options.
-    fn check(&self, options: &toml::Table) -> Result<(), OptionFault>;
+    fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
+        parse::<NoOptions>(options).map(|NoOptions {}| ())
+    }
 
-    /// Begins to take records for `stream`.
-    fn open(
-        &self,
-        options: &toml::Table,
-        inlet: &Inlet,
-        stream: &Name,
-    ) -> Result<Running, OptionFault>;
+    /// Begins to take records for `stream`; without more, the router serves the door.
+    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
+        self.check(options).map(|()| Running::served())
+    }
 }
+
+/// Options of a door that has none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoOptions {}
 
 /// A fault in the options of a door.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

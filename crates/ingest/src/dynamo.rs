@@ -6,14 +6,9 @@
 //!
 //! [`Items`]: crate::items::Items
 
-use base::Name;
-use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
-
 use crate::aws::Call;
 use crate::aws::fault::Fault;
-use crate::door::{Door, OptionFault, Running, parse, schema_of};
-use crate::inlet::Inlet;
+use crate::door::Door;
 
 mod capacity;
 mod condition;
@@ -33,11 +28,6 @@ mod reserved;
 mod tables;
 mod value;
 
-/// Options of a `dynamodb` door: none yet.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Options {}
-
 /// Takes items that AWS SDKs put into tables.
 pub(crate) struct DynamoDb;
 
@@ -56,18 +46,6 @@ impl Door for DynamoDb {
 
     fn example(&self) -> &'static str {
         "from = [\"dynamodb\"]"
-    }
-
-    fn options(&self) -> Schema {
-        schema_of::<Options>()
-    }
-
-    fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
-        parse::<Options>(options).map(|Options {}| ())
-    }
-
-    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
-        self.check(options).map(|()| Running::served())
     }
 }
 

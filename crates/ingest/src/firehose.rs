@@ -6,14 +6,10 @@
 
 use std::sync::Arc;
 
-use base::Name;
-use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
-
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
-use crate::door::{Door, OptionFault, Running, parse, schema_of};
+use crate::door::Door;
 use crate::inlet::{Inlet, Stream};
 use crate::refusal::Refusal;
 
@@ -23,11 +19,6 @@ mod destination;
 mod put;
 mod streams;
 mod tags;
-
-/// Options of a `firehose` door: none yet.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Options {}
 
 /// Takes records from Firehose's clients, and from Firehose itself.
 pub(crate) struct Firehose;
@@ -49,18 +40,6 @@ impl Door for Firehose {
 
     fn example(&self) -> &'static str {
         "from = [\"firehose\"]"
-    }
-
-    fn options(&self) -> Schema {
-        schema_of::<Options>()
-    }
-
-    fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
-        parse::<Options>(options).map(|Options {}| ())
-    }
-
-    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
-        self.check(options).map(|()| Running::served())
     }
 }
 

@@ -3,13 +3,11 @@
 //! Names, texts and status codes are those of AWS, so that its SDKs work unchanged. Signatures
 //! are not looked at: the address to serve on is this machine's own.
 
-use base::{Name, limits};
-use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
+use base::limits;
 
 use crate::aws::fault::Fault;
 use crate::aws::{Answer, Call};
-use crate::door::{Door, OptionFault, Running, parse, schema_of};
+use crate::door::Door;
 use crate::inlet::{Inlet, Stream};
 
 pub(crate) mod aggregate;
@@ -25,11 +23,6 @@ mod streams;
 pub(crate) mod subscribe;
 mod tags;
 mod target;
-
-/// Options of a `kinesis` door: none yet.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Options {}
 
 /// Takes records from AWS SDKs, and gives them back.
 pub(crate) struct Kinesis;
@@ -48,18 +41,6 @@ impl Door for Kinesis {
 
     fn example(&self) -> &'static str {
         "from = [\"kinesis\"]"
-    }
-
-    fn options(&self) -> Schema {
-        schema_of::<Options>()
-    }
-
-    fn check(&self, options: &toml::Table) -> Result<(), OptionFault> {
-        parse::<Options>(options).map(|Options {}| ())
-    }
-
-    fn open(&self, options: &toml::Table, _: &Inlet, _: &Name) -> Result<Running, OptionFault> {
-        self.check(options).map(|()| Running::served())
     }
 }
 

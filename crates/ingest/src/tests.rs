@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use base::{Clock, Name};
 use expect_test::{Expect, expect};
 use journal::{Disk, DiskFile, Journal, RealDisk, Settings, StreamSettings};
 use parking_lot::{Condvar, Mutex};
+use tokio::process::Command;
 use tower::ServiceExt as _;
 
 use crate::{DOORS, Inlet, Intake, Rate, door};
@@ -26,6 +27,17 @@ pub(crate) struct Fixture {
     pub(crate) gate: Gate,
     pub(crate) clock: Arc<ManualClock>,
     folder: tempfile::TempDir,
+}
+
+/// The Python that `cargo xtask peers` makes, if it has boto3; says so if not.
+pub(crate) async fn python() -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
+    let check = Command::new(&python).args(["-c", "import boto3"]).output().await;
+    if check.is_ok_and(|it| it.status.success()) {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: target/peers has no boto3 (cargo xtask peers)");
+    None
 }
 
 /// 2026-01-05 08:00:00 UTC.
@@ -74,6 +86,14 @@ impl Fixture {
             request = request.header(*name, *value);
         }
         answer(&self.router, request.body(body.into()).unwrap()).await
+    }
+
+    /// Runs a script against the router, served in the place of `http://127.0.0.1:7070`.
+    pub(crate) async fn run(&self, python: &Path, script: &str) {
+        let script = script.replace("http://127.0.0.1:7070", &self.serve().await);
+        let ran = Command::new(python).arg("-c").arg(script).output().await.unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{}\n{said}", String::from_utf8_lossy(&ran.stdout));
     }
 
     /// Serves the router on a free port; returns its address.

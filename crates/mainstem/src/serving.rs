@@ -57,22 +57,17 @@ impl ServedTable {
         part: &Part,
         name: &str,
         wanted: &Wanted,
-    ) -> anyhow::Result<(Vec<RecordBatch>, Option<Cursor>)> {
+    ) -> anyhow::Result<(Vec<SortedRow>, Option<Cursor>)> {
         let Some(latest) = self.latest else { return self.read(part, name, wanted) };
         // The latest are told from all rows of the key, whichever of them are wanted.
         let all = Wanted { key: wanted.key.clone(), ..Wanted::newest(latest) };
-        let (newest, _) = self.read(part, name, &all)?;
-        let mut rows = Vec::with_capacity(newest.len());
-        for row in newest {
-            let sort = self.served.keyed().code_keys(&row)?.sort(0).to_vec();
-            rows.push((sort, row));
-        }
+        let (mut rows, _) = self.read(part, name, &all)?;
         if !wanted.descending {
             rows.reverse();
         }
         let mut page = Page::of(wanted);
         for (sort, row) in rows.into_iter().filter(|(sort, _)| wanted.holds(sort)) {
-            if page.push(&sort, row) {
+            if page.push(sort, row) {
                 return Ok(page.end());
             }
         }
@@ -84,7 +79,7 @@ impl ServedTable {
         part: &Part,
         name: &str,
         wanted: &Wanted,
-    ) -> anyhow::Result<(Vec<RecordBatch>, Option<Cursor>)> {
+    ) -> anyhow::Result<(Vec<SortedRow>, Option<Cursor>)> {
         for _ in 0..TRIES_MAX {
             let bounds = wanted.bounds();
             let stored = self.served.find(&wanted.key, bounds, wanted.descending)?;
@@ -110,7 +105,7 @@ impl ServedTable {
         mut stored: Stored<'_>,
         hot: Vec<HotRow>,
         wanted: &Wanted,
-    ) -> anyhow::Result<(Vec<RecordBatch>, Option<Cursor>)> {
+    ) -> anyhow::Result<(Vec<SortedRow>, Option<Cursor>)> {
         let mut hot = hot.into_iter().peekable();
         // Of rows with equal sort values the stored ones came first.
         let is_hot_next = |hot: &HotRow, stored: &[u8]| match wanted.descending {
@@ -126,16 +121,19 @@ impl ServedTable {
                 (Some(_), _) => hot.next().map(|it| (it.sort, it.row)),
             };
             let (sort, row) = next.context("a row that was seen is there")?;
-            if page.push(&sort, row) {
+            if page.push(sort, row) {
                 return Ok(page.end());
             }
         }
     }
 }
 
+/// A row with its sort value.
+type SortedRow = (Vec<u8>, RecordBatch);
+
 /// Rows of one answer.
 struct Page {
-    rows: Vec<RecordBatch>,
+    rows: Vec<SortedRow>,
     limit: usize,
     skip: Option<Cursor>,
     place: Cursor,
@@ -148,21 +146,21 @@ impl Page {
     }
 
     /// Takes the next row; returns whether it belongs to the next page already.
-    fn push(&mut self, sort: &[u8], row: RecordBatch) -> bool {
+    fn push(&mut self, sort: Vec<u8>, row: RecordBatch) -> bool {
         if let Some(given) = self.skip.as_mut().filter(|it| it.sort == sort && 0 < it.count) {
             given.count -= 1;
-            self.place.step(sort);
+            self.place.step(&sort);
             return false;
         }
         if self.rows.len() == self.limit {
             return true;
         }
-        self.place.step(sort);
-        self.rows.push(row);
+        self.place.step(&sort);
+        self.rows.push((sort, row));
         false
     }
 
-    fn end(self) -> (Vec<RecordBatch>, Option<Cursor>) {
+    fn end(self) -> (Vec<SortedRow>, Option<Cursor>) {
         (self.rows, Some(self.place))
     }
 }
@@ -248,7 +246,7 @@ struct Stored<'a> {
     view: &'a TableView,
     epoch: Epoch,
     /// Read and to be given out, the next one last.
-    ready: Vec<(Vec<u8>, RecordBatch)>,
+    ready: Vec<SortedRow>,
 }
 
 impl Stored<'_> {
@@ -277,7 +275,7 @@ impl Stored<'_> {
         Ok(self.ready.last().map(|(sort, _)| sort.as_slice()))
     }
 
-    fn take(&mut self) -> Option<(Vec<u8>, RecordBatch)> {
+    fn take(&mut self) -> Option<SortedRow> {
         self.ready.pop()
     }
 }
@@ -311,14 +309,14 @@ impl Pipeline {
         plan: &FlowPlan,
         tables: &BTreeMap<String, Arc<LakeTable>>,
     ) -> anyhow::Result<BTreeMap<String, Arc<ServedTable>>> {
-        let mut served = BTreeMap::new();
+        let (mut served, outputs) = (BTreeMap::new(), plan.outputs());
         for (name, _) in plan.tables() {
             let Some(serve) = project.tables.get(name).and_then(|it| it.serve.as_ref()) else {
                 continue;
             };
             let table = tables.get(name.as_str()).context("a served table is stored")?;
-            let output = plan.outputs().into_iter().find(|it| it.name == *name);
-            let schema = output.context("a served table has columns")?.schema;
+            let output = outputs.iter().find(|it| it.name == *name);
+            let schema = Arc::clone(&output.context("a served table has columns")?.schema);
             let keyed =
                 Keyed::new(schema, serve.key.as_str(), serve.sort.as_ref().map(spec::Word::as_str));
             let keyed = Arc::new(keyed.with_context(|| format!("table `{name}`"))?);
@@ -418,7 +416,7 @@ impl Items for ByKey {
         let read = read.await.map_err(|error| failed(error.into()))?;
         let (rows, next) = read.map_err(failed)?;
         let next = next.map(|it| it.write());
-        Ok(Found { items: rows.iter().map(item::of).collect(), next })
+        Ok(Found { items: rows.iter().map(|(_, row)| item::of(row)).collect(), next })
     }
 
     fn takes_puts(&self, table: &str) -> Option<Name> {

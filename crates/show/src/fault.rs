@@ -38,7 +38,7 @@ struct Body<'a> {
 impl Refusal {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Refusal {
         let message = message.into();
-        Refusal { kind, word: word_of(kind), message, help: None, position: None }
+        Refusal { kind, word: kind.word(), message, help: None, position: None }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Refusal {
@@ -72,18 +72,6 @@ impl IntoResponse for Refusal {
         let headers =
             [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
         (status, headers, self.to_json().to_string()).into_response()
-    }
-}
-
-fn word_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Invalid => "invalid",
-        Kind::Missing => "missing",
-        Kind::Conflict => "conflict",
-        Kind::Throttled => "throttled",
-        Kind::Unavailable => "unavailable",
-        Kind::Corrupt => "corrupt",
-        Kind::Bug => "bug",
     }
 }
 

@@ -1,23 +1,21 @@
 //! The DynamoDB API over the router, with items in memory and a real journal.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Kind;
 use base::time::SystemClock;
+use base::{Kind, Name};
 use ciborium::value::Value as Cbor;
 use expect_test::{Expect, expect};
 use journal::StreamSettings;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use tokio::process::Command;
 
 use self::memory::{Memory, item, number, table, text};
 use super::*;
 use crate::items::{AttributeKind, Value};
 use crate::keys::{Act, Key};
-use crate::tests::{Fixture, NOW_MS, PENDING_BYTES_MAX};
+use crate::tests::{Fixture, NOW_MS, PENDING_BYTES_MAX, python};
 use crate::{Intake, Rate};
 
 pub(crate) mod memory;
@@ -939,10 +937,7 @@ fn any_bytes_are_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_reads_tables_if_it_may_read_everything() {
-    let Some(python) = python().await else {
-        eprintln!("SKIPPED: target/peers has no boto3 (cargo xtask peers)");
-        return;
-    };
+    let Some(python) = python().await else { return };
     let shop = Shop::of(Fixture::on(SystemClock::start()));
     let key = |name: &str, may: Act, streams: Option<&str>| Key {
         name: Name::new(name).unwrap(),
@@ -958,34 +953,15 @@ async fn a_key_reads_tables_if_it_may_read_everything() {
         key("writer", Act::Write, Some("notes")),
     ];
     shop.fixture.inlet.keys().replace(keys, Duration::ZERO);
-    let address = shop.fixture.serve().await;
-    let script = include_str!("tests/keys.py").replace("http://127.0.0.1:7070", &address);
-    let ran = Command::new(&python).arg("-c").arg(script).output().await.unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{}\n{said}", String::from_utf8_lossy(&ran.stdout));
+    shop.fixture.run(&python, include_str!("tests/keys.py")).await;
     assert_eq!(shop.fixture.count("notes"), 1);
-}
-
-/// The Python that `cargo xtask peers` makes, if it has boto3.
-async fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
-    let check = Command::new(&python).args(["-c", "import boto3"]).output().await;
-    check.is_ok_and(|it| it.status.success()).then_some(python)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_works_unchanged() {
-    let Some(python) = python().await else {
-        eprintln!("SKIPPED: target/peers has no boto3 (cargo xtask peers)");
-        return;
-    };
+    let Some(python) = python().await else { return };
     let shop = Shop::of(Fixture::on(SystemClock::start()));
-    let address = shop.fixture.serve().await;
-    let script =
-        include_str!("tests/every_operation.py").replace("http://127.0.0.1:7070", &address);
-    let ran = Command::new(&python).arg("-c").arg(script).output().await.unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{}\n{said}", String::from_utf8_lossy(&ran.stdout));
+    shop.fixture.run(&python, include_str!("tests/every_operation.py")).await;
     let records: Vec<String> =
         shop.fixture.records("notes").concat().into_iter().map(|(_, record)| record).collect();
     expect![[r#"

@@ -103,18 +103,9 @@ struct ErrorBody<'a> {
 
 /// Says in JSON why something was not done.
 pub(crate) fn error_answer(kind: Kind, message: String, help: Option<String>) -> Response {
-    let word = match kind {
-        Kind::Invalid => "invalid",
-        Kind::Missing => "missing",
-        Kind::Conflict => "conflict",
-        Kind::Throttled => "throttled",
-        Kind::Unavailable => "unavailable",
-        Kind::Corrupt => "corrupt",
-        Kind::Bug => "bug",
-    };
     let status =
         StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let error = ErrorBody { kind: word, message, help };
+    let error = ErrorBody { kind: kind.word(), message, help };
     let mut response = (status, Json(ErrorAnswer { error })).into_response();
     if matches!(kind, Kind::Throttled | Kind::Unavailable) {
         let seconds = retry_after(limits::RETRY_AFTER);

@@ -51,10 +51,14 @@ impl Batch {
         if self.stream.key.is_some() {
             return self.push(None, bytes);
         }
+        self.push_of_any_length(key, bytes)
+    }
+
+    /// Adds a record; a key that is too long for the journal still decides the shard, so order holds.
+    fn push_of_any_length(&mut self, key: &str, bytes: &[u8]) -> Result<(), Refusal> {
         if key.len() <= limits::PARTITION_KEY_BYTES_MAX {
             return self.push(Some(key), bytes);
         }
-        // A key that is too long for the journal still decides the shard.
         let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
         self.push_hashed(key.get(..end).unwrap_or_default(), hash_of(key), bytes)
     }
@@ -69,13 +73,7 @@ impl Batch {
         }
         let found = self.stream.key.as_ref().and_then(|key_of| key_of(bytes));
         match found.as_deref() {
-            // A key that is too long for the journal still decides the shard, so order holds.
-            Some(key) if limits::PARTITION_KEY_BYTES_MAX < key.len() => {
-                let end = key.floor_char_boundary(limits::PARTITION_KEY_BYTES_MAX);
-                self.push_hashed(key.get(..end).unwrap_or_default(), hash_of(key), bytes)
-            }
-            Some("") => self.push_hashed("", hash_of(""), bytes),
-            Some(key) => self.place(self.slot_of_key(key), key, bytes),
+            Some(key) => self.push_of_any_length(key, bytes),
             None => self.place(self.turn, "", bytes),
         }
     }

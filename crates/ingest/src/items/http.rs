@@ -90,8 +90,7 @@ pub(crate) async fn find(
         help: Some("add `serve = \"COLUMN\"` to a table".to_owned()),
     };
     let items = served.items.as_ref().ok_or_else(|| ItemRefusal(missing()))?;
-    let is_bytes =
-        items.tables().iter().any(|it| it.name == *name && it.key.kind == AttributeKind::Bytes);
+    let is_bytes = items.table(&name).is_some_and(|it| it.key.kind == AttributeKind::Bytes);
     let ask = Ask {
         key: if is_bytes {
             of_base64(&key).map_err(ItemRefusal)?

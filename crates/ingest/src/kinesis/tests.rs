@@ -1,6 +1,5 @@
 //! The Kinesis API over the router and a real journal.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -10,11 +9,10 @@ use ciborium::value::Value as Cbor;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use tokio::process::Command;
 
 use super::*;
 use crate::aws::wire::{BASE64, Encoding};
-use crate::tests::{Fixture, PENDING_BYTES_MAX};
+use crate::tests::{Fixture, PENDING_BYTES_MAX, python};
 
 mod operations;
 mod subscriptions;
@@ -605,24 +603,9 @@ fn any_bytes_are_answered() {
     });
 }
 
-/// The Python that `cargo xtask peers` makes, if it has boto3.
-async fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
-    let check = Command::new(&python).args(["-c", "import boto3"]).output().await;
-    check.is_ok_and(|it| it.status.success()).then_some(python)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3_works_unchanged() {
-    let Some(python) = python().await else {
-        eprintln!("SKIPPED: target/peers has no boto3 (cargo xtask peers)");
-        return;
-    };
+    let Some(python) = python().await else { return };
     let fixture = Fixture::on(SystemClock::start());
-    let address = fixture.serve().await;
-    let script =
-        include_str!("tests/every_operation.py").replace("http://127.0.0.1:7070", &address);
-    let ran = Command::new(&python).arg("-c").arg(script).output().await.unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{}\n{said}", String::from_utf8_lossy(&ran.stdout));
+    fixture.run(&python, include_str!("tests/every_operation.py")).await;
 }
