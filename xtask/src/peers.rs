@@ -1,4 +1,5 @@
-//! Installs the real clients that tests talk to: they are what users have.
+//! Installs the real clients that tests talk to, and the emulators that ours is measured beside: they
+//! are what users have.
 
 use std::fs;
 
@@ -8,20 +9,28 @@ use crate::chore::{self, Outcome};
 const PYTHON: &[&str] = &[
     "boto3==1.44.5",
     "aws-kinesis-agg==1.2.3",
+    "aiosmtpd==1.4.6",
     "psycopg[binary]==3.3.9",
     "duckdb==1.5.5",
     "duckdb-extension-delta==1.5.5",
     "deltalake==1.6.6",
     "pyarrow",
+    "moto[server]==5.2.5",
 ];
 
-/// Makes `target/peers`, a Python environment with the clients, and sees that Chromium is there.
+/// Packages for Node, pinned likewise: AWS's SDK that speaks HTTP/2, and emulators of Kinesis to
+/// measure beside.
+const NODE: &[&str] =
+    &["@aws-sdk/client-kinesis@3.1143.0", "kinesalite@3.3.3", "kinesis-local@0.6.2"];
+
+/// Makes `target/peers`, a Python environment with the clients, `target/peers-node` with those for
+/// Node, and sees that Chromium is there.
 ///
 /// What cannot be installed is named; the tests that need it then skip and say so, except in CI,
 /// where it is an error.
 pub(crate) fn run(_arguments: &[String]) -> Outcome {
     let problems: Vec<String> =
-        [python(), chromium()].into_iter().filter_map(Result::err).collect();
+        [python(), node(), chromium()].into_iter().filter_map(Result::err).collect();
     for problem in &problems {
         println!("  not available: {problem}; the tests that need it skip");
     }
@@ -51,10 +60,34 @@ fn python() -> Outcome {
     ];
     install.extend(PYTHON);
     chore::step(
-        "installing test clients (boto3, psycopg, DuckDB, delta-rs)",
+        "installing test clients (boto3, a mail server, psycopg, DuckDB, delta-rs)",
         &mut chore::command("", &install),
     )?;
     fs::write(&mark, wanted).map_err(|error| format!("target/peers/installed.txt: {error}"))
+}
+
+fn node() -> Outcome {
+    let folder = chore::root().join("target/peers-node");
+    let wanted = NODE.join("\n");
+    let mark = folder.join("installed.txt");
+    if fs::read_to_string(&mark).is_ok_and(|it| it == wanted) {
+        return Ok(());
+    }
+    if !chore::is_there(&["npm", "--version"]) {
+        return Err("npm is not installed".to_owned());
+    }
+    fs::create_dir_all(&folder).map_err(|error| format!("target/peers-node: {error}"))?;
+    // Without a file of its own, npm would look for one in the folders above.
+    fs::write(folder.join("package.json"), "{\"private\": true}\n")
+        .map_err(|error| format!("target/peers-node/package.json: {error}"))?;
+    let mut install =
+        vec!["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    install.extend(NODE);
+    chore::step(
+        "installing clients and emulators for Node",
+        &mut chore::command("target/peers-node", &install),
+    )?;
+    fs::write(&mark, wanted).map_err(|error| format!("target/peers-node/installed.txt: {error}"))
 }
 
 fn chromium() -> Outcome {

@@ -56,7 +56,7 @@ const SOAK: &[(&str, &str)] = &[("SLOW", "1"), ("KILLS", "200"), ("SEEDS", "2000
 /// The long kill test and the simulations with many seeds.
 pub(crate) fn soak(_arguments: &[String]) -> Outcome {
     let cargo = chore::cargo();
-    let chosen = "test(/kill|simulat|crash|exactly_once/)";
+    let chosen = "test(/kill|simulat|crash|exactly_once|five_minutes/)";
     let line =
         [&cargo, "nextest", "run", "--workspace", "--locked", "--profile", "soak", "-E", chosen];
     let mut command = chore::command("", &line);
@@ -66,20 +66,43 @@ pub(crate) fn soak(_arguments: &[String]) -> Outcome {
     chore::step("soak", &mut command)
 }
 
-/// Measures everything beside its limit.
+/// Measures everything beside its limit: first what needs no server, then the program over the
+/// network. `--only`, `--seconds`, `--folder` and `--write` go to both.
 pub(crate) fn bench(arguments: &[String]) -> Outcome {
     let cargo = chore::cargo();
     println!("building for speed: about half an hour on two cores the first time");
     let build = [&cargo, "build", "--workspace", "--release", "--locked"];
     chore::step("release build", &mut chore::command("", &build))?;
-    let mut command = chore::command("", &["target/release/mainstem", "bench"]);
+    let mut crates = chore::command("", &["target/release/mainstem", "bench"]);
+    let mut load = chore::command("", &["target/release/load"]);
     if chore::is_there(&["python3", "--version"]) {
         events()?;
-        command.args(["--nexmark", EVENTS]);
+        crates.args(["--nexmark", EVENTS]);
+        load.args(["--nexmark", EVENTS]);
     } else {
         println!("\n  no python3 here: Nexmark is left out");
     }
-    chore::step("bench", command.args(arguments))
+    chore::step("bench of the crates", crates.args(without_load(arguments)))?;
+    chore::step("bench over the network", load.args(arguments))
+}
+
+/// Options that only the program `load` has; each has a value.
+const OF_LOAD: &[&str] = &["--keys", "--peers", "--program"];
+
+fn without_load(arguments: &[String]) -> Vec<&String> {
+    let mut rest = arguments.iter();
+    let mut found = Vec::new();
+    while let Some(argument) = rest.next() {
+        let (name, value) = argument
+            .split_once('=')
+            .map_or((argument.as_str(), None), |(it, value)| (it, Some(value)));
+        if !OF_LOAD.contains(&name) {
+            found.push(argument);
+        } else if value.is_none() {
+            rest.next();
+        }
+    }
+    found
 }
 
 const EVENTS: &str = "target/nexmark";

@@ -3,6 +3,7 @@
 //! It knows no I/O but the clock, and none of the other crates.
 
 pub mod error;
+pub mod figure;
 pub mod id;
 pub mod limits;
 pub mod name;

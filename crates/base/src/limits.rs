@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+/// Objects of one bucket: their names are in memory, some hundred bytes each.
+pub const BUCKET_OBJECTS_MAX: usize = 1_000_000;
+
+/// Events of a bucket that are told in one append.
+pub const BUCKET_EVENTS_CHUNK: usize = 1_000;
+
 /// As long as Kinesis allows for a stream's name.
 pub const NAME_BYTES_MAX: usize = 128;
 
@@ -291,6 +297,12 @@ pub const NOTICE_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duratio
 /// How long a notice is tried: after a day nobody acts on it any more.
 pub const NOTICE_TRIED: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a mail server may take for one mail: some greet late on purpose.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Addresses of one `notify`: each is a mail of its own.
+pub const NOTIFY_EMAILS_MAX: usize = 50;
+
 /// How much of a webhook's refusal is read and shown.
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 1 << 10;
 
@@ -372,8 +384,13 @@ pub const SUBSCRIPTIONS_MAX: usize = 1_000;
 /// One message of SNS, as it has it.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
-/// Messages that wait to be brought, all together: they are one file, written with each change.
-pub const MESSAGES_BYTES_MAX: usize = 16 << 20;
+/// Messages that wait to be brought, all together: they are held in memory.
+pub const MESSAGES_BYTES_MAX: usize = 64 << 20;
+/// Messages that wait, once for each who is to be told: about 30 MB.
+pub const LETTERS_MAX: usize = 100_000;
+
+/// Messages of SNS under way at a time, one for each who is told.
+pub const LETTERS_AT_A_TIME_MAX: usize = 64;
 
 /// `PublishBatch` of SNS: messages in one call.
 pub const SNS_BATCH_MAX: usize = 10;
@@ -384,3 +401,33 @@ pub const FIREHOSE_RECORDS_MAX: usize = 500;
 pub const FIREHOSE_BYTES_MAX: usize = 4 << 20;
 /// One record of Firehose, 1,000 KiB by their documentation.
 pub const FIREHOSE_RECORD_BYTES_MAX: usize = 1_000 << 10;
+
+/// Different values of a column that the crawler tells apart: enough to find a key.
+pub const INFER_DISTINCT_MAX: usize = 10_000;
+
+/// Values of each kind that a guess about a column quotes.
+pub const INFER_EXAMPLES_MAX: usize = 3;
+
+/// Characters of a value that a guess quotes.
+pub const INFER_QUOTED_CHARS: usize = 60;
+
+/// What the crawler reads of the text of one file: some thousand rows, in a few milliseconds.
+pub const CRAWL_HEAD_BYTES: usize = 512 << 10;
+
+/// Rows of one file that the crawler looks at.
+pub const CRAWL_ROWS: u64 = 10_000;
+
+/// What the crawler reads of a file's end, to see whether it is whole.
+pub const CRAWL_TAIL_BYTES: usize = 4 << 10;
+
+/// What one compressed file may become in memory where only the whole can be looked at.
+pub const CRAWL_INFLATED_BYTES_MAX: usize = 64 << 20;
+
+/// Columns of a table that the crawler finds; objects with more different keys are no rows.
+pub const CRAWL_COLUMNS_MAX: usize = 2_000;
+
+/// Sheets of a workbook and files of an archive that the crawler looks at.
+pub const CRAWL_MEMBERS_MAX: usize = 64;
+
+/// Files that one crawl looks at.
+pub const CRAWL_FILES_MAX: usize = 1_000_000;

@@ -8,6 +8,7 @@
 
 use crate::aws::Call;
 use crate::aws::fault::Fault;
+use crate::aws::validate::members::{self, Member, NAME_PATTERN, is_name};
 use crate::door::Door;
 
 mod capacity;
@@ -60,7 +61,7 @@ pub(crate) async fn answer(operation: &str, call: Call<'_>) -> Result<Vec<u8>, F
         "Query" => query::query(call).await,
         "PutItem" => put::item(call).await,
         "BatchWriteItem" => put::batch(call).await,
-        "ListTables" => tables::list(call),
+        "ListTables" => members::check(operation, call, MEMBERS).and_then(|()| tables::list(call)),
         "DescribeTable" => tables::describe(call),
         "DescribeTimeToLive" => tables::describe_time_to_live(call),
         "DescribeLimits" => tables::limits(call),
@@ -70,6 +71,10 @@ pub(crate) async fn answer(operation: &str, call: Call<'_>) -> Result<Vec<u8>, F
     };
     answered.map_err(|fault| Fault { name: qualified(fault.name), ..fault })
 }
+
+/// Members that are not looked at anywhere else.
+const MEMBERS: &[Member] =
+    &[Member::text("ExclusiveStartTableName", 3..=255, NAME_PATTERN, is_name)];
 
 /// Says why an operation is not answered.
 fn refused(operation: &str) -> Fault {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
+use crate::aws::validate::members::{self, Member, Must, NAME_PATTERN, is_name};
 use crate::door::Door;
 use crate::inlet::{Inlet, Stream};
 use crate::refusal::Refusal;
@@ -43,8 +44,30 @@ impl Door for Firehose {
     }
 }
 
+/// Members that are not looked at anywhere else.
+const MEMBERS: &[Member] = &[
+    Member { name: "Limit", only: Some("DescribeDeliveryStream"), must: Must::Number(1..=10_000) },
+    Member::text("ExclusiveStartDestinationId", 1..=100, "[a-zA-Z0-9-]+", is_id),
+    Member::text("DestinationId", 1..=100, "[a-zA-Z0-9-]+", is_id),
+    Member::text("ExclusiveStartDeliveryStreamName", 1..=64, NAME_PATTERN, is_name),
+    Member::text("ExclusiveStartTagKey", 1..=128, ".*", |_| true),
+    Member::text("CurrentDeliveryStreamVersionId", 1..=50, "[0-9]+", |it| {
+        !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit())
+    }),
+    Member { name: "Tags", only: None, must: Must::List(1..=50) },
+    Member { name: "TagKeys", only: None, must: Must::List(1..=50) },
+];
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+}
+
 /// Answers one operation.
 pub(crate) async fn answer(operation: &str, call: Call<'_>) -> Result<Vec<u8>, Fault> {
+    // The busiest requests are not read twice.
+    if !operation.starts_with("PutRecord") {
+        members::check(operation, call, MEMBERS)?;
+    }
     match operation {
         "PutRecordBatch" => put::batch(call).await,
         "PutRecord" => put::record(call).await,

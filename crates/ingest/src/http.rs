@@ -1,6 +1,7 @@
 //! Receives records by HTTP, `POST /v1/streams/NAME/records`, and gives them back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -21,6 +22,7 @@ use crate::http::split::{Form, split};
 use crate::inlet::{Accepted, Inlet, Stream};
 use crate::keys::Act;
 use crate::keys::guard::{Client, Head};
+use crate::rate::Cost;
 use crate::refusal::Refusal;
 use crate::router::Served;
 
@@ -102,7 +104,7 @@ struct Position {
 #[serde(untagged)]
 enum RecordAnswer {
     Taken { shard: u32, sequence: u64 },
-    Refused { error: String },
+    Refused { kind: &'static str, error: String },
 }
 
 /// What became of a request's records.
@@ -112,6 +114,14 @@ pub(crate) struct Outcome {
     stream: Arc<Stream>,
     /// The slot of each record that was taken, and why another was not, in their order.
     each: Option<Vec<Result<u32, Refusal>>>,
+}
+
+impl Outcome {
+    /// Returns when there is room again for records that were not taken, if there were some.
+    fn wait(&self) -> Option<Duration> {
+        let each = self.each.iter().flatten();
+        each.filter_map(|it| it.as_ref().err()?.wait()).max()
+    }
 }
 
 impl Answer {
@@ -146,7 +156,9 @@ fn records_of(
     };
     let each = each.into_iter().map(|it| match it {
         Ok(slot) => place(slot),
-        Err(refusal) => RecordAnswer::Refused { error: refusal.to_string() },
+        Err(refusal) => {
+            RecordAnswer::Refused { kind: refusal.kind().word(), error: refusal.to_string() }
+        }
     });
     each.collect()
 }
@@ -176,7 +188,12 @@ pub(crate) async fn post_records(
         let stream = inlet.stream(&name)?;
         let request = Take { inlet: &inlet, bodies: &served.bodies, stream: &stream };
         let outcome = take(request, &headers, body, asked.results).await?;
-        Ok::<_, HttpFault>(Json(Answer::of(outcome)).into_response())
+        let wait = outcome.wait();
+        let mut answer = Json(Answer::of(outcome)).into_response();
+        if let Some(wait) = wait {
+            answer.headers_mut().insert(header::RETRY_AFTER, fault::retry_after(wait));
+        }
+        Ok::<_, HttpFault>(answer)
     };
     let answer = taken.await.unwrap_or_else(IntoResponse::into_response);
     answer_page(&passed, false, answer)
@@ -252,15 +269,26 @@ pub(crate) async fn take(
     let text = |name: &str| headers.get(name).map(|it| it.to_str().unwrap_or_default());
     let form = Form::of(text(header::CONTENT_TYPE.as_str()));
     let records = split(&taken.bytes, form).map_err(|it| refused(it.into()))?;
-    let mut batch = inlet.batch(&stream.name, NAME, taken.bytes.len())?;
+    // A request that may come again with the same key is taken whole or not at all: its repetition
+    // is answered like the first, and records left out then would be lost.
+    let is_repeatable = text("idempotency-key").is_some();
+    let mut batch = if wants_each && !is_repeatable {
+        inlet.batch_of_each(&stream.name, NAME, taken.bytes.len())?
+    } else {
+        inlet.batch(&stream.name, NAME, taken.bytes.len())?
+    };
     let mut each = wants_each.then(Vec::new);
     for record in records {
-        match (batch.push(None, record), &mut each) {
+        let pushed = batch.admit(Cost { records: 1, bytes: record.len() });
+        match (pushed.and_then(|()| batch.push(None, record)), &mut each) {
             (Ok(()), Some(each)) => each.push(Ok(())),
             (Ok(()), None) => {}
             (Err(refusal), Some(each)) if is_of_record(&refusal) => each.push(Err(refusal)),
             (Err(refusal), _) => return Err(refusal.into()),
         }
+    }
+    if let Some(each) = &mut each {
+        check_any(each).map_err(|it| refused(it.into()))?;
     }
     // What the journal needs is in the batch: the body's memory is free while the disk works.
     drop(taken);
@@ -268,16 +296,24 @@ pub(crate) async fn take(
     accepted.parts.sort_unstable_by_key(|it| it.shard);
     let mut slots = batch.slots.iter();
     let each = each.map(|each| {
-        let each: Vec<Result<(), Refusal>> = each;
         let each = each.into_iter();
         each.map(|it| it.map(|()| slots.next().copied().unwrap_or_default())).collect()
     });
     Ok(Outcome { accepted, stream: Arc::clone(&batch.stream), each })
 }
 
-/// Whether only the record is wrong, not the request.
+/// Whether only the record is not taken, not the request.
 fn is_of_record(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::RecordTooLarge { .. } | Refusal::KeyTooLong { .. })
+    matches!(
+        refusal,
+        Refusal::RecordTooLarge { .. } | Refusal::KeyTooLong { .. } | Refusal::Limited { .. }
+    )
+}
+
+/// If there is room for no record at all, that is what is answered.
+fn check_any(each: &mut Vec<Result<(), Refusal>>) -> Result<(), Refusal> {
+    let is_limited = |it: &Result<(), Refusal>| matches!(it, Err(Refusal::Limited { .. }));
+    if each.iter().all(is_limited) { each.drain(..).next().unwrap_or(Ok(())) } else { Ok(()) }
 }
 
 /// What `GET /v1/streams` says of a stream.

@@ -10,6 +10,9 @@ use md5::{Digest, Md5};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::bucket::place::Folders;
+use crate::files::OpenFile;
+use crate::files::buckets::Buckets;
 use crate::firehose::book::Book;
 use crate::http::cors::Origins;
 use crate::kept::Kept;
@@ -41,6 +44,8 @@ pub struct Intake {
     pub doors: Vec<String>,
     /// Finds the partition key of records that come without one.
     pub key: Option<KeyOf>,
+    /// Opens files as records of the stream.
+    pub files: Option<OpenFile>,
     /// How much may come in a second.
     pub limit: Rate,
 }
@@ -62,8 +67,10 @@ struct Shared {
     waiting: fair::Waiting,
     /// The origins of web pages that may send into a stream.
     origins: RwLock<BTreeMap<Name, Arc<Origins>>>,
+    buckets: Buckets,
     deliveries: Kept<Book>,
     messages: Kept<sns::book::Book>,
+    letters: sns::letters::Letters,
     messages_changed: Notify,
 }
 
@@ -154,8 +161,10 @@ impl Inlet {
             clients: Clients::default(),
             waiting: fair::Waiting::new(limits::JOURNAL_PENDING_BYTES_MAX),
             origins: RwLock::default(),
+            buckets: Buckets::default(),
             deliveries: Kept::default(),
             messages: Kept::default(),
+            letters: sns::letters::Letters::default(),
             messages_changed: Notify::new(),
         };
         let inlet = Inlet { shared: Arc::new(shared), caller: Caller::default() };
@@ -175,6 +184,9 @@ impl Inlet {
         if let Some(key) = self.caller.name().filter(|_| !self.caller.sees(&intake.name)) {
             let stream = intake.name.to_string();
             return Err(Refusal::NotForKey { key: key.clone(), stream });
+        }
+        if let Some(files) = intake.files.clone() {
+            self.shared.buckets.open_by(intake.name.clone(), files);
         }
         let id = self.journal().create_stream(&intake.name, intake.settings)?;
         let mut streams = self.shared.streams.write();
@@ -298,7 +310,9 @@ impl Inlet {
             let arrived_ms = self.clock().now_ms();
             return Ok(Accepted { records: 0, parts: Vec::new(), arrived_ms, repeated: false });
         }
-        self.admit(&batch.stream, Cost { records: batch.records, bytes: batch.bytes })?;
+        if batch.gate.is_none() {
+            self.admit(&batch.stream, Cost { records: batch.records, bytes: batch.bytes })?;
+        }
         let place = self.shared.waiting.enter(&batch.stream.waiting, batch.bytes);
         let Some(_place) = place else {
             let waiting = batch.stream.waiting.load(Ordering::Relaxed);
@@ -315,10 +329,15 @@ impl Inlet {
                 // Each turn is a change of shards made meanwhile, and these are rare.
                 Outcome::Resharded(records) => {
                     let stream = self.refresh(&batch.stream)?;
+                    let gate = batch.gate.take();
                     *batch = batch.routed_again(stream, &records)?;
+                    batch.gate = gate;
                 }
             }
         };
+        if let Some(gate) = &mut batch.gate {
+            gate.keep();
+        }
         Ok(Accepted {
             records: appended.parts.iter().map(|it| it.count).sum(),
             parts: appended.parts,
@@ -356,6 +375,16 @@ impl Inlet {
         &self.shared.subscriptions
     }
 
+    /// Says where buckets lie: relative paths begin at `project`, what they need is kept in `data`.
+    pub fn buckets_in(&self, project: &std::path::Path, data: &std::path::Path) {
+        let (own, books) = (data.join("buckets"), data.join("doors").join("buckets"));
+        self.shared.buckets.lie_in(Folders { project: project.to_owned(), own, books });
+    }
+
+    pub(crate) fn buckets(&self) -> &Buckets {
+        &self.shared.buckets
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
@@ -381,7 +410,7 @@ impl Intake {
     /// A stream that a client made, open to HTTP and to the Kinesis API.
     pub(crate) fn of_client(name: Name, settings: StreamSettings) -> Intake {
         let doors = vec!["http".to_owned(), "kinesis".to_owned()];
-        Intake { name, settings, doors, key: None, limit: Rate::default() }
+        Intake { name, settings, doors, key: None, files: None, limit: Rate::default() }
     }
 }
 

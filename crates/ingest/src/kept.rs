@@ -1,10 +1,10 @@
 //! Small facts that clients made and a restart must not lose: one JSON file each, written whole.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use journal::RealDisk;
+use journal::{DiskFile, RealDisk};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,28 @@ pub struct KeptFault {
 
 /// A file larger than this is not ours.
 const BYTES_MAX: u64 = 64 << 20;
+
+impl KeptFault {
+    pub(crate) fn io(file: &Path, error: &io::Error) -> KeptFault {
+        KeptFault { file: file.to_owned(), reason: error.to_string(), is_damage: false }
+    }
+}
+
+/// Reads a file that is there.
+pub(crate) fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, KeptFault> {
+    let fault = |error: io::Error| KeptFault::io(path, &error);
+    let damage = |reason: &str| {
+        Err(KeptFault { file: path.to_owned(), reason: reason.to_owned(), is_damage: true })
+    };
+    let file = RealDisk::new().open(path).map_err(fault)?;
+    let length = file.length().map_err(fault)?;
+    if bytes_max < length {
+        return damage("the file is too large to be what was kept");
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let read = file.read_at(0, &mut bytes).map_err(fault)?;
+    if read < bytes.len() { damage("the file is shorter than it was") } else { Ok(bytes) }
+}
 
 impl<T: Serialize + DeserializeOwned + Default + Clone> Kept<T> {
     /// Reads what lies in `folder`, and keeps changes there from now on.
@@ -85,35 +107,29 @@ impl Place {
         if !names.iter().any(|it| it == self.name) {
             return Ok(None);
         }
-        let file = disk.open(&self.file()).map_err(|it| self.fault(&it, false))?;
-        let length = file.length().map_err(|it| self.fault(&it, false))?;
-        if BYTES_MAX < length {
-            return Err(self.fault(&"the file is too large to be what was kept", true));
-        }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let mut at = 0;
-        while let Some(rest) = bytes.get_mut(at..).filter(|it| !it.is_empty()) {
-            match file.read_at(at as u64, rest).map_err(|it| self.fault(&it, false))? {
-                0 => return Err(self.fault(&"the file is shorter than it was", true)),
-                read => at += read,
-            }
-        }
+        let bytes = read_file(&self.file(), BYTES_MAX)?;
         serde_json::from_slice(&bytes).map(Some).map_err(|it| self.fault(&it, true))
     }
 
-    /// Writes beside the file, then in its place: a crash leaves one or the other.
     fn write(&self, value: &impl Serialize) -> Result<(), KeptFault> {
         let bytes = serde_json::to_vec_pretty(value).map_err(|it| self.fault(&it, false))?;
-        let part = self.folder.join(format!("{}.part", self.name));
-        let disk = RealDisk::new();
-        let written = disk.create(&part).and_then(|file| {
-            file.write_at(0, &[IoSlice::new(&bytes)])?;
-            file.sync()
-        });
-        let moved = written.and_then(|()| disk.rename(&part, &self.file()));
-        let synced = moved.and_then(|()| disk.sync_folder(&self.folder));
-        synced.map_err(|it| self.fault(&it, false))
+        let written = replace_file(&self.file(), &bytes);
+        written.map(|_file| ()).map_err(|it| self.fault(&it, false))
     }
+}
+
+/// Writes beside a file, then in its place: a crash leaves one or the other.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+    let disk = RealDisk::new();
+    let mut part = path.to_owned().into_os_string();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let file = disk.create(&part)?;
+    file.write_at(0, &[IoSlice::new(bytes)])?;
+    file.sync()?;
+    disk.rename(&part, path)?;
+    disk.sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use base::limits;
 
 use crate::aws::fault::Fault;
+use crate::aws::validate::members;
 use crate::aws::{Answer, Call};
 use crate::door::Door;
 use crate::inlet::{Inlet, Stream};
@@ -49,6 +50,10 @@ pub(crate) const SERVICE: &str = "Kinesis_20131202";
 
 /// Answers one operation.
 pub(crate) async fn answer(operation: &str, call: Call<'_>) -> Result<Answer, Fault> {
+    // The busiest requests are not read twice.
+    if !operation.starts_with("PutRecord") {
+        members::check(operation, call, target::MEMBERS)?;
+    }
     if operation == "SubscribeToShard" {
         return subscribe::subscribe(call).await.map(Answer::Events);
     }

@@ -9,15 +9,19 @@
 //!  the same, and deliveries ─────── firehose ─┤
 //!  PutItem of the same ───────────── dynamodb ┤
 //!  a made-up shop ────────────────── generate ┼─► Inlet: key → shard ─► journal (one append, all or nothing)
-//!  this machine's measurements ───── host ────┘
+//!  this machine's measurements ───── host ────┤
+//!  what happens in a folder, in S3 ─ bucket ──┤
+//!  the files that lie there ──────── files ───┘
 //! ```
 //!
 //! It knows neither rows nor tables: what is inside a record is for `rows` to find out, so a broken
 //! record is accepted here and becomes a dead letter there.
 
 mod aws;
+mod bucket;
 mod door;
 mod dynamo;
+mod files;
 mod firehose;
 mod generate;
 mod host;
@@ -27,6 +31,7 @@ mod items;
 mod kept;
 mod keys;
 mod kinesis;
+mod lines;
 mod on_demand;
 mod rate;
 mod refusal;
@@ -35,6 +40,7 @@ mod share;
 mod sns;
 
 pub use crate::door::{Door, OptionFault, Running};
+pub use crate::files::{FileRecords, OpenFile};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
 pub use crate::items::{
     Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,
@@ -46,7 +52,7 @@ pub use crate::on_demand::keep_balanced;
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
-pub use crate::sns::{Message, Messenger, Sent};
+pub use crate::sns::{Mail, Message, Messenger, Sent};
 
 /// Every door; the order is that of the reference.
 pub const DOORS: &[&dyn Door] = &[
@@ -56,6 +62,8 @@ pub const DOORS: &[&dyn Door] = &[
     &dynamo::DynamoDb,
     &generate::Generate,
     &host::Host,
+    &bucket::BucketDoor,
+    &files::Files,
 ];
 
 /// Returns the door of that name.

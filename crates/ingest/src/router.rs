@@ -88,7 +88,7 @@ pub(crate) fn routes(
         .route("/v1/beacon.js", get(beacon::script))
         .route("/v1/firehose/{name}", post(firehose::delivery::post))
         .route("/v1/sns/confirm", get(sns::confirm))
-        .route("/v1/sns/unsubscribe", get(sns::unsubscribe))
+        .route("/v1/sns/unsubscribe", get(sns::unsubscribe).post(sns::leave))
         .merge(tables)
         .with_state(Served {
             inlet,

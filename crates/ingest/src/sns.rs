@@ -1,8 +1,8 @@
 //! Answers the API of Amazon SNS: a form comes in, XML goes out.
 //!
 //! A topic is a `[notify.NAME]` of the project, or one that a client made. What is published is
-//! kept on disk until everybody who is to be told has taken it: the project's own target, and the
-//! addresses that clients subscribed.
+//! kept on disk until everybody who is to be told has taken it: the project's own target by each of
+//! its ways, and the addresses that clients subscribed.
 
 use std::sync::Arc;
 
@@ -23,7 +23,9 @@ use crate::keys::Act;
 use crate::router::Served;
 
 pub(crate) mod book;
+mod envelope;
 mod form;
+pub(crate) mod letters;
 mod outbox;
 mod publish;
 mod topics;
@@ -37,11 +39,38 @@ pub trait Messenger: Send + Sync {
     /// Returns the topics of the project.
     fn topics(&self) -> Vec<Name>;
 
-    /// Tells the project's own target of a topic, once.
-    async fn tell(&self, topic: &Name, message: &Message) -> Sent;
+    /// Returns the ways by which the project's own target of a topic is told, each by itself.
+    fn ways(&self, topic: &Name) -> Vec<String>;
+
+    /// Tells the project's own target of a topic by one of its ways, once.
+    async fn tell(&self, topic: &Name, way: &str, message: &Message) -> Sent;
 
     /// Sends `body` to an address, once.
     async fn post(&self, address: &str, headers: &[(&str, &str)], body: String) -> Sent;
+
+    /// Returns why no mail can be sent to this address, if so.
+    fn check_mail(&self, to: &str) -> Result<(), String>;
+
+    /// Returns where links in mails lead, if the project says so.
+    fn mail_link(&self) -> Option<String>;
+
+    /// Sends a mail, once.
+    async fn mail(&self, to: &str, mail: &Mail) -> Sent;
+}
+
+/// A mail to somebody who subscribed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The same however often it is sent.
+    pub id: String,
+    /// What it is about.
+    pub subject: String,
+    /// What it says.
+    pub text: String,
+    /// When it was published, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Where whoever gets it can say that it is to be the last.
+    pub unsubscribe: Option<String>,
 }
 
 /// Something that was published.
@@ -188,12 +217,36 @@ pub(crate) async fn confirm(State(served): State<Served>, Query(link): Query<Lin
     said(topics::confirm_by(&served.inlet, &link.token).await, "subscribed")
 }
 
-/// `GET /v1/sns/unsubscribe`: the same for the link in each message.
+/// `GET /v1/sns/unsubscribe`: the link in each message. That of a mail asks first: programs that look
+/// for bad links visit them all, and people would lose their subscription by that.
 pub(crate) async fn unsubscribe(
     State(served): State<Served>,
     Query(link): Query<Link>,
 ) -> Response {
+    let book = served.inlet.messages().now();
+    let found = book.subscriptions.values().find(|it| it.token == link.token);
+    match found.filter(|it| it.is_mail()) {
+        Some(of) => ask_before_leaving(&of.topic),
+        None => leave(State(served), Query(link)).await,
+    }
+}
+
+/// `POST /v1/sns/unsubscribe`: the button of that page, and of programs for mail.
+pub(crate) async fn leave(State(served): State<Served>, Query(link): Query<Link>) -> Response {
     said(topics::unsubscribe_by(&served.inlet, &link.token).await, "unsubscribed")
+}
+
+fn ask_before_leaving(topic: &Name) -> Response {
+    let page = format!(
+        "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>Unsubscribe</title>\
+         <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;padding:0 1rem}}\
+         button{{font:inherit;padding:.4rem 1rem}}</style>\
+         <p>No more mails about <b>{topic}</b>?</p>\
+         <form method=\"post\"><button>Unsubscribe</button></form>"
+    );
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], axum::response::Html(page)).into_response()
 }
 
 fn said(done: Result<String, Fault>, word: &str) -> Response {

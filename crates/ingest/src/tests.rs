@@ -167,6 +167,7 @@ fn open(folder: &Path, clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Inlet {
         settings: StreamSettings { shards, ..StreamSettings::default() },
         doors: doors.to_vec(),
         key: None,
+        files: None,
         limit: Rate::default(),
     };
     let orders = Intake { key: Some(Arc::new(customer)), ..intake("orders", 4, &all) };

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use base::{Clock, Epoch, Name};
+use datafusion::catalog::TableProvider;
 use futures::future::join_all;
 use journal::RealDisk;
 use process::{Beside, Build, BuildSetup, FlowPlan, Grown, GrownPart, GrownRows, Progress, Setup};
@@ -100,6 +101,10 @@ impl Grown for Source {
         };
         Ok(GrownRows { rows, parts: files.into_iter().map(part).collect() })
     }
+
+    fn moved(&self) -> Result<Arc<dyn TableProvider>, SinkError> {
+        Ok(self.0.moved())
+    }
 }
 
 impl Pipeline {
@@ -164,7 +169,7 @@ impl Pipeline {
         let own = flow.storage_of(&beside.built);
         for output in flow.outputs() {
             let (name, layout) = (output.name.clone(), layout(flow, &output));
-            if beside.followed.contains(&name) {
+            if beside.followed.contains(&name) || beside.told.contains(&name) {
                 let pinned = self.lake.pin(layout.clone()).await?;
                 grown.insert(name.clone(), Arc::new(Source(pinned)) as Arc<dyn Grown>);
             }

@@ -52,9 +52,11 @@ pub(crate) fn signature(project: &Project, flow: &FlowPlan) -> String {
     parts.join("\n")
 }
 
-/// Returns whom a project tells, as something to compare; it holds secrets.
-pub(crate) fn notifies(project: &Project) -> Vec<(Name, Settings)> {
-    project.notifies.iter().map(|(name, it)| (name.clone(), Settings::of_notify(it))).collect()
+/// Returns whom a project tells and how, as something to compare; it holds secrets.
+pub(crate) fn notifies(project: &Project) -> Vec<(String, Settings)> {
+    let targets = project.notifies.iter();
+    let targets = targets.map(|(name, it)| (name.to_string(), Settings::of_notify(it)));
+    targets.chain([(String::new(), Settings::of_mail(project))]).collect()
 }
 
 /// Returns the doors of a stream, as something to compare; it may hold secrets.

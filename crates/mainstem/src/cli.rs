@@ -4,6 +4,7 @@ mod alert;
 mod apply;
 mod bench;
 mod check;
+mod crawl;
 mod dead;
 mod new;
 pub(crate) mod plan;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     New(new::New),
     Run(run::Run),
     Check(check::Check),
+    Crawl(crawl::Crawl),
     Test(test::Test),
     Sql(sql::Sql),
     Replay(replay::Replay),
@@ -82,6 +84,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::New(it) => it.run(),
         Command::Run(it) => Box::pin(it.run()).await,
         Command::Check(it) => it.run().await,
+        Command::Crawl(it) => it.run().await,
         Command::Test(it) => it.run().await,
         Command::Sql(it) => Box::pin(it.run()).await,
         Command::Replay(it) => it.run().await,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
-use base::Name;
+use base::{Name, nearest};
 use process::{Plan, TableKind};
 use rows::keyed::{Keyed, NotAKey};
 use spec::{Chart, ChartKind, Faults, Project, Texts, Word};
@@ -91,6 +91,7 @@ fn check_doors(project: &Project, faults: &mut Faults) {
             match used.options.parse::<toml::Table>() {
                 Err(more) => faults.merge(more),
                 Ok(options) => {
+                    check_bucket(project, used, &options, faults);
                     if let Err(fault) = door.check(&options) {
                         let key = fault.key.as_deref().unwrap_or_default();
                         let first = key.split('.').next().unwrap_or_default();
@@ -101,6 +102,25 @@ fn check_doors(project: &Project, faults: &mut Faults) {
             }
         }
     }
+}
+
+/// Faults a door that names a bucket which is not there.
+fn check_bucket(
+    project: &Project,
+    used: &spec::DoorUse,
+    options: &toml::Table,
+    faults: &mut Faults,
+) {
+    let Some(name) = options.get("bucket").and_then(toml::Value::as_str) else { return };
+    if project.buckets.contains_key(name) {
+        return;
+    }
+    let known = project.buckets.keys().map(Name::as_str);
+    let help = match nearest(name, known) {
+        Some(right) => format!("did you mean `{right}`?"),
+        None => format!("declare it: `[bucket.{name}]` with `from = \"FOLDER\"`"),
+    };
+    faults.push(used.options.fault("bucket", format!("there is no bucket `{name}`"), Some(help)));
 }
 
 fn check_charts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
@@ -190,7 +210,7 @@ fn check_served(
         if let Some(puts) = &serve.puts
             && !project.streams.contains_key(puts.as_str())
         {
-            let near = base::nearest(puts.as_str(), project.streams.keys().map(Name::as_str));
+            let near = nearest(puts.as_str(), project.streams.keys().map(Name::as_str));
             let help = near.map(|it| format!("did you mean `{it}`?"));
             faults.push(puts.fault(format!("there is no stream `{puts}`"), help));
         }
@@ -218,7 +238,7 @@ fn check_served(
 
 fn columns_help(word: &Word, names: &[&str]) -> String {
     let all = format!("its columns are {}", names.join(", "));
-    match base::nearest(word.as_str(), names.iter().copied()) {
+    match nearest(word.as_str(), names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {all}"),
         None => all,
     }

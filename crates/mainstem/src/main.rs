@@ -16,6 +16,7 @@ mod building;
 mod change;
 mod compile;
 mod home;
+mod landing;
 mod login;
 mod messages;
 mod pipeline;

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use crate::admission;
 use crate::applying::Changes;
 use crate::compile::Compiled;
+use crate::landing;
 use crate::projects::Projects;
 use crate::running::{self, Running};
 
@@ -64,6 +65,7 @@ impl Pipeline {
         let intakes = project.streams.values().map(intake).collect();
         let inlet = Inlet::new(journal.clone(), Arc::clone(&clock), intakes)?;
         inlet.keep_in(&data.join("doors"))?;
+        inlet.buckets_in(&project.folder, data);
         admission::admit(&project, &inlet, &clock);
         let notifier = running::notifier(&project, &clock)?;
         let nothing = Running { project: Project::default(), parts: Vec::new(), notifier };
@@ -191,6 +193,7 @@ pub(crate) fn intake(stream: &spec::Stream) -> Intake {
         settings,
         doors,
         key: rows::key_of(stream),
+        files: Some(landing::opener(stream)),
         limit: admission::rate(stream.limit),
     }
 }

@@ -147,7 +147,8 @@ pub(crate) fn notifier(
     clock: &Arc<dyn base::Clock>,
 ) -> anyhow::Result<Arc<watch::Notifier>> {
     let settings = watch::notifier::Settings::of(&project.name);
-    let notifier = watch::Notifier::start(&project.notifies, settings, Arc::clone(clock))?;
+    let (targets, mail) = (&project.notifies, project.mail.as_ref());
+    let notifier = watch::Notifier::start(targets, mail, settings, Arc::clone(clock))?;
     Ok(Arc::new(notifier))
 }
 

@@ -302,10 +302,13 @@ fn setup_of(plan: FlowPlan, journal: &Journal, folder: &Path, clock: &Arc<dyn Cl
     }
 }
 
-/// Has all tables of a flow in memory.
+/// Has all tables of a flow in memory; rows of streams leave it with their epoch, as they do with a
+/// lake.
 fn memory_storage(flow: &FlowPlan) -> BTreeMap<String, Storage> {
     let storage = |output: crate::plan::Output| {
-        let table = MemoryTable::new(&output.name, Arc::clone(&output.schema));
+        let is_raw = flow.streams.iter().any(|it| it.declared.name == output.name);
+        let make = if is_raw { MemoryTable::forgetful } else { MemoryTable::new };
+        let table = make(&output.name, Arc::clone(&output.schema));
         (output.name.to_string(), table.storage())
     };
     flow.outputs().into_iter().map(storage).collect()

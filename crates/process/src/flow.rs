@@ -114,8 +114,15 @@ struct TableRun {
     job: Option<Job>,
     /// Until when it is left as it is: what it took last must not be all that its flow does.
     rests_until: Duration,
-    /// Whether its rows are made elsewhere: here it is only read.
-    is_given: bool,
+    /// What is known of it if its rows are made elsewhere: here it is only read.
+    given: Option<Given>,
+}
+
+/// A table whose rows are made elsewhere.
+#[derive(Debug, Clone, Copy, Default)]
+struct Given {
+    /// How far its time has come: windows that end at or before it are final, in microseconds.
+    watermark_us: Option<i64>,
 }
 
 type Computed = datafusion::error::Result<Vec<arrow::array::RecordBatch>>;

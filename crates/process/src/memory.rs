@@ -19,6 +19,8 @@ use crate::setup::{Grown, GrownPart, GrownRows, Storage};
 pub struct MemoryTable {
     name: String,
     schema: SchemaRef,
+    /// Whether committed rows stay.
+    keeps: bool,
     inner: Mutex<Inner>,
 }
 
@@ -30,12 +32,30 @@ struct Inner {
     prepared: BTreeMap<u64, Change>,
     prepared_count: u64,
     commits: Vec<Epoch>,
+    /// What a build heard of last.
+    told: Vec<(Epoch, RecordBatch)>,
 }
 
 impl MemoryTable {
     /// Makes an empty table.
     pub fn new(name: &str, schema: SchemaRef) -> Arc<MemoryTable> {
-        Arc::new(MemoryTable { name: name.to_owned(), schema, inner: Mutex::default() })
+        Arc::new(MemoryTable {
+            name: name.to_owned(),
+            schema,
+            keeps: true,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Makes a table whose rows leave memory when they are committed, as on a disk, but that nobody
+    /// can read again: for measurements.
+    pub(crate) fn forgetful(name: &str, schema: SchemaRef) -> Arc<MemoryTable> {
+        Arc::new(MemoryTable {
+            name: name.to_owned(),
+            schema,
+            keeps: false,
+            inner: Mutex::default(),
+        })
     }
 
     /// Returns the table as the storage of a flow's table.
@@ -127,7 +147,9 @@ impl Sink for MemoryTable {
             }
         }
         let rows = change.rows.into_iter().filter(|it| 0 < it.num_rows());
-        inner.rows.extend(rows.map(|it| (epoch, it)));
+        if self.keeps {
+            inner.rows.extend(rows.map(|it| (epoch, it)));
+        }
         inner.committed = epoch;
         inner.commits.push(epoch);
         Ok(())
@@ -156,6 +178,15 @@ impl Grown for MemoryTable {
         };
         let parts = of.iter().map(part).collect();
         Ok(GrownRows { rows: self.provider_of(of.iter().map(|it| it.1.clone()).collect()), parts })
+    }
+
+    fn moved(&self) -> Result<Arc<dyn TableProvider>, SinkError> {
+        let mut inner = self.inner.lock();
+        let now = inner.rows.clone();
+        let before = std::mem::replace(&mut inner.told, now.clone());
+        let came = now.iter().filter(|it| !before.contains(it));
+        let moved = came.chain(before.iter().filter(|it| !now.contains(it)));
+        Ok(self.provider_of(moved.map(|(_, it)| it.clone()).collect()))
     }
 }
 

@@ -58,8 +58,8 @@ impl fmt::Debug for Storage {
     }
 }
 
-/// A table to which rows are only added, as something to read epoch by epoch. Nothing is rearranged
-/// in it while this is held.
+/// A table as a build reads it. Nothing is rearranged in it while this is held: epochs add rows, and
+/// replace those of windows.
 #[async_trait]
 pub trait Grown: Send + Sync {
     /// Takes over what was committed since; returns the last epoch that is visible.
@@ -68,6 +68,10 @@ pub trait Grown: Send + Sync {
     /// Returns what the epochs after `after` added, up to `until`; without `after` all rows that
     /// were there at the end of `until`.
     fn rows(&self, after: Option<Epoch>, until: Epoch) -> Result<GrownRows, SinkError>;
+
+    /// Returns rows among which are all that came, went or changed since what was visible at the
+    /// call before; at the first call all rows.
+    fn moved(&self) -> Result<Arc<dyn TableProvider>, SinkError>;
 }
 
 /// Rows of some epochs of a table.

@@ -66,7 +66,11 @@ enum Values {
 
 impl Column {
     pub(crate) fn new(column: &spec::Column) -> Column {
-        let values = match column.kind {
+        Column::of(&column.name, column.kind, column.not_null)
+    }
+
+    pub(crate) fn of(name: &str, kind: ColumnType, not_null: bool) -> Column {
+        let values = match kind {
             ColumnType::Text | ColumnType::Json => Values::Text(Views::default()),
             ColumnType::Bytes => Values::Bytes(Views::default()),
             ColumnType::Int => Values::Int(Vec::new()),
@@ -77,10 +81,10 @@ impl Column {
             ColumnType::Date => Values::Date(Vec::new()),
         };
         Column {
-            name: column.name.clone(),
-            written: format!("{}:", serde_json::Value::from(column.name.as_str())),
-            kind: column.kind,
-            not_null: column.not_null,
+            name: name.to_owned(),
+            written: format!("{}:", serde_json::Value::from(name)),
+            kind,
+            not_null,
             values,
             nulls: NullBufferBuilder::new(0),
             length: 0,

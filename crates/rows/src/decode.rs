@@ -11,7 +11,8 @@ use arrow::datatypes::SchemaRef;
 use base::Place;
 use spec::{Format, Stream};
 
-pub(crate) use self::csv::Fields;
+pub use self::csv::Dialect;
+pub(crate) use self::csv::{Fields, append_field};
 use crate::column::Column;
 use crate::dead::{self, DeadKind, Record};
 use crate::schema;

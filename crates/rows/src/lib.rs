@@ -25,6 +25,9 @@ mod number;
 pub mod dead;
 pub mod sink;
 
+pub mod files;
+pub mod infer;
+
 pub mod bench;
 pub mod csv;
 pub mod json;

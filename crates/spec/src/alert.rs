@@ -1,11 +1,12 @@
 //! Alerts, and whom they tell.
 
-use base::{Name, Span};
+use base::{Name, Span, limits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
+use crate::mail::{self, Mailbox};
 use crate::said::{FromWords, OneOrMore, Said, Words, choose};
 use crate::secret::Secret;
 use crate::source::{Spot, Word};
@@ -68,6 +69,8 @@ pub struct Notify {
     pub webhook: Option<Secret>,
     /// What the POST says.
     pub format: NotifyFormat,
+    /// Who gets it as a mail.
+    pub email: Vec<Mailbox>,
     /// Whether it goes to the program's log.
     pub log: bool,
     /// What it is, for people.
@@ -200,6 +203,8 @@ pub(crate) struct NotifyOptions {
     webhook: Option<Said<String>>,
     /// What the POST says: `"json"` (if not said) with all facts, or `"slack"`.
     format: Option<Said<Words<NotifyFormat>>>,
+    /// Addresses that get it as a mail, by the server of `[project.mail]`.
+    email: Option<OneOrMore>,
     /// Whether it goes to the program's log too.
     log: Option<bool>,
     /// What it is, for people.
@@ -211,8 +216,12 @@ pub(crate) fn read_notify(ctx: &mut LoadCtx<'_>, declared: Declared, value: Valu
     let options: NotifyOptions = ctx.read(value);
     let is_sound = ctx.faults.len() == before;
     let log = options.log.unwrap_or(false);
-    if options.webhook.is_none() && !log && is_sound {
-        let help = "add `webhook = \"${NAME}\"`, or `log = true`".to_owned();
+    let has_email = options.email.is_some();
+    let email = options.email.map(|it| emails(ctx, it)).unwrap_or_default();
+    let is_mailed = has_email && (!email.is_empty() || ctx.faults.len() != before);
+    if options.webhook.is_none() && !is_mailed && !log && is_sound {
+        let help = "add `webhook = \"${NAME}\"`, `email = \"name@example.com\"` or `log = true`"
+            .to_owned();
         ctx.missing(&declared.spot, format!("`{}` tells nobody", declared.name), help);
     }
     let webhook = options.webhook.and_then(|said| {
@@ -230,11 +239,32 @@ pub(crate) fn read_notify(ctx: &mut LoadCtx<'_>, declared: Declared, value: Valu
     Notify {
         webhook,
         format: options.format.map(|it| it.value.0).unwrap_or_default(),
+        email,
         log,
         description: options.description,
         name: declared.name,
         spot: declared.spot,
     }
+}
+
+/// Reads the addresses of a target, each once.
+fn emails(ctx: &mut LoadCtx<'_>, said: OneOrMore) -> Vec<Mailbox> {
+    let mut found: Vec<Mailbox> = Vec::new();
+    for it in said.0 {
+        let Some(mailbox) = mail::mailbox(ctx, &it) else { continue };
+        if found.iter().any(|it| it.address == mailbox.address) {
+            let message = format!("`{}` is named twice", mailbox.address);
+            ctx.fault(&it.range, message, Some("keep one".to_owned()));
+        } else if limits::NOTIFY_EMAILS_MAX <= found.len() {
+            let message = format!("more than {} addresses", limits::NOTIFY_EMAILS_MAX);
+            let help = "let the mail server forward one address to all of them".to_owned();
+            ctx.fault(&it.range, message, Some(help));
+            break;
+        } else {
+            found.push(mailbox);
+        }
+    }
+    found
 }
 
 impl FromWords for NotifyFormat {

@@ -151,7 +151,7 @@ pub(crate) fn read(
 
 fn by_default(ctx: &LoadCtx<'_>, door: &str, stream: &Declared) -> DoorUse {
     let door = Word { text: door.to_owned(), spot: stream.spot.clone() };
-    DoorUse { door, options: Options::new(ctx, stream.range.clone()) }
+    DoorUse { door, options: Options::nothing(ctx, stream.range.clone()) }
 }
 
 fn one(ctx: &mut LoadCtx<'_>, door: Value<'_>) -> Option<DoorUse> {
@@ -160,7 +160,7 @@ fn one(ctx: &mut LoadCtx<'_>, door: Value<'_>) -> Option<DoorUse> {
     match door.into_inner() {
         DeValue::String(name) => {
             let door = ctx.word(&Said { value: name.into_owned(), range: range.clone() });
-            Some(DoorUse { door, options: Options::new(ctx, range) })
+            Some(DoorUse { door, options: Options::nothing(ctx, range) })
         }
         DeValue::Table(mut table) => {
             let Some(name) = table.remove("door") else {
@@ -173,31 +173,13 @@ fn one(ctx: &mut LoadCtx<'_>, door: Value<'_>) -> Option<DoorUse> {
                 return None;
             };
             let door = ctx.word(&Said { value: name.into_owned(), range: name_range });
-            Some(DoorUse { door, options: with_options(ctx, table, range) })
+            Some(DoorUse { door, options: Options::read(ctx, table, range) })
         }
         _ => {
             ctx.fault(&range, "this is no door", Some(help));
             None
         }
     }
-}
-
-fn with_options(ctx: &mut LoadCtx<'_>, table: DeTable<'_>, range: Range<usize>) -> Options {
-    let mut options = Options::new(ctx, range);
-    for (key, value) in table {
-        let key = Said { range: key.span(), value: key.into_inner().into_owned() };
-        let range = value.span();
-        find_secrets(ctx, &value, &mut options.secrets);
-        let written = ctx.sources.text(&range).to_owned();
-        if written.starts_with('[') && matches!(value.get_ref(), DeValue::Table(_)) {
-            let help = format!("write it as `{} = {{ .. }}`", key.value);
-            ctx.fault(&range, "options of a door are one level deep here", Some(help));
-            continue;
-        }
-        options.entries.push(Entry { key, value: Said { value: written, range } });
-    }
-    options.entries.sort_by_key(|it| it.key.range.start);
-    options
 }
 
 fn find_secrets(ctx: &mut LoadCtx<'_>, value: &Value<'_>, found: &mut BTreeMap<String, Secret>) {
@@ -215,7 +197,26 @@ fn find_secrets(ctx: &mut LoadCtx<'_>, value: &Value<'_>, found: &mut BTreeMap<S
 }
 
 impl Options {
-    fn new(ctx: &LoadCtx<'_>, range: Range<usize>) -> Options {
+    /// Keeps the options that stand in a table.
+    pub(crate) fn read(ctx: &mut LoadCtx<'_>, table: DeTable<'_>, range: Range<usize>) -> Options {
+        let mut options = Options::nothing(ctx, range);
+        for (key, value) in table {
+            let key = Said { range: key.span(), value: key.into_inner().into_owned() };
+            let range = value.span();
+            find_secrets(ctx, &value, &mut options.secrets);
+            let written = ctx.sources.text(&range).to_owned();
+            if written.starts_with('[') && matches!(value.get_ref(), DeValue::Table(_)) {
+                let help = format!("write it as `{} = {{ .. }}`", key.value);
+                ctx.fault(&range, "options of a door are one level deep here", Some(help));
+                continue;
+            }
+            options.entries.push(Entry { key, value: Said { value: written, range } });
+        }
+        options.entries.sort_by_key(|it| it.key.range.start);
+        options
+    }
+
+    pub(crate) fn nothing(ctx: &LoadCtx<'_>, range: Range<usize>) -> Options {
         let sources = Arc::clone(&ctx.sources);
         Options { entries: Vec::new(), range, sources, secrets: BTreeMap::new() }
     }

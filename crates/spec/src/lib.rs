@@ -11,6 +11,7 @@
 //! ```
 
 mod alert;
+mod bucket;
 mod ctx;
 mod dashboard;
 mod document;
@@ -22,6 +23,7 @@ mod key;
 mod link;
 mod load;
 mod lookup;
+mod mail;
 mod names;
 mod project;
 mod said;
@@ -36,6 +38,7 @@ mod table;
 mod test;
 
 pub use crate::alert::{Alert, AlertOn, Notify, NotifyFormat};
+pub use crate::bucket::Bucket;
 pub use crate::dashboard::{Chart, ChartFill, ChartKind, Dashboard};
 pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};
@@ -43,6 +46,8 @@ pub use crate::graph::{Edge, Flow, Graph, Node, NodeKind};
 pub use crate::key::{Key, Rate, Right};
 pub use crate::load::{Sound, Texts, load, load_sound, load_sound_texts, load_texts, stamp};
 pub use crate::lookup::{Lookup, LookupFormat};
+pub use crate::mail::{Mail, MailSafety, MailServer, Mailbox};
+pub use crate::names::name_like;
 pub use crate::project::Project;
 pub use crate::schema::json_schema;
 pub use crate::secret::{Secret, placeholder};

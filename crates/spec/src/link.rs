@@ -20,6 +20,8 @@ pub(crate) struct Links {
     tests_at: BTreeMap<Name, Spot>,
     pub(crate) tables: BTreeMap<Name, Vec<Read>>,
     pub(crate) alerts: BTreeMap<Name, AlertLinks>,
+    /// Whether the project says how mail is sent, rightly or not.
+    pub(crate) says_mail: bool,
     pub(crate) tests: BTreeMap<Name, TestLinks>,
 }
 
@@ -145,6 +147,12 @@ pub(crate) fn resolve(ctx: &mut LoadCtx<'_>, project: &mut Project, mut links: L
     }
     for word in project.keys.values().flat_map(|it| it.streams.iter().flatten()) {
         links.find_stream(ctx, word);
+    }
+    for notify in project.notifies.values().filter(|it| !it.email.is_empty() && !links.says_mail) {
+        let message =
+            format!("`{}` has addresses of mail, and there is no mail server", notify.name);
+        let help = "add `[project.mail]` with `smtp` and `from`".to_owned();
+        ctx.missing(&notify.spot, message, help);
     }
     for chart in project.dashboards.values().flat_map(|it| &it.charts) {
         let from = chart.from.text.to_lowercase();

@@ -19,7 +19,7 @@ use crate::names;
 use crate::project::{Project, ProjectOptions};
 use crate::source::{SourceFile, Sources};
 use crate::sql::{SqlText, extent};
-use crate::{alert, dashboard, key, lookup, stream, table, test};
+use crate::{alert, bucket, dashboard, key, lookup, mail, stream, table, test};
 
 /// Reads the project in `folder`, with the overlays of `env`; secrets come from `secrets` by
 /// their name. All faults come together, sorted by file and place.
@@ -235,6 +235,7 @@ fn keep_sound(project: &mut Project, mut unsound: BTreeSet<Name>) {
         }
     }
     project.streams.retain(|name, _| !unsound.contains(name));
+    project.buckets.retain(|name, _| !unsound.contains(name));
     project.lookups.retain(|name, _| !unsound.contains(name));
     project.tables.retain(|name, _| !unsound.contains(name));
     project.alerts.retain(|name, it| {
@@ -392,9 +393,10 @@ struct Reader<'i> {
     project_at: Option<crate::source::Spot>,
 }
 
-const NAMED: &[&str] = &["stream", "lookup", "table", "alert", "notify", "dashboard", "test"];
+const NAMED: &[&str] =
+    &["stream", "bucket", "lookup", "table", "alert", "notify", "dashboard", "test"];
 /// Words of the language that this version cannot act on.
-const LATER: &[&str] = &["bucket", "report", "model", "function"];
+const LATER: &[&str] = &["report", "model", "function"];
 
 impl<'i> Reader<'i> {
     fn section(
@@ -410,15 +412,15 @@ impl<'i> Reader<'i> {
         }
         if LATER.contains(&section) {
             let message = format!("`{section}` is not available yet");
-            let help = "this version knows project, stream, lookup, table, alert, notify, \
-                        dashboard and test";
+            let help = "this version knows project, stream, bucket, lookup, table, alert, \
+                        notify, dashboard and test";
             return ctx.fault(&range, message, Some(help.to_owned()));
         }
         if !NAMED.contains(&section) {
             let known = NAMED.iter().copied().chain(["project"]).chain(LATER.iter().copied());
             let help = match nearest(section, known) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => "the sections are project, stream, lookup, table, alert, notify, \
+                None => "the sections are project, stream, bucket, lookup, table, alert, notify, \
                          dashboard and test"
                     .to_owned(),
             };
@@ -463,7 +465,7 @@ impl<'i> Reader<'i> {
             let help = "write `[project]`, then `name = \"…\"`".to_owned();
             return ctx.fault(range, "`project` is a section", Some(help));
         }
-        self.project_at = Some(spot);
+        self.project_at = Some(spot.clone());
         let options: ProjectOptions = ctx.read(value);
         self.project.name = options.name.unwrap_or_default();
         self.project.description = options.description;
@@ -472,6 +474,8 @@ impl<'i> Reader<'i> {
         self.project.memory = options.memory.map(|it| it.value.0);
         self.project.keys = key::read(ctx, options.keys);
         self.project.client_limit = options.client_limit.map(|it| it.read(ctx)).unwrap_or_default();
+        self.links.says_mail = options.mail.is_some();
+        self.project.mail = options.mail.and_then(|it| mail::read(ctx, &spot, it));
     }
 
     fn named(
@@ -490,6 +494,7 @@ impl<'i> Reader<'i> {
             "stream" => {
                 project.streams.insert(name, stream::read(ctx, declared, value));
             }
+            "bucket" => self.bucket(ctx, declared, value),
             "lookup" => {
                 let before = ctx.faults.len();
                 let is_broken = ctx.is_broken(&declared);
@@ -518,6 +523,22 @@ impl<'i> Reader<'i> {
                 self.links.tests.insert(name.clone(), links);
                 project.tests.insert(name, test);
             }
+        }
+    }
+
+    /// Takes over a bucket with the stream and the table that it brings along.
+    fn bucket(&mut self, ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) {
+        let Some(bucket::Declares { bucket, events, objects }) = bucket::read(ctx, declared, value)
+        else {
+            return;
+        };
+        let ((events, stream), (objects, table, reads)) = (events, objects);
+        if self.links.declare(ctx, "stream", &events) && self.links.declare(ctx, "table", &objects)
+        {
+            self.project.streams.insert(events.name, stream);
+            self.links.tables.insert(objects.name.clone(), reads);
+            self.project.tables.insert(objects.name, table);
+            self.project.buckets.insert(bucket.name.clone(), bucket);
         }
     }
 

@@ -132,6 +132,23 @@ pub(crate) fn check(text: &str) -> Result<Name, (String, String)> {
     Name::new(text).map_err(|wrong| (wrong.to_string(), "choose a shorter name".to_owned()))
 }
 
+/// Returns a name that may be given, as close to `text` as it can be.
+pub fn name_like(text: &str) -> String {
+    let words = words(text);
+    let mut name = words
+        .trim_start_matches(|it: char| it == '_' || it.is_ascii_digit())
+        .trim_end_matches('_')
+        .to_owned();
+    while name.contains("__") {
+        name = name.replace("__", "_");
+    }
+    let name = if name.is_empty() { "found".to_owned() } else { name };
+    match check(&name) {
+        Ok(_) => name,
+        Err(_) => format!("{name}_1"),
+    }
+}
+
 /// Returns whether a test may be called so; its name never stands in SQL.
 pub(crate) fn check_test(text: &str) -> Result<Name, (String, String)> {
     let is_allowed = |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '-');
@@ -144,6 +161,11 @@ pub(crate) fn check_test(text: &str) -> Result<Name, (String, String)> {
 }
 
 fn suggest(text: &str) -> String {
+    words(text).trim_matches(|it: char| it == '_' || it.is_ascii_digit()).to_owned()
+}
+
+/// Writes a text in the signs that a name may have.
+fn words(text: &str) -> String {
     let mut words = String::new();
     let mut was_lower = false;
     for it in text.chars().take(base::limits::NAME_BYTES_MAX / 2) {
@@ -153,7 +175,7 @@ fn suggest(text: &str) -> String {
         was_lower = it.is_ascii_lowercase() || it.is_ascii_digit();
         words.push(if it.is_ascii_alphanumeric() { it.to_ascii_lowercase() } else { '_' });
     }
-    words.trim_matches(|it: char| it == '_' || it.is_ascii_digit()).to_owned()
+    words
 }
 
 /// Returns whether `word` has a meaning of its own where a table or column may stand.

@@ -8,10 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::alert::{Alert, Notify};
+use crate::bucket::Bucket;
 use crate::dashboard::Dashboard;
 use crate::fault::Faults;
 use crate::key::{Key, KeyOptions, Rate, RateOptions};
 use crate::lookup::Lookup;
+use crate::mail::{Mail, MailOptions};
 use crate::said::{Entries, Said, Words};
 use crate::stream::Stream;
 use crate::table::Table;
@@ -38,8 +40,12 @@ pub struct Project {
     pub keys: BTreeMap<Name, Key>,
     /// How much each client may send.
     pub client_limit: Rate,
+    /// How it sends mail, if it can.
+    pub mail: Option<Mail>,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
+    /// Places with objects; each has a stream and a table too.
+    pub buckets: BTreeMap<Name, Bucket>,
     /// Small tables read whole.
     pub lookups: BTreeMap<Name, Lookup>,
     /// What is made of it.
@@ -77,4 +83,6 @@ pub(crate) struct ProjectOptions {
     /// How much each client, by its address, may send in a second:
     /// `{ records = 1_000, bytes = "1 MB" }`.
     pub(crate) client_limit: Option<RateOptions>,
+    /// The mail server, for `email` of `[notify.NAME]` and for subscriptions: `[project.mail]`.
+    pub(crate) mail: Option<MailOptions>,
 }

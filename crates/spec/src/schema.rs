@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use crate::alert::{AlertOptions, NotifyOptions};
+use crate::bucket::BucketOptions;
 use crate::dashboard::DashboardOptions;
 use crate::lookup::LookupOptions;
 use crate::project::ProjectOptions;
@@ -24,6 +25,9 @@ struct ProjectFile {
     /// What comes in.
     #[serde(default)]
     stream: BTreeMap<String, StreamOptions>,
+    /// Places with objects.
+    #[serde(default)]
+    bucket: BTreeMap<String, BucketOptions>,
     /// Small tables read whole.
     #[serde(default)]
     lookup: BTreeMap<String, LookupOptions>,

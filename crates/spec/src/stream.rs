@@ -256,6 +256,29 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     }
 }
 
+/// Makes a stream with the settings that are so if nothing is said.
+pub(crate) fn plain(name: Name, spot: Spot) -> Stream {
+    Stream {
+        name,
+        spot,
+        time: None,
+        key: None,
+        from: Vec::new(),
+        format: Format::default(),
+        shards: Shards::Fixed(1),
+        replay: REPLAY_DEFAULT,
+        replay_size: REPLAY_SIZE_DEFAULT,
+        keep: None,
+        idle: IDLE_DEFAULT,
+        limit: Rate::default(),
+        columns: Vec::new(),
+        checks: Vec::new(),
+        description: None,
+        owner: None,
+        tags: Vec::new(),
+    }
+}
+
 /// Returns how many columns are declared, rightly or not.
 fn columns_said(value: &Value<'_>) -> usize {
     let DeValue::Table(settings) = value.get_ref() else { return 0 };

@@ -167,9 +167,6 @@ pub(crate) fn read(
         Vec::new()
     });
     let table = Table {
-        sql,
-        reads: Vec::new(),
-        reads_beside: Vec::new(),
         layer: options.layer,
         late: options.late.map_or(LATE_DEFAULT, |it| it.value.0),
         partition,
@@ -182,10 +179,32 @@ pub(crate) fn read(
         description: options.description,
         owner: options.owner,
         tags: options.tags,
-        name: declared.name,
-        spot: declared.spot,
+        ..plain(declared.name, declared.spot, sql)
     };
     Some((table, reads))
+}
+
+/// Makes a table with the settings that are so if nothing is said.
+pub(crate) fn plain(name: Name, spot: Spot, sql: SqlText) -> Table {
+    Table {
+        name,
+        spot,
+        sql,
+        reads: Vec::new(),
+        reads_beside: Vec::new(),
+        layer: None,
+        late: LATE_DEFAULT,
+        partition: None,
+        keep: None,
+        every: None,
+        publish: PUBLISH_DEFAULT,
+        serve: None,
+        lookup_backfill: None,
+        checks: Vec::new(),
+        description: None,
+        owner: None,
+        tags: Vec::new(),
+    }
 }
 
 /// A check of a table: SQL, or a table with its severity.

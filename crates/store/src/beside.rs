@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use base::{Epoch, Name, limits};
 use datafusion::catalog::TableProvider;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rows::sink::SinkError;
 use tokio::sync::OwnedMutexGuard;
 
@@ -37,13 +37,15 @@ pub struct Replaced {
     read: Arc<Read>,
 }
 
-/// A table in which nothing is rearranged for as long as this is held: epochs add files, and that
-/// is all.
+/// A table in which nothing is rearranged for as long as this is held: epochs add files, and take out
+/// those whose windows they replace.
 #[derive(Debug)]
 pub struct Pinned {
     table: Arc<LakeTable>,
     layout: Arc<Layout>,
     files: RwLock<Arc<State>>,
+    /// What was there when it was asked last what moved.
+    told: Mutex<Option<Arc<State>>>,
     /// Files of several epochs that were there from the beginning.
     merged: BTreeSet<String>,
     _upkeep: OwnedMutexGuard<Upkeep>,
@@ -170,7 +172,8 @@ impl Lake {
         let merged = state.files.values().filter(|it| epoch_of(it).is_none());
         let merged = merged.map(|it| it.path.clone()).collect();
         let files = RwLock::new(Arc::new(state));
-        Ok(Pinned { table, layout, files, merged, _upkeep: upkeep })
+        let told = Mutex::default();
+        Ok(Pinned { table, layout, files, told, merged, _upkeep: upkeep })
     }
 
     /// Returns a table as it is, making it if it is not there.
@@ -324,9 +327,26 @@ impl Pinned {
         };
         let files: Vec<_> = state.files.values().filter(|it| is_in(it)).map(Arc::clone).collect();
         let told = files.iter().map(|it| told(it, &state)).collect();
-        let view =
-            View { schema: Arc::clone(&self.layout.schema), files, facts: state.view().facts };
-        (Arc::new(LakeProvider::new(Arc::new(view))), told)
+        (self.provider_of(files, &state), told)
+    }
+
+    /// Returns rows among which are all that came, went or changed since the call before: those of
+    /// the files that came or went; at the first call all rows.
+    pub fn moved(&self) -> Arc<dyn TableProvider> {
+        let now = Arc::clone(&self.files.read());
+        let before = self.told.lock().replace(Arc::clone(&now));
+        let nothing = BTreeMap::new();
+        let before = before.as_ref().map_or(&nothing, |it| &it.files);
+        let came = now.files.iter().filter(|(path, _)| !before.contains_key(*path));
+        let went = before.iter().filter(|(path, _)| !now.files.contains_key(*path));
+        let files = came.chain(went).map(|(_, file)| Arc::clone(file)).collect();
+        self.provider_of(files, &now)
+    }
+
+    fn provider_of(&self, files: Vec<Arc<LakeFile>>, state: &State) -> Arc<dyn TableProvider> {
+        let schema = Arc::clone(&self.layout.schema);
+        let view = View { schema, files, facts: state.view().facts };
+        Arc::new(LakeProvider::new(Arc::new(view)))
     }
 }
 

@@ -94,6 +94,14 @@ pub enum Error {
         /// The table.
         table: String,
     },
+    /// A place of files cannot be read.
+    #[error("cannot read `{place}`: {reason}")]
+    Place {
+        /// The place as it was named.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The work was cut off because the program ends, or it panicked.
     #[error("work on table `{table}` was cut off")]
     CutOff {
@@ -106,7 +114,7 @@ impl Error {
     /// Returns what the caller should do.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Layout { .. } | Error::Change { .. } => Kind::Invalid,
+            Error::Layout { .. } | Error::Change { .. } | Error::Place { .. } => Kind::Invalid,
             Error::Disk { .. }
             | Error::Lot { .. }
             | Error::CutOff { .. }

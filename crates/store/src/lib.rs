@@ -26,6 +26,8 @@ mod upkeep;
 
 mod served;
 
+pub mod crawl;
+
 mod file;
 mod log;
 mod partition;

@@ -1,7 +1,7 @@
 //! Alerts: which rows alarm, who is told, and that nobody is told twice.
 //!
 //! ```text
-//! rows of an alert's SELECT ──► Alert ──► notices ──► Notifier ──► webhook, log
+//! rows of an alert's SELECT ──► Alert ──► notices ──► Notifier ──► webhook, mail, log
 //!                                 ▲          │            │
 //!                                 └── outbox ┴── settled ─┘   (both part of the alert's state)
 //! ```
@@ -17,11 +17,14 @@ pub mod notice;
 pub mod notifier;
 pub mod table;
 
+mod mail;
 mod message;
 mod title;
+mod way;
 mod webhook;
 
 pub use crate::alert::Alert;
+pub use crate::mail::Mail;
 pub use crate::message::Message;
 pub use crate::notice::{Notice, NoticeState};
 pub use crate::notifier::{Notifier, Settled, TargetState};

@@ -2,6 +2,7 @@
 
 use base::Name;
 
+use crate::mail::Mail;
 use crate::notice::moment;
 
 /// A message to a target of the project.
@@ -50,6 +51,17 @@ impl Message {
         rows::json::write_string(&text, &mut out);
         out.push('}');
         out
+    }
+
+    /// Returns the message as a mail.
+    pub fn to_mail(&self, project: &str) -> Mail {
+        let subject = match &self.subject {
+            Some(subject) => format!("[{project}] {subject}"),
+            None => format!("[{project}] Message to {}", self.notify),
+        };
+        let text = format!("{}\n", self.text.trim_end_matches('\n'));
+        let (id, at_ms) = (self.id.clone(), self.at_ms);
+        Mail { id, thread: None, subject, text, at_ms, unsubscribe: None }
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use base::Name;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::mail::Mail;
 
 /// What a notice says about its alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,6 +109,37 @@ impl Notice {
         rows::json::write_string(&text, &mut out);
         out.push('}');
         out
+    }
+
+    /// Returns the notice as a mail; those of one alarm are shown together.
+    pub fn to_mail(&self, project: &str) -> Mail {
+        let state = match self.state {
+            NoticeState::Firing => "Firing",
+            NoticeState::Reminder => "Still firing",
+            NoticeState::Resolved => "Resolved",
+        };
+        let Notice { alert, title, .. } = self;
+        let (since, at) = (moment(self.started_ms), moment(self.at_ms));
+        let mut text = format!(
+            "{title}\n\n{state}: alert {alert} of {project}\nsince {since}, told at {at}\n\n"
+        );
+        let row: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(&self.row);
+        for (column, value) in row.unwrap_or_default() {
+            let value = match value {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            text.push_str(&format!("{column}: {value}\n"));
+        }
+        let started = i64::try_from(self.started_ms).unwrap_or(i64::MAX);
+        Mail {
+            id: self.id.clone(),
+            thread: Some(id_of(alert, &self.key, &[started], NoticeState::Firing)),
+            subject: format!("[{project}] {state}: {title}"),
+            text,
+            at_ms: self.at_ms,
+            unsubscribe: None,
+        }
     }
 }
 

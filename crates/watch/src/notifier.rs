@@ -1,21 +1,21 @@
 //! Brings notices to those who are to be told, beside the flow and as often as it takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::limits::{NOTICE_PAUSES, NOTICE_TIMEOUT, NOTICE_TRIED, NOTICES_MAX};
+use base::limits::{MAIL_TIMEOUT, NOTICE_PAUSES, NOTICE_TIMEOUT, NOTICE_TRIED, NOTICES_MAX};
 use base::{Clock, Kind, Name, task};
 use parking_lot::Mutex;
-use reqwest::{Client, Url};
-use spec::NotifyFormat;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::alert::Alert;
+use crate::mail::{Mail, Mailer};
 use crate::message::Message;
-use crate::notice::{Notice, NoticeState};
+use crate::notice::Notice;
+use crate::way::{Carrier, Way, gone, named, no_mail_server};
 use crate::webhook::{self, Attempt};
 
 /// How patient a notifier is.
@@ -25,6 +25,8 @@ pub struct Settings {
     pub project: String,
     /// How long a webhook may take to answer.
     pub timeout: Duration,
+    /// How long a mail server may take for one mail.
+    pub mail_timeout: Duration,
     /// The first pause between two attempts and the longest; it doubles from one to the other.
     pub pauses: (Duration, Duration),
     /// How long a notice is tried, counted from when it was made.
@@ -39,6 +41,7 @@ impl Settings {
         Settings {
             project: project.to_owned(),
             timeout: NOTICE_TIMEOUT,
+            mail_timeout: MAIL_TIMEOUT,
             pauses: NOTICE_PAUSES,
             tried: NOTICE_TRIED,
             waiting_max: NOTICES_MAX,
@@ -91,13 +94,19 @@ pub struct TargetState {
 /// Why a notifier cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifierError {
-    /// A webhook is no address.
+    /// A webhook or an address of mail is none.
     #[error("notify `{target}`: {reason}")]
     Address {
         /// The target.
         target: Name,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// Mail cannot be sent.
+    #[error("`project.mail`: {reason}")]
+    Mail {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The machine lacks something.
     #[error("cannot make a client for webhooks: {reason}")]
@@ -111,7 +120,7 @@ impl NotifierError {
     /// Returns what the caller should do.
     pub fn kind(&self) -> Kind {
         match self {
-            NotifierError::Address { .. } => Kind::Invalid,
+            NotifierError::Address { .. } | NotifierError::Mail { .. } => Kind::Invalid,
             NotifierError::Client { .. } => Kind::Unavailable,
         }
     }
@@ -119,8 +128,8 @@ impl NotifierError {
 
 /// Delivers notices to the targets of a project.
 ///
-/// Each target has a queue with a limit and a task of its own, which keeps the order and tries a
-/// notice until it is settled; a slow target holds up neither the others nor the caller. The
+/// Each way of a target has a queue with a limit and a task of its own, which keeps the order and
+/// tries a notice until it is settled; a slow one holds up neither the others nor the caller. The
 /// queues are memory only: what must survive a crash is in the alerts' outboxes, and
 /// [`Notifier::exchange`] brings the two together as often as one likes.
 #[derive(Debug)]
@@ -128,7 +137,6 @@ pub struct Notifier {
     targets: BTreeMap<Name, Arc<Target>>,
     desk: Arc<Desk>,
     workers: Vec<JoinHandle<()>>,
-    client: Client,
 }
 
 /// What all workers share.
@@ -136,6 +144,7 @@ pub struct Notifier {
 struct Desk {
     settings: Settings,
     clock: Arc<dyn Clock>,
+    carrier: Carrier,
     papers: Mutex<Papers>,
     changed: Notify,
 }
@@ -143,56 +152,83 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Papers {
     /// Target and id of notices under way, until their settlement is taken.
-    under_way: BTreeSet<(Name, String)>,
+    under_way: BTreeMap<(Name, String), UnderWay>,
     /// Settlements to be taken, by alert.
     settled: BTreeMap<Name, Vec<Settled>>,
+}
+
+/// What became of a notice so far, by the ways of its target.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// Ways that have not settled it.
+    open: usize,
+    /// Why others failed for good.
+    failures: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Target {
     name: Name,
-    webhook: Option<Url>,
-    format: NotifyFormat,
-    log: bool,
-    queue: mpsc::Sender<Notice>,
-    state: Mutex<TargetState>,
+    ways: Vec<Way>,
+    /// One for each way.
+    queues: Vec<mpsc::Sender<Arc<Notice>>>,
+    state: Mutex<TargetPapers>,
+}
+
+/// How a target does, and how its ways do.
+#[derive(Debug, Default)]
+struct TargetPapers {
+    sum: TargetState,
+    /// Attempts in vain at the notice under way, by the place of the way.
+    in_vain: BTreeMap<usize, (u32, String)>,
+}
+
+impl TargetPapers {
+    fn whole(&self) -> TargetState {
+        let worst = self.in_vain.values().max_by_key(|(attempts, _)| *attempts);
+        let mut state = self.sum.clone();
+        if let Some((attempts, reason)) = worst {
+            state.attempts_in_vain = *attempts;
+            state.last_error = Some(reason.clone());
+        }
+        state
+    }
 }
 
 impl Notifier {
-    /// Starts a task for each target. A TLS provider must be installed before.
+    /// Starts a task for each way of each target. A TLS provider must be installed before.
     pub fn start(
         declared: &BTreeMap<Name, spec::Notify>,
+        mail: Option<&spec::Mail>,
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Notifier, NotifierError> {
         let client =
             webhook::client(settings.timeout).map_err(|reason| NotifierError::Client { reason })?;
+        let mailer = mail.map(|it| Mailer::new(it, settings.mail_timeout)).transpose();
+        let mailer = mailer.map_err(|reason| NotifierError::Mail { reason })?;
+        let carrier = Carrier { project: settings.project.clone(), client, mailer };
         let papers = Mutex::new(Papers::default());
-        let desk = Arc::new(Desk { settings, clock, papers, changed: Notify::new() });
+        let desk = Arc::new(Desk { settings, clock, carrier, papers, changed: Notify::new() });
         let mut targets = BTreeMap::new();
-        let mut queues = Vec::new();
+        let mut waiting = Vec::new();
         for (name, notify) in declared {
-            let webhook = notify.webhook.as_ref().map(|it| webhook::address(it.reveal()));
-            let webhook = webhook
-                .transpose()
+            let ways = Way::all(notify)
                 .map_err(|reason| NotifierError::Address { target: name.clone(), reason })?;
-            let (queue, waiting) = mpsc::channel(desk.settings.waiting_max.max(1));
-            let target = Arc::new(Target {
-                name: name.clone(),
-                webhook,
-                format: notify.format,
-                log: notify.log,
-                queue,
-                state: Mutex::new(TargetState::default()),
-            });
-            queues.push((Arc::clone(&target), waiting));
+            let made = ways.iter().map(|_| mpsc::channel(desk.settings.waiting_max.max(1)));
+            let (queues, of_ways): (Vec<_>, Vec<_>) = made.unzip();
+            let state = Mutex::default();
+            let target = Arc::new(Target { name: name.clone(), ways, queues, state });
+            for (place, queue) in of_ways.into_iter().enumerate() {
+                waiting.push((Arc::clone(&target), place, queue));
+            }
             targets.insert(name.clone(), target);
         }
-        let work = |(target, waiting)| {
-            task::spawn("notify", work_off(Arc::clone(&desk), target, waiting, client.clone()))
+        let work = |(target, place, waiting)| {
+            task::spawn("notify", work_off(Arc::clone(&desk), target, place, waiting))
         };
-        let workers = queues.into_iter().map(work).collect();
-        Ok(Notifier { targets, desk, workers, client })
+        let workers = waiting.into_iter().map(work).collect();
+        Ok(Notifier { targets, desk, workers })
     }
 
     /// Tells an alert what became of its notices, then queues those of its outbox that are not
@@ -232,41 +268,56 @@ impl Notifier {
         }
     }
 
-    /// Tells a target of the project something that is no notice, once: whoever calls keeps the
-    /// message, and decides whether to try again.
-    pub async fn tell(&self, message: &Message) -> Attempt {
-        let Some(target) = self.targets.get(&message.notify) else {
-            return Attempt::Refused { reason: "no such notify".to_owned() };
-        };
-        if target.log {
-            let Message { notify, id, subject, text, .. } = message;
-            info!(%notify, id, subject, text, "message");
+    /// Returns the ways by which a target is told, each to be tried by itself.
+    pub fn ways(&self, target: &str) -> Vec<String> {
+        let ways = self.targets.get(target).map_or(&[][..], |it| it.ways.as_slice());
+        ways.iter().map(Way::name).collect()
+    }
+
+    /// Tells a target of the project something that is no notice, by one of its ways, once: whoever
+    /// calls keeps the message, and decides whether to try again.
+    pub async fn tell(&self, message: &Message, way: &str) -> Attempt {
+        let target = self.targets.get(&message.notify);
+        match target.and_then(|it| named(&it.ways, way)) {
+            Some(way) => self.desk.carrier.message(way, message).await,
+            None => gone(&message.notify, way),
         }
-        let Some(url) = &target.webhook else { return Attempt::Delivered };
-        let body = match target.format {
-            NotifyFormat::Json => message.to_json(&self.desk.settings.project),
-            NotifyFormat::Slack => message.to_slack(),
-        };
-        webhook::post(&self.client, url, &message.id, body).await
     }
 
     /// Sends `body` to an address that is no target, once.
     pub async fn post(&self, address: &str, headers: &[(&str, &str)], body: String) -> Attempt {
+        let client = &self.desk.carrier.client;
         match webhook::address(address) {
-            Ok(url) => webhook::post_with(&self.client, &url, headers, body).await,
+            Ok(url) => webhook::post_with(client, &url, headers, body).await,
             Err(reason) => Attempt::Refused { reason: reason.to_owned() },
+        }
+    }
+
+    /// Sends a mail to an address that is no target, once.
+    pub async fn mail(&self, to: &str, mail: &Mail) -> Attempt {
+        match read_mailbox(to) {
+            Ok(to) => self.desk.carrier.mail(&to, mail).await,
+            Err(reason) => Attempt::Refused { reason },
+        }
+    }
+
+    /// Returns why no mail can be sent to this address, if so.
+    pub fn check_mail(&self, to: &str) -> Result<(), String> {
+        match &self.desk.carrier.mailer {
+            Some(_) => read_mailbox(to).map(drop),
+            None => Err(no_mail_server().to_owned()),
         }
     }
 
     /// Returns how each target does.
     pub fn states(&self) -> BTreeMap<Name, TargetState> {
-        self.targets.iter().map(|(name, it)| (name.clone(), it.state.lock().clone())).collect()
+        self.targets.iter().map(|(name, it)| (name.clone(), it.state.lock().whole())).collect()
     }
 
     /// Waits until nothing is under way, at most for `patience`, then ends all tasks. What is left
     /// is in the outboxes.
     pub async fn stop(self, patience: Duration) {
-        let is_idle = || self.targets.values().all(|it| it.state.lock().waiting == 0);
+        let is_idle = || self.targets.values().all(|it| it.state.lock().sum.waiting == 0);
         let out_of_patience = self.desk.clock.sleep(patience);
         let idle = async {
             loop {
@@ -297,16 +348,17 @@ impl Notifier {
     fn offer(&self, target: &Target, notice: &Notice) {
         let paper = (target.name.clone(), notice.id.clone());
         let mut papers = self.desk.papers.lock();
-        if papers.under_way.contains(&paper) {
+        if papers.under_way.contains_key(&paper) {
             return;
         }
-        // The count goes up before the worker can take it down.
-        target.state.lock().waiting += 1;
-        if target.queue.try_send(notice.clone()).is_ok() {
-            papers.under_way.insert(paper);
-        } else {
-            target.state.lock().waiting -= 1;
-        }
+        // All ways or none: whoever finds no room tries again later.
+        let room = target.queues.iter().map(mpsc::Sender::try_reserve);
+        let Ok(room) = room.collect::<Result<Vec<_>, _>>() else { return };
+        // The counts go up before a worker can take them down.
+        target.state.lock().sum.waiting += 1;
+        papers.under_way.insert(paper, UnderWay { open: room.len(), failures: Vec::new() });
+        let notice = Arc::new(notice.clone());
+        room.into_iter().for_each(|it| it.send(Arc::clone(&notice)));
     }
 }
 
@@ -318,31 +370,56 @@ impl Drop for Notifier {
     }
 }
 
+fn read_mailbox(text: &str) -> Result<lettre::message::Mailbox, String> {
+    let read = spec::Mailbox::parse(text).and_then(|it| crate::mail::mailbox(&it));
+    read.map_err(|wrong| format!("`{text}` is no address of mail: {wrong}"))
+}
+
 async fn work_off(
     desk: Arc<Desk>,
     target: Arc<Target>,
-    mut waiting: mpsc::Receiver<Notice>,
-    client: Client,
+    place: usize,
+    mut waiting: mpsc::Receiver<Arc<Notice>>,
 ) {
     while let Some(notice) = waiting.recv().await {
-        let outcome = deliver(&desk, &target, &client, &notice).await;
-        note(&target, &notice, &outcome);
-        let settled = Settled {
-            notice: notice.id,
-            alert: notice.alert.clone(),
-            target: target.name.clone(),
-            outcome,
-        };
-        desk.papers.lock().settled.entry(notice.alert).or_default().push(settled);
-        desk.changed.notify_waiters();
+        let failure = deliver(&desk, &target, place, &notice).await;
+        target.state.lock().in_vain.remove(&place);
+        settle(&desk, &target, &notice, failure);
     }
+}
+
+/// Notes that one way is done with a notice; with the last one it is settled.
+fn settle(desk: &Desk, target: &Target, notice: &Notice, failure: Option<String>) {
+    let mut papers = desk.papers.lock();
+    let paper = (target.name.clone(), notice.id.clone());
+    let Some(under_way) = papers.under_way.get_mut(&paper) else { return };
+    under_way.failures.extend(failure);
+    under_way.open = under_way.open.saturating_sub(1);
+    if 0 < under_way.open {
+        return;
+    }
+    let failures = std::mem::take(&mut under_way.failures);
+    let outcome = if failures.is_empty() {
+        Outcome::Delivered
+    } else {
+        Outcome::Failed { reason: failures.join("; ") }
+    };
+    note(target, notice, &outcome);
+    let settled = Settled {
+        notice: notice.id.clone(),
+        alert: notice.alert.clone(),
+        target: target.name.clone(),
+        outcome,
+    };
+    papers.settled.entry(notice.alert.clone()).or_default().push(settled);
+    drop(papers);
+    desk.changed.notify_waiters();
 }
 
 /// Counts and logs what became of a notice.
 fn note(target: &Target, notice: &Notice, outcome: &Outcome) {
-    let mut state = target.state.lock();
-    state.waiting -= 1;
-    state.attempts_in_vain = 0;
+    let state = &mut target.state.lock().sum;
+    state.waiting = state.waiting.saturating_sub(1);
     match outcome {
         Outcome::Delivered => {
             state.delivered += 1;
@@ -357,34 +434,25 @@ fn note(target: &Target, notice: &Notice, outcome: &Outcome) {
     }
 }
 
-/// Tries until the notice is settled.
-async fn deliver(desk: &Desk, target: &Target, client: &Client, notice: &Notice) -> Outcome {
-    if target.log {
-        log(notice);
-    }
-    let Some(url) = &target.webhook else { return Outcome::Delivered };
-    let project = &desk.settings.project;
-    let body = match target.format {
-        NotifyFormat::Json => notice.to_json(project),
-        NotifyFormat::Slack => notice.to_slack(project),
-    };
+/// Tries until the notice is settled by one way; returns why it failed for good, if it did.
+async fn deliver(desk: &Desk, target: &Target, place: usize, notice: &Notice) -> Option<String> {
+    let way = target.ways.get(place)?;
     loop {
-        let attempt = webhook::post(client, url, &notice.id, body.clone()).await;
-        let (reason, after) = match attempt {
-            Attempt::Delivered => return Outcome::Delivered,
-            Attempt::Refused { reason } => return Outcome::Failed { reason },
-            Attempt::Again { reason, after } => (reason, after),
+        let (reason, after) = match desk.carrier.notice(way, notice).await {
+            Attempt::Delivered => return None,
+            Attempt::Refused { reason } => return Some(way.reason(reason)),
+            Attempt::Again { reason, after } => (way.reason(reason), after),
         };
         let age_ms = desk.clock.now_ms().saturating_sub(notice.at_ms);
         if desk.settings.tried <= Duration::from_millis(age_ms) {
-            return Outcome::Failed { reason: format!("given up: {reason}") };
+            return Some(format!("given up: {reason}"));
         }
         let attempts = {
             let mut state = target.state.lock();
-            state.retries += 1;
-            state.attempts_in_vain = state.attempts_in_vain.saturating_add(1);
-            state.last_error = Some(reason);
-            state.attempts_in_vain
+            state.sum.retries += 1;
+            let in_vain = state.in_vain.entry(place).or_default();
+            *in_vain = (in_vain.0.saturating_add(1), reason);
+            in_vain.0
         };
         let pause = pause_after(attempts, desk.settings.pauses, after);
         desk.clock.sleep(pause).await;
@@ -405,14 +473,5 @@ fn pause_after(
     asked_for.map_or(pause, |it| pause.max(it.min(longest)))
 }
 
-fn log(notice: &Notice) {
-    let Notice { alert, id, key, title, .. } = notice;
-    match notice.state {
-        NoticeState::Firing => warn!(%alert, id, key, title, "alert fires"),
-        NoticeState::Reminder => warn!(%alert, id, key, title, "alert still fires"),
-        NoticeState::Resolved => info!(%alert, id, key, title, "alert is resolved"),
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

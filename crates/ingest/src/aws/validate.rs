@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use super::fault::Fault;
 
+pub(crate) mod members;
+
 /// AWS lists no more than this many.
 const LISTED_MAX: usize = 10;
 

@@ -30,6 +30,7 @@ struct PutItem {
     table_name: Option<String>,
     item: Option<Attributes>,
     return_values: Option<String>,
+    return_values_on_condition_check_failure: Option<String>,
     return_consumed_capacity: Option<String>,
     return_item_collection_metrics: Option<String>,
     condition_expression: Option<String>,
@@ -56,6 +57,10 @@ pub(crate) async fn item(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     if let Some(values) = request.return_values.as_deref() {
         let allowed = ["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"];
         constraints.one_of(values, "returnValues", &allowed);
+    }
+    if let Some(values) = request.return_values_on_condition_check_failure.as_deref() {
+        let allowed = ["ALL_OLD", "NONE"];
+        constraints.one_of(values, "returnValuesOnConditionCheckFailure", &allowed);
     }
     constraints.check()?;
     request.check_supported().map_err(invalid)?;

@@ -712,6 +712,7 @@ async fn puts_of_one_key_keep_their_order() {
             doors: vec![NAME.to_owned()],
             limit: Rate::default(),
             key: None,
+            files: None,
         };
         shop.fixture.inlet.declare(intake).unwrap();
         let served = Arc::new(memory) as Arc<dyn crate::Items>;

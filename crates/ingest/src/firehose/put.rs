@@ -12,6 +12,7 @@ use crate::aws::validate::Constraints;
 use crate::aws::wire::{ByteString, Data, Encoding, Text};
 use crate::inlet::Batch;
 use crate::kinesis::sequence::Numbering;
+use crate::rate::Cost;
 use crate::refusal::Refusal;
 
 #[derive(Deserialize)]
@@ -65,7 +66,29 @@ struct Prepared {
     name: String,
     batch: Batch,
     /// Of each record why it cannot be taken, if so.
-    each: Vec<Result<(), String>>,
+    each: Vec<Result<(), Untaken>>,
+}
+
+/// Why one record of a call is not taken.
+enum Untaken {
+    /// It is wrong.
+    Wrong(String),
+    /// There is no room for it now.
+    Slow,
+}
+
+impl Untaken {
+    fn answer(self) -> EntryAnswer {
+        let (code, message) = match self {
+            Untaken::Wrong(message) => ("InvalidArgumentException", message),
+            Untaken::Slow => (slow_down().name, slow_down().message),
+        };
+        EntryAnswer {
+            error_code: Some(code),
+            error_message: Some(message),
+            ..EntryAnswer::default()
+        }
+    }
 }
 
 pub(super) async fn record(call: Call<'_>) -> Result<Vec<u8>, Fault> {
@@ -76,7 +99,8 @@ pub(super) async fn record(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let ids = write(call, prepared).await?;
     match ids.into_iter().next() {
         Some(Ok(record_id)) => call.write(&PutRecordAnswer { record_id, encrypted: false }),
-        Some(Err(message)) => Err(Fault::invalid_argument(message)),
+        Some(Err(Untaken::Wrong(message))) => Err(Fault::invalid_argument(message)),
+        Some(Err(Untaken::Slow)) => Err(slow_down()),
         None => Err(Fault::internal()),
     }
 }
@@ -91,7 +115,7 @@ pub(super) async fn batch(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let count = prepared.each.len();
     let ids = match write(call, prepared).await {
         Ok(ids) => ids,
-        // Firehose takes some records of a call and not others: here the disk takes all or none.
+        // The disk takes all records of a call or none.
         Err(fault) if fault.name == slow_down().name => {
             let slow = || EntryAnswer {
                 error_code: Some("ServiceUnavailableException"),
@@ -111,11 +135,7 @@ pub(super) async fn batch(call: Call<'_>) -> Result<Vec<u8>, Fault> {
     let failed_put_count = ids.iter().filter(|it| it.is_err()).count();
     let answers = ids.into_iter().map(|it| match it {
         Ok(id) => EntryAnswer { record_id: Some(id), ..EntryAnswer::default() },
-        Err(message) => EntryAnswer {
-            error_code: Some("InvalidArgumentException"),
-            error_message: Some(message),
-            ..EntryAnswer::default()
-        },
+        Err(untaken) => untaken.answer(),
     });
     let request_responses = answers.collect();
     call.write(&PutRecordBatchAnswer { failed_put_count, encrypted: false, request_responses })
@@ -137,7 +157,9 @@ fn prepare_one<S: Deref<Target = str>, D: Data>(
         constraints.required(record.data.as_ref(), "record.data");
     }
     constraints.check()?;
-    prepare(call, name, request.record.as_slice())
+    let delivery = delivery(call, &name)?;
+    let batch = call.inlet.batch(&delivery, super::NAME, call.body.len());
+    prepare(batch.map_err(|refusal| fault_of(&refusal, &name))?, name, request.record.as_slice())
 }
 
 fn prepare_all<S: Deref<Target = str>, D: Data>(
@@ -161,18 +183,31 @@ fn prepare_all<S: Deref<Target = str>, D: Data>(
         constraints.required(record.data.as_ref(), member);
     }
     constraints.check()?;
-    prepare(call, name, &records)
+    let delivery = delivery(call, &name)?;
+    let batch = call.inlet.batch_of_each(&delivery, super::NAME, call.body.len());
+    let prepared = prepare(batch.map_err(|refusal| fault_of(&refusal, &name))?, name, &records)?;
+    if prepared.each.iter().all(|it| matches!(it, Err(Untaken::Slow))) {
+        prepared.batch.stream.refuse(super::NAME);
+    }
+    Ok(prepared)
 }
 
-fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Result<Prepared, Fault> {
-    let Delivery { stream, entry, .. } = delivery_of(call.inlet, &name)?;
+/// Returns the stream that a delivery stream puts into.
+fn delivery(call: Call<'_>, name: &str) -> Result<base::Name, Fault> {
+    let Delivery { stream, entry, .. } = delivery_of(call.inlet, name)?;
     if entry.source.is_some() {
         let message = "This operation is not permitted on KinesisStreamAsSource delivery stream \
                        type.";
         return Err(Fault::invalid_argument(message));
     }
-    let batch = call.inlet.batch(&stream.name, super::NAME, call.body.len());
-    let mut batch = batch.map_err(|refusal| fault_of(&refusal, &name))?;
+    Ok(stream.name.clone())
+}
+
+fn prepare<D: Data>(
+    mut batch: Batch,
+    name: String,
+    records: &[Entry<D>],
+) -> Result<Prepared, Fault> {
     let (mut room, mut bytes) = (Vec::new(), 0);
     let mut each = Vec::with_capacity(records.len());
     for record in records {
@@ -186,12 +221,19 @@ fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Resul
         }
         if limits::FIREHOSE_RECORD_BYTES_MAX < data.len() {
             let most = limits::FIREHOSE_RECORD_BYTES_MAX;
-            each.push(Err(format!("Record size exceeds {most} bytes: {}", data.len())));
+            let wrong = format!("Record size exceeds {most} bytes: {}", data.len());
+            each.push(Err(Untaken::Wrong(wrong)));
+            continue;
+        }
+        if batch.admit(Cost { records: 1, bytes: data.len() }).is_err() {
+            each.push(Err(Untaken::Slow));
             continue;
         }
         match batch.push(None, data) {
             Ok(()) => each.push(Ok(())),
-            Err(refusal @ Refusal::KeyTooLong { .. }) => each.push(Err(refusal.to_string())),
+            Err(refusal @ Refusal::KeyTooLong { .. }) => {
+                each.push(Err(Untaken::Wrong(refusal.to_string())));
+            }
             Err(refusal) => return Err(fault_of(&refusal, &name)),
         }
     }
@@ -202,7 +244,7 @@ fn prepare<D: Data>(call: Call<'_>, name: String, records: &[Entry<D>]) -> Resul
 async fn write(
     call: Call<'_>,
     Prepared { name, mut batch, each }: Prepared,
-) -> Result<Vec<Result<String, String>>, Fault> {
+) -> Result<Vec<Result<String, Untaken>>, Fault> {
     let accepted = call.inlet.write(&mut batch, None).await;
     let accepted = accepted.map_err(|refusal| fault_of(&refusal, &name))?;
     let firsts = accepted.parts.iter().map(|part| (part.shard, part.first));

@@ -115,7 +115,7 @@ pub(crate) fn error_answer(kind: Kind, message: String, help: Option<String>) ->
 }
 
 /// Returns the seconds to wait before the next attempt, whole ones as HTTP wants.
-fn retry_after(wait: Duration) -> HeaderValue {
+pub(super) fn retry_after(wait: Duration) -> HeaderValue {
     HeaderValue::from(wait.as_secs().saturating_add(u64::from(0 < wait.subsec_nanos())).max(1))
 }
 

@@ -230,7 +230,7 @@ async fn streams_are_described() {
     assert_eq!(status, StatusCode::OK);
     let mut json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     json["bytes_on_disk"] = 0.into();
-    expect![[r#"{"bytes_on_disk":0,"counts":[{"bytes":5,"door":"http","records":1,"refused":0},{"bytes":0,"door":"kinesis","records":0,"refused":0},{"bytes":0,"door":"firehose","records":0,"refused":0},{"bytes":0,"door":"dynamodb","records":0,"refused":0},{"bytes":0,"door":"generate","records":0,"refused":0},{"bytes":0,"door":"host","records":0,"refused":0}],"created_ms":1767600000000,"doors":["http","kinesis","firehose","dynamodb","generate","host"],"name":"notes","received":1,"replay":"1 day","shards":[{"arrived_ms":1767600000000,"first":0,"next":1,"shard":0}]}"#]].assert_eq(&json.to_string());
+    expect![[r#"{"bytes_on_disk":0,"counts":[{"bytes":5,"door":"http","records":1,"refused":0},{"bytes":0,"door":"kinesis","records":0,"refused":0},{"bytes":0,"door":"firehose","records":0,"refused":0},{"bytes":0,"door":"dynamodb","records":0,"refused":0},{"bytes":0,"door":"generate","records":0,"refused":0},{"bytes":0,"door":"host","records":0,"refused":0},{"bytes":0,"door":"bucket","records":0,"refused":0},{"bytes":0,"door":"files","records":0,"refused":0}],"created_ms":1767600000000,"doors":["http","kinesis","firehose","dynamodb","generate","host","bucket","files"],"name":"notes","received":1,"replay":"1 day","shards":[{"arrived_ms":1767600000000,"first":0,"next":1,"shard":0}]}"#]].assert_eq(&json.to_string());
     let (_, _, body) = fixture.get("/v1/streams").await;
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let names: Vec<_> = json["streams"].as_array().unwrap().iter().map(|it| &it["name"]).collect();

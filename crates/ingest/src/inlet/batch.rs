@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use base::{ShardId, limits};
 use journal::Records;
 
+use super::callers::Gate;
 use super::{Stream, hash_of};
+use crate::rate::Cost;
 use crate::refusal::Refusal;
 
 /// Records of one request, sorted into shards as they are pushed.
@@ -26,6 +28,8 @@ pub(crate) struct Batch {
     pub(super) records: usize,
     pub(super) bytes: usize,
     pub(super) bytes_expected: usize,
+    /// Counts records against the limits one by one; else the request is counted whole.
+    pub(super) gate: Option<Gate>,
 }
 
 impl Batch {
@@ -43,7 +47,20 @@ impl Batch {
             records: 0,
             bytes: 0,
             bytes_expected,
+            gate: None,
         }
+    }
+
+    /// Counts a record that is to be pushed against the limits. After one for which there is no
+    /// room there is none for any other of the request.
+    pub(crate) fn admit(&mut self, cost: Cost) -> Result<(), Refusal> {
+        self.gate.as_mut().map_or(Ok(()), |it| it.admit(cost))
+    }
+
+    /// Returns the shard of a record with this key, or with this place in the hash space.
+    pub(crate) fn shard_of(&self, key: &str, hash: Option<u128>) -> ShardId {
+        let slot = hash.map_or_else(|| self.slot_of_key(key), |it| self.stream.slot_of(it));
+        self.stream.shard_at(slot)
     }
 
     /// Adds a record to the shard that the stream's own rule finds, else to that of `key`.

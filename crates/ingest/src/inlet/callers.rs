@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Name;
+use base::{Clock, Name};
 
-use super::{Inlet, Stream};
+use super::{Batch, Inlet, Stream};
 use crate::firehose::book::Book;
 use crate::http::cors::Origins;
 use crate::kept::Kept;
@@ -29,15 +29,21 @@ impl Inlet {
     /// Keeps what clients say of the doors in `folder`, and reads what they said before.
     pub fn keep_in(&self, folder: &Path) -> Result<(), Refusal> {
         self.shared.deliveries.open(folder, firehose::book::FILE)?;
-        Ok(self.shared.messages.open(folder, sns::book::FILE)?)
+        self.shared.messages.open(folder, sns::book::FILE)?;
+        Ok(self.shared.letters.open(folder)?)
     }
 
-    /// Returns topics, subscriptions and messages under way.
+    /// Returns the messages under way.
+    pub(crate) fn letters(&self) -> &sns::letters::Letters {
+        &self.shared.letters
+    }
+
+    /// Returns topics and subscriptions.
     pub(crate) fn messages(&self) -> &Kept<sns::book::Book> {
         &self.shared.messages
     }
 
-    /// Says that there is something new in [`Inlet::messages`].
+    /// Says that there is something new in [`Inlet::letters`].
     pub(crate) fn wake_messages(&self) {
         self.shared.messages_changed.notify_one();
     }
@@ -80,25 +86,88 @@ impl Inlet {
 
     /// Counts a request against all limits; none is charged if one refuses.
     pub(super) fn admit(&self, stream: &Stream, cost: Cost) -> Result<(), Refusal> {
-        let now = self.now();
-        let client = self.caller.client.and_then(|it| self.shared.clients.meter(it, now));
+        take_all(&self.meters(stream), self.now(), cost)
+    }
+
+    /// Returns whatever limits this caller on this stream.
+    fn meters(&self, stream: &Stream) -> Vec<(Arc<Meter>, Limit)> {
+        let client = self.caller.client.and_then(|it| self.shared.clients.meter(it, self.now()));
         let key = self.caller.name().map(|it| Limit::Key(it.clone()));
-        let of_key = self.caller.meter().zip(key);
-        let of_stream = stream.meter.as_ref().map(|it| (it, Limit::Stream(stream.name.clone())));
-        let of_client = client.as_ref().map(|it| (it, Limit::Client));
-        let mut charged: Vec<&Arc<Meter>> = Vec::new();
-        for (meter, limit) in of_client.into_iter().chain(of_key).chain(of_stream) {
-            if let Err(wait) = meter.take(now, cost) {
-                charged.iter().for_each(|it| it.give_back(cost));
-                return Err(Refusal::Limited { limit, wait });
-            }
-            charged.push(meter);
-        }
-        Ok(())
+        let of_key = self.caller.meter().cloned().zip(key);
+        let of_stream = stream.meter.clone().map(|it| (it, Limit::Stream(stream.name.clone())));
+        let of_client = client.map(|it| (it, Limit::Client));
+        of_client.into_iter().chain(of_key).chain(of_stream).collect()
+    }
+
+    /// Begins a batch whose records are counted against the limits one by one, by
+    /// [`Batch::admit`].
+    pub(crate) fn batch_of_each(
+        &self,
+        stream: &str,
+        door: &'static str,
+        bytes: usize,
+    ) -> Result<Batch, Refusal> {
+        let mut batch = self.batch(stream, door, bytes)?;
+        let clock = Arc::clone(&self.shared.clock);
+        let meters = self.meters(&batch.stream);
+        batch.gate = Some(Gate { meters, clock, charged: Cost::default(), shut: None });
+        Ok(batch)
     }
 
     /// Returns the time of the limits.
     pub(super) fn now(&self) -> Duration {
         self.shared.clock.elapsed()
+    }
+}
+
+fn take_all(meters: &[(Arc<Meter>, Limit)], now: Duration, cost: Cost) -> Result<(), Refusal> {
+    for (index, (meter, limit)) in meters.iter().enumerate() {
+        if let Err(wait) = meter.take(now, cost) {
+            meters.iter().take(index).for_each(|(it, _)| it.give_back(cost));
+            return Err(Refusal::Limited { limit: limit.clone(), wait });
+        }
+    }
+    Ok(())
+}
+
+/// Lets in the first records of a request, as many as the limits have room for. What is not written
+/// after all costs nothing.
+pub(super) struct Gate {
+    meters: Vec<(Arc<Meter>, Limit)>,
+    clock: Arc<dyn Clock>,
+    charged: Cost,
+    /// Why no more are let in: one that would still fit must not overtake one of its key.
+    shut: Option<(Limit, Duration)>,
+}
+
+impl Gate {
+    pub(super) fn admit(&mut self, cost: Cost) -> Result<(), Refusal> {
+        if let Some((limit, wait)) = &self.shut {
+            return Err(Refusal::Limited { limit: limit.clone(), wait: *wait });
+        }
+        let taken = take_all(&self.meters, self.clock.elapsed(), cost);
+        match &taken {
+            Ok(()) => {
+                self.charged.records += cost.records;
+                self.charged.bytes += cost.bytes;
+            }
+            Err(Refusal::Limited { limit, wait }) => self.shut = Some((limit.clone(), *wait)),
+            Err(_) => {}
+        }
+        taken
+    }
+
+    /// What was let in is written: it is paid for.
+    pub(super) fn keep(&mut self) {
+        self.charged = Cost::default();
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let charged = self.charged;
+        if charged != Cost::default() {
+            self.meters.iter().for_each(|(it, _)| it.give_back(charged));
+        }
     }
 }

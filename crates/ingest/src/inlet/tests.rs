@@ -57,7 +57,9 @@ async fn a_stream_can_be_declared_anew_and_withdrawn() {
     let name = Name::new("notes").unwrap();
     let settings = StreamSettings::default();
     let doors = vec!["kinesis".to_owned()];
-    inlet.declare(Intake { name, settings, doors, key: None, limit: Rate::default() }).unwrap();
+    inlet
+        .declare(Intake { name, settings, doors, key: None, files: None, limit: Rate::default() })
+        .unwrap();
     let refusal = inlet.accept("notes", "http", &[incoming(None, "2")], None).await.unwrap_err();
     assert!(matches!(refusal, Refusal::DoorClosed { .. }), "{refusal}");
     let counts = inlet.counts();
@@ -139,4 +141,32 @@ fn every_hash_has_a_shard() {
     });
     assert_eq!(stream.shard_at(stream.slot_of(0)).0, 0);
     assert_eq!(stream.shard_at(stream.slot_of(u128::MAX)).0, 3);
+}
+
+#[tokio::test]
+async fn a_limit_lets_in_the_first_that_fit_and_what_is_not_written_costs_nothing() {
+    let fixture = Fixture::new();
+    let inlet = &fixture.inlet;
+    let (name, settings) = (Name::new("limited").unwrap(), StreamSettings::default());
+    let (doors, limit) = (vec!["http".to_owned()], Rate { records: Some(3), bytes: None });
+    inlet.declare(Intake { name, settings, doors, key: None, files: None, limit }).unwrap();
+    let one = Cost { records: 1, bytes: 1 };
+    let begin = || inlet.batch_of_each("limited", "http", 10).unwrap();
+    for _ in 0..2 {
+        let mut batch = begin();
+        let let_in: Vec<bool> = (0..5).map(|_| batch.admit(one).is_ok()).collect();
+        assert_eq!(let_in, [true, true, true, false, false]);
+    }
+    let mut batch = begin();
+    // One for which there is no room shuts out those behind it, also smaller ones.
+    assert!(batch.admit(Cost { records: 2, bytes: 1 }).is_ok());
+    assert!(batch.admit(Cost { records: 2, bytes: 1 }).is_err());
+    assert!(batch.admit(one).is_err());
+    batch.push(None, b"a").unwrap();
+    batch.push(None, b"b").unwrap();
+    inlet.write(&mut batch, None).await.unwrap();
+    drop(batch);
+    let mut batch = begin();
+    assert_eq!((0..5).filter(|_| batch.admit(one).is_ok()).count(), 1, "two are paid for");
+    assert_eq!(fixture.count("limited"), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use base::{Kind, SequenceNumber, limits};
+use base::{Kind, SequenceNumber, ShardId, limits};
 use serde::{Deserialize, Serialize};
 
 use super::aggregate::{self, Part};
@@ -13,6 +13,7 @@ use crate::aws::fault::Fault;
 use crate::aws::validate::Constraints;
 use crate::aws::wire::{ByteString, Data, Encoding, Text};
 use crate::inlet::{Accepted, Batch};
+use crate::rate::Cost;
 use crate::refusal::Refusal;
 
 /// `S` is a string and `D` the data: both borrowed from the body if that is JSON.
@@ -79,6 +80,9 @@ struct Prepared {
     batch: Batch,
     /// How many records of the batch each record of the request became; empty if it is one each.
     counts: Vec<u32>,
+    /// For each record of the request for which there was no room what is said of it; they are its
+    /// last ones.
+    refused: Vec<String>,
 }
 
 pub(crate) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
@@ -89,7 +93,10 @@ pub(crate) async fn records(call: Call<'_>) -> Result<Vec<u8>, Fault> {
         Encoding::Cbor => prepare_records(call, call.read::<PutRecords<String, ByteString>>()?)?,
     };
     match call.inlet.write(&mut prepared.batch, None).await {
-        Ok(accepted) => write_places(call.encoding, Placed::new(&prepared, &accepted)),
+        Ok(accepted) => {
+            let placed = Placed::new(&prepared, &accepted);
+            write_places(call.encoding, placed, &prepared.refused)
+        }
         Err(refusal) if refusal.kind() == Kind::Throttled => write_throttled(call, &prepared),
         Err(refusal) => Err(Fault::of(&refusal, &prepared.name)),
     }
@@ -159,19 +166,29 @@ fn prepare_records<S: Deref<Target = str>, D: Data>(
     }
     constraints.check()?;
     let name = name.unwrap_or_default();
-    let mut batch = begin(call, &name, call.body.len())?;
+    let batch = call.inlet.batch_of_each(&name, super::NAME, call.body.len());
+    let mut batch = batch.map_err(|refusal| Fault::of(&refusal, &name))?;
     let mut bytes = 0;
     let mut room = Vec::new();
-    let mut counts = Vec::new();
+    let (mut counts, mut refused) = (Vec::new(), Vec::new());
     for (index, entry) in entries.iter().enumerate() {
         let put = entry.put(&mut batch, &mut room, Member::OfRecords(index + 1), &name)?;
         bytes += put.bytes;
-        note_count(&mut counts, index, put.records);
+        match put.shard_full {
+            None => note_count(&mut counts, index, put.records),
+            Some(shard) => {
+                let shard = sequence::shard_id(shard);
+                refused.push(Fault::throttled(&name, Some(&shard)).message);
+            }
+        }
         if limits::KINESIS_BYTES_MAX < bytes {
             return Err(Fault::invalid_argument("Records size exceeds 5 MB limit"));
         }
     }
-    Ok(Prepared { name, batch, counts })
+    if refused.len() == entries.len() {
+        batch.stream.refuse(super::NAME);
+    }
+    Ok(Prepared { name, batch, counts, refused })
 }
 
 /// Notes how many records one of the request became; the usual case needs no list.
@@ -202,13 +219,10 @@ fn prepare_record<S: Deref<Target = str>, D: Data>(
     entry.check(&mut constraints, Member::OfRequest);
     constraints.check()?;
     let name = name.unwrap_or_default();
-    let mut batch = begin(call, &name, call.body.len())?;
+    let batch = call.inlet.batch(&name, super::NAME, call.body.len());
+    let mut batch = batch.map_err(|refusal| Fault::of(&refusal, &name))?;
     entry.put(&mut batch, &mut Vec::new(), Member::OfRequest, &name)?;
-    Ok(Prepared { name, batch, counts: Vec::new() })
-}
-
-fn begin(call: Call<'_>, name: &str, bytes: usize) -> Result<Batch, Fault> {
-    call.inlet.batch(name, super::NAME, bytes).map_err(|refusal| Fault::of(&refusal, name))
+    Ok(Prepared { name, batch, counts: Vec::new(), refused: Vec::new() })
 }
 
 /// Where a member stands, as AWS writes it.
@@ -262,30 +276,41 @@ impl<S: Deref<Target = str>, D: Data> Entry<S, D> {
         }
         let bytes = key.len() + data.len();
         let refused = |refusal: Refusal| Fault::of(&refusal, stream);
+        let hash = self.explicit_hash_key.as_deref().map(read_hash).transpose()?;
         // Who reads a stream of its own by the API takes records apart by itself; a table cannot.
-        if batch.stream.is_declared
-            && let Some(parts) = aggregate::take_apart(data)
-        {
-            for part in &parts {
-                push_part(batch, part).map_err(refused)?;
+        let parts = Some(data).filter(|_| batch.stream.is_declared);
+        let parts = parts.and_then(aggregate::take_apart);
+        let cost = match &parts {
+            Some(parts) => {
+                Cost { records: parts.len(), bytes: parts.iter().map(|it| it.bytes.len()).sum() }
             }
-            let records = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-            return Ok(Put { bytes, records });
+            None => Cost { records: 1, bytes: data.len() },
+        };
+        if batch.admit(cost).is_err() {
+            let shard_full = Some(batch.shard_of(key, hash));
+            return Ok(Put { bytes, records: 0, shard_full });
         }
-        match self.explicit_hash_key.as_deref() {
-            None => batch.push(Some(key), data).map_err(refused)?,
-            Some(hash) => {
-                let place = hash.parse().map_err(|_too_large: std::num::ParseIntError| {
-                    Fault::invalid_argument(format!(
-                        "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: \
-                         [0, 2^128-1]. Specified value was {hash}"
-                    ))
-                })?;
-                batch.push_hashed(key, place, data).map_err(refused)?;
+        let records = u32::try_from(cost.records).unwrap_or(u32::MAX);
+        for part in parts.iter().flatten() {
+            push_part(batch, part).map_err(refused)?;
+        }
+        if parts.is_none() {
+            match hash {
+                None => batch.push(Some(key), data).map_err(refused)?,
+                Some(hash) => batch.push_hashed(key, hash, data).map_err(refused)?,
             }
         }
-        Ok(Put { bytes, records: 1 })
+        Ok(Put { bytes, records, shard_full: None })
     }
+}
+
+fn read_hash(hash: &str) -> Result<u128, Fault> {
+    hash.parse().map_err(|_too_large: std::num::ParseIntError| {
+        Fault::invalid_argument(format!(
+            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. \
+             Specified value was {hash}"
+        ))
+    })
 }
 
 /// What one record of a request became.
@@ -293,6 +318,8 @@ struct Put {
     /// Its size as Kinesis counts it, with its key.
     bytes: usize,
     records: u32,
+    /// The shard for which there is no room; then it became nothing.
+    shard_full: Option<ShardId>,
 }
 
 fn push_part(batch: &mut Batch, part: &Part<'_>) -> Result<(), Refusal> {
@@ -357,19 +384,24 @@ impl<'a> Placed<'a> {
     }
 }
 
-fn write_places(encoding: Encoding, mut placed: Placed<'_>) -> Result<Vec<u8>, Fault> {
-    if encoding == Encoding::Cbor {
-        let mut records = Vec::with_capacity(placed.len());
+fn write_places(
+    encoding: Encoding,
+    mut placed: Placed<'_>,
+    refused: &[String],
+) -> Result<Vec<u8>, Fault> {
+    let failed_record_count = refused.len();
+    if encoding == Encoding::Cbor || 0 < failed_record_count {
+        let mut places = Vec::with_capacity(placed.len());
         while let Some((numbering, sequence, arrived_ms)) = placed.next() {
-            records.push((numbering.shard_id.clone(), numbering.number(sequence, arrived_ms)));
+            places.push((numbering.shard_id.clone(), numbering.number(sequence, arrived_ms)));
         }
-        let records = records.iter().map(|(shard, number)| EntryAnswer {
+        let records = places.iter().map(|(shard, number)| EntryAnswer {
             sequence_number: Some(number.clone()),
             shard_id: Some(shard),
             ..EntryAnswer::default()
         });
-        let answer = PutRecordsAnswer { failed_record_count: 0, records: records.collect() };
-        return encoding.write(&answer);
+        let records = records.chain(refused.iter().map(|it| throttled(it))).collect();
+        return encoding.write(&PutRecordsAnswer { failed_record_count, records });
     }
     // The same by hand: nothing in it needs escaping, and it is the busiest answer there is.
     let mut out = String::with_capacity(64 + placed.len() * 128);
@@ -388,7 +420,15 @@ fn write_places(encoding: Encoding, mut placed: Placed<'_>) -> Result<Vec<u8>, F
     Ok(out.into_bytes())
 }
 
-/// Kinesis refuses record by record; the journal takes all of a request or nothing.
+fn throttled(message: &str) -> EntryAnswer<'_> {
+    EntryAnswer {
+        error_code: Some("ProvisionedThroughputExceededException"),
+        error_message: Some(message),
+        ..EntryAnswer::default()
+    }
+}
+
+/// The disk cannot keep up: it takes all of a request or nothing.
 fn write_throttled(call: Call<'_>, prepared: &Prepared) -> Result<Vec<u8>, Fault> {
     let stream = &prepared.batch.stream;
     let messages: Vec<String> = prepared
@@ -397,12 +437,8 @@ fn write_throttled(call: Call<'_>, prepared: &Prepared) -> Result<Vec<u8>, Fault
             let shard = sequence::shard_id(stream.shard_at(slot));
             Fault::throttled(&prepared.name, Some(&shard)).message
         })
+        .chain(prepared.refused.iter().cloned())
         .collect();
-    let records = messages.iter().map(|message| EntryAnswer {
-        error_code: Some("ProvisionedThroughputExceededException"),
-        error_message: Some(message),
-        ..EntryAnswer::default()
-    });
-    let records: Vec<_> = records.collect();
+    let records: Vec<_> = messages.iter().map(|it| throttled(it)).collect();
     call.write(&PutRecordsAnswer { failed_record_count: records.len(), records })
 }

@@ -8,10 +8,35 @@ use super::sequence;
 use crate::aws::Call;
 use crate::aws::fault::{ACCOUNT, Fault};
 use crate::aws::validate::Constraints;
+use crate::aws::validate::members::{Member, NAME_PATTERN, is_name};
 use crate::inlet::Stream;
 
 /// The region of every resource; SDKs want one in an ARN.
 pub(super) const REGION: &str = "us-east-1";
+
+/// Members by which requests name things.
+pub(super) const MEMBERS: &[Member] = &[
+    Member::text("StreamARN", 1..=2_048, STREAM_ARN, |it| {
+        stream_in(it).is_some_and(|name| !name.contains('/'))
+    }),
+    Member::text("StreamId", 1..=24, "[a-z0-9]{20}-[a-z0-9]{3}", is_stream_id),
+    Member::text("ConsumerName", 1..=128, NAME_PATTERN, is_name),
+    Member::text("ConsumerARN", 1..=2_048, CONSUMER_ARN, |it| consumer_in(it).is_some()),
+    Member::text("ExclusiveStartShardId", 1..=128, NAME_PATTERN, is_name),
+    Member::text("ExclusiveStartStreamName", 1..=128, NAME_PATTERN, is_name),
+];
+
+const STREAM_ARN: &str = "arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+";
+const RESOURCE_ARN: &str = "arn:aws.*:kinesis:.*:\\d{12}:.*stream/\\S+";
+const CONSUMER_ARN: &str = "^(arn):aws.*:kinesis:.*:\\d{12}:.*stream\\/[a-zA-Z0-9_.-]+\\/consumer\\/\
+                            [a-zA-Z0-9_.-]+:[0-9]+";
+
+fn is_stream_id(text: &str) -> bool {
+    let is_part = |it: &str, length: usize| {
+        it.len() == length && it.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
+    };
+    text.split_once('-').is_some_and(|(one, other)| is_part(one, 20) && is_part(other, 3))
+}
 
 /// How a request names its stream.
 #[derive(Clone, Copy)]
@@ -39,23 +64,23 @@ impl<'a> Target<'a> {
 
 /// Returns the name of the stream that is meant; what is wrong with it goes to `constraints`.
 pub(crate) fn name_of(target: Target<'_>, constraints: &mut Constraints) -> Option<String> {
+    let by_arn = target.arn.and_then(|arn| {
+        let found = stream_in(arn).filter(|name| !name.contains('/'));
+        if found.is_none() {
+            let constraint = format!("satisfy regular expression pattern: {STREAM_ARN}");
+            constraints.fail(format!("'{arn:.300}'"), "streamARN", &constraint);
+        }
+        constraints.length(arn, "streamARN", 1..=2_048);
+        found.map(str::to_owned)
+    });
     if let Some(name) = target.name {
         constraints.stream_name(name);
         return Some(name.to_owned());
     }
-    let Some(arn) = target.arn else {
+    if target.arn.is_none() {
         constraints.required(target.name.as_ref(), "streamName");
-        return None;
-    };
-    match stream_in(arn) {
-        Some(name) if !name.contains('/') => Some(name.to_owned()),
-        _ => {
-            let constraint = "satisfy regular expression pattern: \
-                              arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+";
-            constraints.fail(format!("'{arn:.300}'"), "streamARN", constraint);
-            None
-        }
     }
+    by_arn
 }
 
 /// Returns what follows `stream/` in an ARN of Kinesis.
@@ -89,10 +114,10 @@ pub(super) fn resource_of<'a>(
         Some(_) => consumer_in(arn),
     });
     if found.is_none() {
-        let pattern = "satisfy regular expression pattern: \
-                       arn:aws.*:kinesis:.*:\\d{12}:.*stream/\\S+";
-        constraints.fail(format!("'{arn:.300}'"), member, pattern);
+        let pattern = format!("satisfy regular expression pattern: {RESOURCE_ARN}");
+        constraints.fail(format!("'{arn:.300}'"), member, &pattern);
     }
+    constraints.length(arn, member, 1..=2_048);
     found
 }
 

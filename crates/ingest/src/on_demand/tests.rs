@@ -112,7 +112,14 @@ async fn the_shards_follow_a_sale_and_come_back() {
     let settings = StreamSettings { shards: 4, on_demand: true, ..StreamSettings::default() };
     let doors = vec!["http".to_owned()];
     inlet
-        .declare(Intake { name, settings, doors, key: None, limit: crate::Rate::default() })
+        .declare(Intake {
+            name,
+            settings,
+            doors,
+            key: None,
+            files: None,
+            limit: crate::Rate::default(),
+        })
         .unwrap();
     let mut balance = Balance::default();
     let mut sent = 0;

@@ -19,6 +19,7 @@ type Posted = (String, Vec<(String, String)>, String);
 struct Noting {
     told: Mutex<Vec<(String, Message)>>,
     posted: Mutex<Vec<Posted>>,
+    mailed: Mutex<Vec<(String, Mail)>>,
     refusals: Mutex<u32>,
 }
 
@@ -28,7 +29,12 @@ impl Messenger for Noting {
         vec![Name::new("oncall").unwrap()]
     }
 
-    async fn tell(&self, topic: &Name, message: &Message) -> Sent {
+    fn ways(&self, topic: &Name) -> Vec<String> {
+        if topic.as_str() == "oncall" { vec!["webhook".to_owned()] } else { Vec::new() }
+    }
+
+    async fn tell(&self, topic: &Name, way: &str, message: &Message) -> Sent {
+        assert_eq!(way, "webhook");
         let mut refusals = self.refusals.lock();
         if 0 < *refusals {
             *refusals -= 1;
@@ -44,6 +50,19 @@ impl Messenger for Noting {
         }
         let headers = headers.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         self.posted.lock().push((address.to_owned(), headers, body));
+        Sent::Taken
+    }
+
+    fn check_mail(&self, to: &str) -> Result<(), String> {
+        if to.contains('@') { Ok(()) } else { Err(format!("`{to}` is no address of mail")) }
+    }
+
+    fn mail_link(&self) -> Option<String> {
+        Some("https://stream.example".to_owned())
+    }
+
+    async fn mail(&self, to: &str, mail: &Mail) -> Sent {
+        self.mailed.lock().push((to.to_owned(), mail.clone()));
         Sent::Taken
     }
 }
@@ -124,7 +143,7 @@ async fn what_is_published_is_told_by_the_project_in_order_and_until_it_is_taken
     let told = noting.told.lock().clone();
     assert_eq!((told[0].1.text.as_str(), told[1].1.text.as_str()), ("one & \u{2603}", "two"));
     assert_eq!((&told[0].1.id, told[0].1.subject.as_deref()), (&id, Some("a b")));
-    until(&fixture, || fixture.inlet.messages().now().letters.is_empty()).await;
+    until(&fixture, || fixture.inlet.letters().count() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +211,65 @@ async fn one_address_that_is_gone_holds_up_nobody() {
     assert_eq!(status, 200, "{answer}");
     assert!(answer.contains("<Failed><member><Id>b</Id><Code>InvalidParameter</Code>"), "{answer}");
     until(&fixture, || noting.told.lock().len() == 1).await;
-    until(&fixture, || fixture.inlet.messages().now().letters.is_empty()).await;
+    until(&fixture, || fixture.inlet.letters().count() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_is_asked_first_told_then_and_leaves_by_a_button() {
+    let folder = tempfile::tempdir().unwrap();
+    let (fixture, noting) = open(folder.path());
+    let subscribe = |protocol: &str, to: &str| {
+        format!("Action=Subscribe&TopicArn={ONCALL}&Protocol={protocol}&Endpoint={to}")
+    };
+    for protocol in ["email", "email-json"] {
+        let (status, answer) = call(&fixture, &subscribe(protocol, "ann%40b.example")).await;
+        assert_eq!((status, text(&answer, "SubscriptionArn")), (200, "pending confirmation"));
+    }
+    until(&fixture, || noting.mailed.lock().len() == 2).await;
+    // Whoever subscribes again is asked again.
+    call(&fixture, &subscribe("email", "ann%40b.example")).await;
+    until(&fixture, || noting.mailed.lock().len() == 3).await;
+    let asked: Vec<(String, Mail)> = noting.mailed.lock().drain(..).collect();
+    assert!(asked.iter().all(|(to, mail)| to == "ann@b.example" && mail.unsubscribe.is_none()));
+    assert_eq!(asked[2].1.subject, "Confirm the subscription to oncall");
+    let json = asked.iter().find(|(_, mail)| mail.text.starts_with('{')).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json.1.text).unwrap();
+    assert_eq!(json["Type"], "SubscriptionConfirmation");
+    let link = asked[2].1.text.lines().find(|it| it.starts_with("https://")).unwrap();
+    let links = [json["SubscribeURL"].as_str().unwrap(), link];
+    for link in links {
+        let path = link.strip_prefix("https://stream.example").unwrap();
+        assert_eq!(fixture.get(path).await.0, 200);
+    }
+    let message = "%7B%22default%22%3A%22all%22%2C%22email%22%3A%22mail%22%7D";
+    let publish =
+        format!("Action=Publish&TopicArn={ONCALL}&MessageStructure=json&Message={message}");
+    let (status, answer) = call(&fixture, &publish).await;
+    assert_eq!(status, 200, "{answer}");
+    until(&fixture, || noting.mailed.lock().len() == 2 && noting.told.lock().len() == 1).await;
+    assert_eq!(noting.told.lock()[0].1.text, "all");
+    let mut told: Vec<Mail> = noting.mailed.lock().drain(..).map(|(_, mail)| mail).collect();
+    told.sort_by_key(|it| it.text.starts_with('{'));
+    let leave = told[0].unsubscribe.clone().unwrap();
+    assert_eq!(
+        told[0].text,
+        format!(
+            "mail\n\n--\nTo stop receiving messages of this topic, visit this link:\n{leave}\n"
+        )
+    );
+    let json: serde_json::Value = serde_json::from_str(&told[1].text).unwrap();
+    assert_eq!(
+        (json["Message"].as_str(), told[0].id.as_str()),
+        (Some("all"), text(&answer, "MessageId"))
+    );
+    // What only looks at links ends nothing; the button does.
+    let path = leave.strip_prefix("https://stream.example").unwrap();
+    let (status, _, page) = fixture.get(path).await;
+    assert!(status == 200 && String::from_utf8_lossy(&page).contains("<form method=\"post\">"));
+    assert_eq!(fixture.inlet.messages().now().subscriptions.len(), 2);
+    let (status, _, _) = fixture.post(path, &[], String::new()).await;
+    assert_eq!((status.as_u16(), fixture.inlet.messages().now().subscriptions.len()), (200, 1));
+    assert_eq!(fixture.get(path).await.0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +293,15 @@ async fn faults_are_told_in_the_words_of_sns() {
         &fixture,
         &format!("Action=Subscribe&TopicArn={ONCALL}&Protocol=sqs&Endpoint=arn:aws:sqs:x"),
         &expect![
-            "400 InvalidParameter: Invalid parameter: the protocol sqs is not served here; subscribe an http or https address"
+            "400 InvalidParameter: Invalid parameter: the protocol sqs is not served here; subscribe an http or https address, or one of mail"
+        ],
+    )
+    .await;
+    refused(
+        &fixture,
+        &format!("Action=Subscribe&TopicArn={ONCALL}&Protocol=email&Endpoint=ann"),
+        &expect![
+            "400 InvalidParameter: Invalid parameter: Email address: `ann` is no address of mail"
         ],
     )
     .await;

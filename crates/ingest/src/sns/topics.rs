@@ -2,7 +2,8 @@
 
 use base::{Name, limits, nearest};
 
-use super::book::{Book, Letter, Subscription, To};
+use super::book::{Book, Subscription};
+use super::letters::{Letter, NotPosted, Posting, To};
 use super::{Call, Message, arn_of, invalid, not_found, xml};
 use crate::aws::fault::Fault;
 use crate::inlet::Inlet;
@@ -17,6 +18,35 @@ pub(super) async fn change<R: Send + 'static>(
     let changed = changed.map_err(|_panicked: tokio::task::JoinError| Fault::internal())?;
     inlet.wake_messages();
     changed
+}
+
+/// Writes messages down for all who are to be told, and wakes who brings them.
+pub(super) async fn post(inlet: &Inlet, postings: Vec<Posting>) -> Result<(), Fault> {
+    if postings.is_empty() {
+        return Ok(());
+    }
+    let of = inlet.clone();
+    let posted = tokio::task::spawn_blocking(move || of.letters().post(postings)).await;
+    let posted = posted.map_err(|_panicked: tokio::task::JoinError| Fault::internal())?;
+    inlet.wake_messages();
+    posted.map_err(|not| match not {
+        NotPosted::Full => {
+            let message = "too many messages wait to be brought; publish again later".to_owned();
+            Fault { name: "Throttled", message, status: 429 }
+        }
+        NotPosted::Kept(fault) => fault.into(),
+    })
+}
+
+/// Takes out letters that nobody waits for any more.
+async fn forget(
+    inlet: &Inlet,
+    is_meant: impl Fn(&Letter) -> bool + Send + 'static,
+) -> Result<(), Fault> {
+    let of = inlet.clone();
+    let forgotten = tokio::task::spawn_blocking(move || of.letters().forget(is_meant)).await;
+    let forgotten = forgotten.map_err(|_panicked: tokio::task::JoinError| Fault::internal())?;
+    forgotten.map_err(Fault::from)
 }
 
 /// Returns all topics, in the order of their names.
@@ -90,13 +120,14 @@ pub(super) async fn delete(call: &Call<'_>) -> Result<String, Fault> {
     if call.messenger.topics().contains(&topic) {
         return Err(invalid(format!("the project declares it; take [notify.{topic}] out of it")));
     }
+    let of = topic.clone();
     change(call.inlet, move |book| {
-        book.topics.remove(&topic);
-        book.subscriptions.retain(|_, it| it.topic != topic);
-        book.letters.retain(|_, it| it.message.topic != topic);
+        book.topics.remove(&of);
+        book.subscriptions.retain(|_, it| it.topic != of);
         Ok(())
     })
     .await?;
+    forget(call.inlet, move |it| it.message.topic == topic).await?;
     Ok(String::new())
 }
 
@@ -125,24 +156,12 @@ pub(super) async fn subscribe(call: &Call<'_>) -> Result<String, Fault> {
     let topic = topic_of(call, "TopicArn")?;
     let protocol = call.form.text("Protocol").unwrap_or_default().to_owned();
     let endpoint = call.form.text("Endpoint").unwrap_or_default().to_owned();
-    match protocol.as_str() {
-        "http" | "https" if endpoint.starts_with(&format!("{protocol}://")) => {}
-        "http" | "https" => {
-            return Err(invalid("Invalid parameter: Endpoint must match the specified protocol"));
-        }
-        other => {
-            return Err(invalid(format!(
-                "Invalid parameter: the protocol {other:.20} is not served here; subscribe an http \
-                 or https address"
-            )));
-        }
-    }
     let is_raw = (1..=20).any(|it| {
         call.form.text(&format!("Attributes.entry.{it}.key")) == Some("RawMessageDelivery")
             && call.form.text(&format!("Attributes.entry.{it}.value")) == Some("true")
     });
-    let now_ms = call.inlet.clock().now_ms();
-    let host = call.host.clone();
+    check_endpoint(call, &protocol, &endpoint, is_raw)?;
+    let of = topic.clone();
     let made = change(call.inlet, move |book| {
         let same = book.subscriptions.iter().find(|(_, it)| {
             it.topic == topic && it.protocol == protocol && it.endpoint == endpoint
@@ -156,29 +175,61 @@ pub(super) async fn subscribe(call: &Call<'_>) -> Result<String, Fault> {
         }
         let arn = format!("{}:{}", arn_of(&topic), uuid::Uuid::new_v4());
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let text = format!(
-            "You have chosen to subscribe to the topic {}.\nTo confirm the subscription, visit \
-             the SubscribeURL included in this message.",
-            arn_of(&topic)
-        );
-        let message = Message {
-            id: uuid::Uuid::new_v4().to_string(),
-            topic: topic.clone(),
-            subject: None,
-            text,
-            at_ms: now_ms,
-        };
         book.subscriptions.insert(
             arn.clone(),
             Subscription { topic, protocol, endpoint, token, is_confirmed: false, is_raw },
         );
-        book.post(Letter { message, to: To::Question(arn.clone()), host });
         Ok((arn, false))
     });
     let (arn, is_confirmed) = made.await?;
+    if !is_confirmed {
+        // Whoever subscribes again has perhaps lost the first question.
+        ask(call, of, &arn).await?;
+    }
     let wants_arn = call.form.text("ReturnSubscriptionArn") == Some("true");
     let shown = if is_confirmed || wants_arn { arn.as_str() } else { "pending confirmation" };
     Ok(xml::element("SubscriptionArn", shown))
+}
+
+/// Whether messages can be brought to an address.
+fn check_endpoint(
+    call: &Call<'_>,
+    protocol: &str,
+    endpoint: &str,
+    is_raw: bool,
+) -> Result<(), Fault> {
+    match protocol {
+        "http" | "https" if endpoint.starts_with(&format!("{protocol}://")) => Ok(()),
+        "http" | "https" => {
+            Err(invalid("Invalid parameter: Endpoint must match the specified protocol"))
+        }
+        "email" | "email-json" if is_raw => Err(invalid(
+            "Invalid parameter: Attributes Reason: RawMessageDelivery: Invalid value [true]; mails \
+             are not sent raw",
+        )),
+        "email" | "email-json" => call
+            .messenger
+            .check_mail(endpoint)
+            .map_err(|wrong| invalid(format!("Invalid parameter: Email address: {wrong}"))),
+        other => Err(invalid(format!(
+            "Invalid parameter: the protocol {other:.20} is not served here; subscribe an http or \
+             https address, or one of mail"
+        ))),
+    }
+}
+
+/// Asks the address of a subscription whether it wants to be told.
+async fn ask(call: &Call<'_>, topic: Name, arn: &str) -> Result<(), Fault> {
+    let text = format!(
+        "You have chosen to subscribe to the topic {}.\nTo confirm the subscription, visit the \
+         SubscribeURL included in this message.",
+        arn_of(&topic)
+    );
+    let id = uuid::Uuid::new_v4().to_string();
+    let at_ms = call.inlet.clock().now_ms();
+    let message = Message { id, topic, subject: None, text, at_ms };
+    let to = vec![To::Question(arn.to_owned())];
+    post(call.inlet, vec![Posting::new(message, &call.host, to)]).await
 }
 
 pub(super) async fn confirm(call: &Call<'_>) -> Result<String, Fault> {
@@ -209,32 +260,37 @@ pub(super) async fn unsubscribe(call: &Call<'_>) -> Result<String, Fault> {
     if arn.is_empty() {
         return Err(invalid("Invalid parameter: SubscriptionArn"));
     }
+    let of = arn.clone();
     change(call.inlet, move |book| {
-        end(book, &arn);
+        book.subscriptions.remove(&of);
         Ok(())
     })
     .await?;
+    end(call.inlet, arn).await?;
     Ok(String::new())
 }
 
 /// Ends the subscription that has this token; returns its ARN.
 pub(super) async fn unsubscribe_by(inlet: &Inlet, token: &str) -> Result<String, Fault> {
     let token = token.to_owned();
-    change(inlet, move |book| {
+    let left = change(inlet, move |book| {
         let found = book.subscriptions.iter().find(|(_, it)| it.token == token);
         let arn = found.map(|(arn, _)| arn.clone()).ok_or_else(|| not_found("Subscription"))?;
-        end(book, &arn);
+        book.subscriptions.remove(&arn);
         Ok(arn)
-    })
-    .await
+    });
+    let arn = left.await?;
+    end(inlet, arn.clone()).await?;
+    Ok(arn)
 }
 
-fn end(book: &mut Book, arn: &str) {
-    book.subscriptions.remove(arn);
-    book.letters.retain(|_, it| match &it.to {
-        To::Subscription(of) | To::Question(of) => of != arn,
-        To::Project => true,
-    });
+/// Takes out the letters of a subscription that is over.
+async fn end(inlet: &Inlet, arn: String) -> Result<(), Fault> {
+    let is_meant = move |it: &Letter| match &it.to {
+        To::Subscription(of) | To::Question(of) => *of == arn,
+        To::Way(_) => false,
+    };
+    forget(inlet, is_meant).await
 }
 
 pub(super) fn subscriptions(call: &Call<'_>) -> Result<String, Fault> {

@@ -105,7 +105,7 @@ impl Live {
         let plan = compiled.plan.flows.first().unwrap().clone();
         let settings = watch::notifier::Settings::of("test");
         let notifier =
-            watch::Notifier::start(&compiled.project.notifies, settings, Arc::clone(&shared));
+            watch::Notifier::start(&compiled.project.notifies, None, settings, Arc::clone(&shared));
         let notifier = Arc::new(notifier.unwrap());
         let alerting =
             Alerting::of(&compiled.project, &plan, notifier, Arc::clone(&shared)).unwrap();
@@ -264,15 +264,18 @@ async fn a_backtest_tells_what_the_alert_told() {
     for (seed, late) in all.into_iter().take(if is_slow_welcome() { 3 } else { 1 }) {
         let mut live = Live::open(late).await;
         some_minutes(&mut live, seed).await;
+        let mut all_told = 0;
         for alert in ["spike", "long", "together", "unusual", "best"] {
             let outcome = live.backtest(alert).await;
             let now = without_titles(told(&outcome));
             let Outcome::Told(all) = outcome else { panic!("its past can be told") };
             let then = without_titles(live.told(alert, all.end_ms));
             assert_eq!(then, now, "{alert}, seed {seed}");
-            // In eight minutes not every alert resolves.
-            assert!(usize::from(is_slow_welcome()) < then.len(), "{alert}: {then:#?}");
+            // In eight minutes not every alert fires.
+            assert!(!is_slow_welcome() || 1 < then.len(), "{alert}: {then:#?}");
+            all_told += then.len();
         }
+        assert_ne!(all_told, 0, "no alert of seed {seed} told anything");
     }
 }
 

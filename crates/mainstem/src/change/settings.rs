@@ -87,7 +87,25 @@ impl Settings {
             .with("memory", it.memory.unwrap_or(ByteSize(limits::STATE_BYTES_MAX as u64)))
             .hidden("description", it.description.clone().unwrap_or_default())
             .with("client_limit", it.client_limit)
+            .mail(it)
             .keys(it)
+    }
+
+    /// How mail is sent.
+    pub(super) fn of_mail(it: &Project) -> Settings {
+        Settings::new().mail(it)
+    }
+
+    /// How mail is sent; of the server only that it differs.
+    fn mail(self, it: &Project) -> Settings {
+        let Some(mail) = &it.mail else { return self };
+        let from = match &mail.from.name {
+            Some(name) => format!("{name} <{}>", mail.from.address),
+            None => mail.from.address.clone(),
+        };
+        self.hidden("mail server", mail.smtp.reveal())
+            .with("mail from", from)
+            .with("mail link", or_none(mail.link.as_deref()))
     }
 
     /// Each key with what it allows; of its secret only that it differs.
@@ -198,6 +216,8 @@ impl Settings {
 
     pub(super) fn of_notify(it: &Notify) -> Settings {
         let webhook = it.webhook.as_ref().map(|it| it.reveal().to_owned());
+        let email: Vec<&str> = it.email.iter().map(|it| it.address.as_str()).collect();
+        let email = Some(email.join(", ")).filter(|it| !it.is_empty());
         Settings::new()
             .hidden("webhook", webhook.unwrap_or_default())
             .with(
@@ -207,6 +227,7 @@ impl Settings {
                     NotifyFormat::Slack => "slack",
                 },
             )
+            .with("email", or_none(email.as_deref()))
             .with("log", it.log)
             .hidden("description", it.description.clone().unwrap_or_default())
     }

@@ -86,7 +86,7 @@ const CANNOT: u8 = 3;
 impl Alert {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
-            Action::Backtest(it) => it.run().await,
+            Action::Backtest(it) => Box::pin(it.run()).await,
         }
     }
 }

@@ -30,6 +30,7 @@ impl Check {
                 warnings.merge(compiled.plan.warnings.clone());
                 eprint!("{}", warnings.render(super::has_colour()));
                 let counts: Vec<String> = [
+                    (project.buckets.len(), "bucket"),
                     (project.streams.len(), "stream"),
                     (project.lookups.len(), "lookup"),
                     (project.tables.len(), "table"),

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::program::Program;
+use crate::program::{Program, memory_mb};
 
 const PROJECT: &str = r#"
 [stream.notes]
@@ -45,13 +45,6 @@ async fn ask(socket: &mut TcpStream, request: &str) -> Option<u16> {
             return head.split(' ').nth(1)?.parse().ok();
         }
     }
-}
-
-/// The memory of a process in megabytes.
-fn memory_mb(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|it| it.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
 }
 
 /// Sends records one by one, each until it is taken.

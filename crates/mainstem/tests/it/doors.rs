@@ -144,3 +144,106 @@ async fn what_boto3_puts_is_answered_by_sql() {
     assert_eq!(program.sql(sql).await, [row]);
     assert_eq!(program.value("SELECT bytes FROM orders__dead").await, "broken");
 }
+
+const LIMITED: &str = r#"
+[stream.orders]
+key   = "id"
+limit = { records = 100 }
+from  = ["kinesis", "firehose", "http"]
+
+[stream.orders.columns]
+id = "text not null"
+n  = "int not null"
+"#;
+
+/// Sends 250 records of two keys at a time through each door where 100 a second are let in, and
+/// sends again what is refused.
+const PATIENT: &str = r#"
+import boto3, json, sys, time, urllib.error, urllib.request
+from botocore.config import Config
+endpoint = sys.argv[1]
+common = dict(endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any",
+              config=Config(retries={"max_attempts": 0}))
+kinesis, firehose = boto3.client("kinesis", **common), boto3.client("firehose", **common)
+
+def by_kinesis(records):
+    answer = kinesis.put_records(StreamName="orders", Records=[{"Data": it, "PartitionKey": json.loads(it)["id"]} for it in records])
+    codes = [it.get("ErrorCode") for it in answer["Records"]]
+    assert answer["FailedRecordCount"] == sum(code is not None for code in codes), answer
+    assert set(codes) <= {None, "ProvisionedThroughputExceededException"}, codes
+    for it in answer["Records"]:
+        assert ("SequenceNumber" in it) == ("ErrorCode" not in it), it
+        assert "ErrorCode" not in it or "Rate exceeded for shard shardId-00000000000" in it["ErrorMessage"], it
+    return codes
+
+def by_firehose(records):
+    answer = firehose.put_record_batch(DeliveryStreamName="orders", Records=[{"Data": it} for it in records])
+    codes = [it.get("ErrorCode") for it in answer["RequestResponses"]]
+    assert answer["FailedPutCount"] == sum(code is not None for code in codes), answer
+    assert set(codes) <= {None, "ServiceUnavailableException"}, codes
+    return codes
+
+def by_http(records):
+    request = urllib.request.Request(endpoint + "/v1/streams/orders/records?results=true", b"\n".join(records))
+    try:
+        with urllib.request.urlopen(request) as answer:
+            found = json.load(answer)
+            codes = [it.get("kind") for it in found["records"]]
+            assert found["accepted"] == codes.count(None) and set(codes) <= {None, "throttled"}, found
+            assert (answer.headers["Retry-After"] is not None) == ("throttled" in codes), answer.headers
+            return codes
+    except urllib.error.HTTPError as refused:
+        assert refused.code == 429 and refused.headers["Retry-After"], refused.read()
+        return ["throttled"] * len(records)
+
+number = 0
+for door in [by_kinesis, by_firehose, by_http]:
+    waiting = []
+    for _ in range(250):
+        waiting.append(json.dumps({"id": f"k{number % 2}", "n": number}).encode())
+        number += 1
+    rounds = 0
+    time.sleep(1.1)
+    while waiting:
+        codes = door(waiting)
+        taken = codes.count(None)
+        assert codes[:taken] == [None] * taken, "the first ones are taken"
+        if rounds == 0:
+            assert taken == 100, taken
+        waiting = waiting[taken:]
+        rounds += 1
+        time.sleep(0.3)
+    assert 3 <= rounds, rounds
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_lets_in_as_many_records_of_a_call_as_fit_and_no_key_loses_its_order() {
+    let Some(python) = peers("boto3") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mainstem.toml"), LIMITED).unwrap();
+    let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+    let output = Command::new(python)
+        .args(["-c", PATIENT, &program.url("")])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let settled = program.settle("orders").await;
+    assert_eq!((settled.received, settled.stored, settled.dead), (750, 750, 0));
+    let sql = "SELECT count(*) FROM (SELECT n, lag(n) OVER (PARTITION BY id ORDER BY _shard, _sequence) AS before FROM orders) WHERE n <= before";
+    assert_eq!(program.sql(sql).await, [vec![Value::from(0)]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_of_awss_models_is_checked_as_aws_does() {
+    let Some(python) = peers("botocore") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let project = "[stream.orders]\nkey = \"id\"\nshards = 2\nfrom = [\"http\", \"kinesis\", \"firehose\", \"dynamodb\"]\n\n[stream.orders.columns]\nid = \"text not null\"\n";
+    std::fs::write(folder.path().join("mainstem.toml"), project).unwrap();
+    let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
+    let script = crate::program::root().join("crates/ingest/src/aws/validate/every_member.py");
+    let output = Command::new(python).arg(script).arg(program.url("")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    eprintln!("{}", said.lines().next().unwrap_or_default());
+}

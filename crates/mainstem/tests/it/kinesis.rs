@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::program::{Program, peers};
+use crate::program::{Program, is_soak, memory_mb, node_peers, peers, root};
 
 const PROJECT: &str = r#"
 [stream.orders]
@@ -102,4 +102,57 @@ async fn shards_change_while_records_come_and_the_program_is_killed() {
     assert!(10 < shards[0][0].as_u64().unwrap(), "{shards:?}");
     let auto = program.sql("SELECT shards FROM system.streams WHERE name = 'clicks'").await;
     assert_eq!(auto, [vec![Value::from(4)]]);
+}
+
+/// Runs a scenario of enhanced fan-out by AWS's SDK for JavaScript; returns the most memory in MB
+/// that the program had meanwhile.
+fn fan_out(scenario: &[&str]) -> Option<u64> {
+    let modules = node_peers("@aws-sdk/client-kinesis")?;
+    let folder = tempfile::tempdir().unwrap();
+    let program = project(folder.path());
+    let script = root().join("crates/ingest/src/kinesis/tests/subscribe.cjs");
+    let mut node = Command::new("node")
+        .arg(script)
+        .arg(program.url(""))
+        .args(scenario)
+        .env("NODE_PATH", modules)
+        .env("NODE_NO_WARNINGS", "1")
+        .spawn()
+        .unwrap();
+    let mut most = 0;
+    loop {
+        most = most.max(memory_mb(program.id()));
+        if let Some(status) = node.try_wait().unwrap() {
+            assert!(status.success(), "{scenario:?}: {status}");
+            return Some(most);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awss_own_sdk_follows_shards_over_both_protocols() {
+    tokio::task::block_in_place(|| {
+        fan_out(&["records"]);
+        fan_out(&["takeover"]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_take_nothing_cost_little_and_hold_up_nobody() {
+    tokio::task::block_in_place(|| {
+        let Some(alone_mb) = fan_out(&["silent", "0"]) else { return };
+        let beside_mb = fan_out(&["silent", "19"]).unwrap();
+        eprintln!("memory: {alone_mb} MB with one reader, {beside_mb} MB beside 19 silent ones");
+        assert!(beside_mb < alone_mb + 150, "{alone_mb} MB, then {beside_mb} MB");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_ends_after_five_minutes_and_the_next_goes_on() {
+    if is_soak() {
+        tokio::task::block_in_place(|| fan_out(&["end"]));
+    } else {
+        eprintln!("SKIPPED: it waits for five minutes; `cargo xtask soak` does");
+    }
 }

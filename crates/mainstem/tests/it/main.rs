@@ -10,6 +10,7 @@
 
 mod alerts;
 mod browser;
+mod buckets;
 mod change;
 mod change_kill;
 mod cli;
@@ -22,6 +23,7 @@ mod guide;
 mod keys;
 mod kill;
 mod kinesis;
+mod mail;
 mod nexmark;
 mod postgres;
 mod program;

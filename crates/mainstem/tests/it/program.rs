@@ -52,9 +52,31 @@ pub(crate) fn peers(module: &str) -> Option<PathBuf> {
     None
 }
 
+/// The memory of a process in megabytes.
+pub(crate) fn memory_mb(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|it| it.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
+}
+
+/// Where `node` finds the packages that `cargo xtask peers` installs, if `package` is among them.
+pub(crate) fn node_peers(package: &str) -> Option<PathBuf> {
+    let modules = root().join("target/peers-node/node_modules");
+    if modules.join(package).exists() {
+        return Some(modules);
+    }
+    eprintln!("SKIPPED: target/peers-node has no {package} (cargo xtask peers)");
+    None
+}
+
 /// Whether the long form of a test is wanted; CI sets it.
 pub(crate) fn is_slow_welcome() -> bool {
     std::env::var_os("SLOW").is_some()
+}
+
+/// Whether this is the long run, `cargo xtask soak`.
+pub(crate) fn is_soak() -> bool {
+    std::env::var_os("SEEDS").is_some()
 }
 
 /// Whether a missing tool is an error: in CI, which installs all it can.

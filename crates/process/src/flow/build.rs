@@ -1,12 +1,13 @@
 //! Tables that are made beside what runs, from stored rows, until they can take their place.
 //!
-//! A build is a flow that nobody sees. Its records are the stored rows of tables to which rows are
-//! only added: the raw tables, and the row-by-row tables that stay as they are.
+//! A build is a flow that nobody sees. Its records are the stored rows of the tables that stay as
+//! they are: raw, row by row, or by windows.
 //!
 //! 1. It takes in what was stored at the end of an epoch of the running flows. Where windows wait
 //!    for time, rows come in order of event time, a stretch after the other, so that windows become
 //!    final as they did in life and only those of one stretch are in memory.
-//! 2. It follows epoch by epoch, until it has caught up.
+//! 2. It follows epoch by epoch, until it has caught up. Of tables whose rows are replaced it hears
+//!    which windows changed (`build/told.rs`).
 //! 3. When the running flows have stopped, it takes in their last epoch and writes down its state.
 //!    The flows of the new project open with it, as after a restart.
 //!
@@ -32,15 +33,17 @@ use crate::checkpoint::{Files, TablePoint};
 use crate::error::Error;
 use crate::flow::open::Past;
 use crate::flow::tick::Fresh;
-use crate::flow::{Flow, Stored};
+use crate::flow::{Flow, Given, Stored};
 use crate::plan::{FlowPlan, TablePlan};
 use crate::setup::{Grown, GrownPart, GrownRows, Setup};
 use crate::table::Body;
 use crate::table::whole::Whole;
 
 mod beside;
+mod told;
 
 pub use beside::Beside;
+use told::Told;
 
 /// Rows of one stretch of time, about.
 const STRETCH_ROWS: u64 = if cfg!(test) { 3 } else { 1_000_000 };
@@ -88,6 +91,8 @@ pub struct Build {
     live: PathBuf,
     beside: Beside,
     followed: Vec<Followed>,
+    /// Tables whose rows are replaced, window by window.
+    told: Vec<Told>,
     /// Whether rows of before are taken in by time.
     is_by_time: bool,
     /// Whether what was made may be stored before all that is seen was taken in: not where a table
@@ -128,7 +133,7 @@ impl Build {
         let BuildSetup { mut setup, live, beside, grown, progress } = setup;
         let is_built = |it: &Arc<TablePlan>| beside.built.contains(it.name());
         let is_read = |it: &Arc<TablePlan>| {
-            beside.followed.contains(it.name()) || beside.seen.contains(it.name())
+            [&beside.followed, &beside.told, &beside.seen].iter().any(|all| all.contains(it.name()))
         };
         setup.plan.tables.retain(|it| is_built(it) || is_read(it));
         let by_time = |it: &&Arc<TablePlan>| it.window.is_some() || it.slices.is_some();
@@ -140,7 +145,7 @@ impl Build {
             let mut whole = Whole::new(&run.plan);
             whole.is_dirty = false;
             run.body = Body::Whole(whole);
-            run.is_given = true;
+            run.given = Some(Given::default());
         }
         let mut followed = Vec::new();
         for name in &beside.followed {
@@ -150,9 +155,11 @@ impl Build {
             let (grown, time) = (Arc::clone(grown), time_of(&plan, name));
             followed.push(Followed { name: name.clone(), grown, time, until: None });
         }
+        let told = Told::all(&beside, &plan, &grown)?;
         let is_by_time = is_by_time && followed.iter().all(|it| it.time.is_some());
         let may_store = plan.tables.iter().all(|it| it.slices.is_none());
-        let mut build = Build { flow, live, beside, followed, is_by_time, may_store, progress };
+        let mut build =
+            Build { flow, live, beside, followed, told, is_by_time, may_store, progress };
         build.tell_times(|_, _, _| None);
         Ok(build)
     }
@@ -175,15 +182,16 @@ impl Build {
         let mut until = BTreeMap::new();
         for followed in &self.followed {
             let point = past.table(&followed.name).map(|(_, _, it)| it.clone());
-            let epoch = visible(followed, point, &self.flow.clock).await?;
+            let (name, grown) = (&followed.name, &followed.grown);
+            let epoch = visible(name, grown, point, &self.flow.clock).await?;
             until.insert(followed.name.clone(), epoch);
         }
-        for run in self.flow.tables.iter_mut().filter(|it| it.is_given) {
+        for run in self.flow.tables.iter_mut().filter(|it| it.given.is_some()) {
             run.own.renew();
             run.dead_stored.renew();
         }
         let is_first = self.followed.iter().all(|it| it.until.is_none());
-        let rows =
+        let mut rows =
             if is_first { self.take_all(&until).await? } else { self.take_epochs(&until).await? };
         self.show_until(&until)?;
         for followed in &mut self.followed {
@@ -192,6 +200,7 @@ impl Build {
         self.tell_times(|stream, column, _| {
             past.stream(stream)?.times_us.get(column)?.values().copied().min()
         });
+        rows += self.hear(past).await?;
         self.settle().await?;
         Ok(rows)
     }
@@ -220,7 +229,7 @@ impl Build {
         self.follow(&past).await?;
         self.store().await?;
         let mut checkpoint = self.flow.durable.clone();
-        let dead = self.flow.tables.iter().filter(|it| !it.is_given).map(|it| &it.plan.dead);
+        let dead = self.flow.tables.iter().filter(|it| it.given.is_none()).map(|it| &it.plan.dead);
         let names: BTreeSet<&Name> = self.beside.built.iter().chain(dead).collect();
         checkpoint.epoch = past.epoch().max(checkpoint.epoch).next();
         checkpoint.streams.clear();
@@ -444,20 +453,21 @@ impl Build {
 
 /// Returns the last epoch of a table that counts, once all of it is visible.
 async fn visible(
-    followed: &Followed,
+    table: &Name,
+    grown: &Arc<dyn Grown>,
     point: Option<TablePoint>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Epoch, Error> {
     let began = clock.elapsed();
     loop {
-        let seen = followed.grown.renew().await?;
+        let seen = grown.renew().await?;
         let Some(point) = &point else { return Ok(Epoch::default()) };
         if point.actions.is_none() || point.epoch <= seen {
             return Ok(point.epoch);
         }
         if VISIBLE_MAX <= clock.elapsed().saturating_sub(began) {
             return Err(Error::Sink(SinkError::Unavailable {
-                sink: format!("table `{}`", followed.name),
+                sink: format!("table `{table}`"),
                 reason: format!("its epoch {} is not committed yet", point.epoch),
             }));
         }

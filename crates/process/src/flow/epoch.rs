@@ -56,7 +56,7 @@ impl Flow {
         }
         for run in &mut self.tables {
             add(&run.plan.dead, &run.dead_stored, true, run.dead.change(epoch));
-            if run.detached.is_some() || run.is_given {
+            if run.detached.is_some() || run.given.is_some() {
                 continue;
             }
             let of = run.tagged.take().unwrap_or(epoch);

@@ -328,7 +328,7 @@ impl TableRun {
             stats: TableStats::default(),
             job: None,
             rests_until: Duration::ZERO,
-            is_given: false,
+            given: None,
             plan: Arc::clone(plan),
         }
     }

@@ -117,7 +117,9 @@ impl Flow {
     async fn compute_wholes(&mut self, now_ms: u64) {
         for place in 0..self.tables.len() {
             self.finish_job(place, now_ms).await;
-            let Some(run) = self.tables.get_mut(place).filter(|it| !it.is_given) else { continue };
+            let Some(run) = self.tables.get_mut(place).filter(|it| it.given.is_none()) else {
+                continue;
+            };
             let Body::Whole(whole) = &mut run.body else { continue };
             whole.is_dirty |= run.plan.reads.iter().any(|it| self.changed.contains(it));
             let began = self.clock.elapsed();
@@ -284,7 +286,10 @@ fn watermark(link: &Link, streams: &[StreamRun], tables: &[TableRun], now_ms: u6
         return stream::reached_all(streams, sources, now_ms);
     }
     let table = tables.iter().find(|it| *it.name() == link.table)?;
-    table.body.final_until()
+    match table.given {
+        Some(given) => given.watermark_us,
+        None => table.body.final_until(),
+    }
 }
 
 /// Shows a lookup as a table.

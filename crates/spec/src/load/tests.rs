@@ -380,27 +380,54 @@ fn a_fault_shows_its_line_and_a_marker() {
 }
 
 #[test]
+fn a_bucket_brings_a_stream_and_a_table_along() {
+    let toml = "[bucket.landing]\nfrom = 'in'\nowner = 'Ann'\n[table.t]\nsql = 'SELECT key FROM landing_objects'\n";
+    let project = load(&[("mainstem.toml", toml)], None).unwrap();
+    let bucket = project.buckets.values().next().unwrap();
+    assert_eq!(
+        (bucket.events.as_str(), bucket.objects.as_str()),
+        ("landing_events", "landing_objects")
+    );
+    let events = &project.streams["landing_events"];
+    let options: toml::Table = events.from[0].options.parse().unwrap();
+    assert_eq!(
+        options.to_string(),
+        "from = \"in\"\n",
+        "what is about the bucket is not for its door"
+    );
+    assert_eq!(events.owner.as_deref(), Some("Ann"));
+    assert_eq!(project.tables["landing_objects"].reads, ["landing_events"]);
+    check(
+        "[bucket.a]\n[stream.a_events]\ncolumns = { x = 'int' }\n[bucket.b]\nowner = 1\n",
+        &expect![[r#"
+            mainstem.toml:2:9: `a_events` is the name of a stream already; rename one; the first is at mainstem.toml:1:9
+            mainstem.toml:5:9: `owner` must be a string, not the integer `1`
+        "#]],
+    );
+}
+
+#[test]
 fn unknown_sections_and_those_to_come() {
-    let toml = "[streams.a]\n[bucket.b]\n[modle.c]\n[x]\n[table]\nsql = 'SELECT 1'\n[[alert]]\n[project]\nname='a'\nnmae='b'\n";
+    let toml = "[streams.a]\n[report.b]\n[modle.c]\n[x]\n[table]\nsql = 'SELECT 1'\n[[alert]]\n[project]\nname='a'\nnmae='b'\n";
     check(
         toml,
         &expect![[r#"
-        mainstem.toml:1:2: unknown section `streams`; did you mean `stream`?
-        mainstem.toml:2:2: `bucket` is not available yet; this version knows project, stream, lookup, table, alert, notify, dashboard and test
-        mainstem.toml:3:2: unknown section `modle`; did you mean `model`?
-        mainstem.toml:4:2: unknown section `x`; the sections are project, stream, lookup, table, alert, notify, dashboard and test
-        mainstem.toml:6:1: `sql` is no `table`; write `[table.NAME]`, then its settings
-        mainstem.toml:7:1: `alert` needs a name; write `[alert.NAME]`, then its settings
-        mainstem.toml:10:1: unknown key `nmae`; did you mean `name`?
-    "#]],
+            mainstem.toml:1:2: unknown section `streams`; did you mean `stream`?
+            mainstem.toml:2:2: `report` is not available yet; this version knows project, stream, bucket, lookup, table, alert, notify, dashboard and test
+            mainstem.toml:3:2: unknown section `modle`; did you mean `model`?
+            mainstem.toml:4:2: unknown section `x`; the sections are project, stream, bucket, lookup, table, alert, notify, dashboard and test
+            mainstem.toml:6:1: `sql` is no `table`; write `[table.NAME]`, then its settings
+            mainstem.toml:7:1: `alert` needs a name; write `[alert.NAME]`, then its settings
+            mainstem.toml:10:1: unknown key `nmae`; did you mean `name`?
+        "#]],
     );
     check(
         "project = 'shop'\ntop = 1\nlookup = []\n",
         &expect![[r#"
-        mainstem.toml:1:1: `project` is a section; write `[project]`, then `name = "…"`
-        mainstem.toml:2:1: unknown section `top`; the sections are project, stream, lookup, table, alert, notify, dashboard and test
-        mainstem.toml:3:10: `lookup` needs a name; write `[lookup.NAME]`, then its settings
-    "#]],
+            mainstem.toml:1:1: `project` is a section; write `[project]`, then `name = "…"`
+            mainstem.toml:2:1: unknown section `top`; the sections are project, stream, bucket, lookup, table, alert, notify, dashboard and test
+            mainstem.toml:3:10: `lookup` needs a name; write `[lookup.NAME]`, then its settings
+        "#]],
     );
 }
 
@@ -705,7 +732,7 @@ type = 'table'
             mainstem.toml:9:8: `b` has no `sql`; add `sql = '''SELECT …'''`: each of its rows is an alert
             mainstem.toml:11:22: `d` is of section `dashboard` and cannot be read; FROM can name streams, lookups and tables
             mainstem.toml:13:10: `remind` must be longer than nothing; write a duration such as "10 minutes", or leave `remind` out
-            mainstem.toml:14:9: `n` tells nobody; add `webhook = "${NAME}"`, or `log = true`
+            mainstem.toml:14:9: `n` tells nobody; add `webhook = "${NAME}"`, `email = "name@example.com"` or `log = true`
             mainstem.toml:15:12: `d` has no charts; add `[[dashboard.d.chart]]`
             mainstem.toml:18:8: `pie` is not known here; write one of `line`, `area`, `bar`, `number` or `table`
             mainstem.toml:20:9: `limit` cannot be 0; write a number from 1 up

@@ -51,3 +51,20 @@ fn a_better_name_is_proposed() {
     assert!(help("_orders").contains("write `orders`"));
     assert!(!help("…").contains("write"));
 }
+
+#[test]
+fn any_text_becomes_a_name_that_may_be_given() {
+    for (text, name) in [
+        ("2010-summary", "summary"),
+        ("ai4i2020", "ai4i2020"),
+        ("OrderLines", "order_lines"),
+        ("some orders (new)", "some_orders_new"),
+        ("order", "order_1"),
+        ("2024", "found"),
+        ("übung", "bung"),
+        ("a__dead", "a_dead"),
+    ] {
+        assert_eq!(crate::name_like(text), name);
+        assert!(check(name).is_ok(), "{name}");
+    }
+}

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use base::Clock;
 use rows::sink::{Change, Replace, Sink};
 
@@ -161,6 +162,39 @@ async fn a_pinned_table_is_read_epoch_by_epoch() {
     assert_eq!(count(Some(5), 5).await, (0, None));
     drop(pinned);
     assert_ne!(lake.maintain(BUDGET).await.unwrap().files_compacted, 0);
+}
+
+#[tokio::test]
+async fn a_pinned_table_tells_which_rows_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = lake(folder.path());
+    let table = lake.table(layout("t")).await.unwrap();
+    let row = |minute: i64, orders| (Some(minute * MINUTE_US), None, orders, None);
+    put(&table, 1, append(&[row(1, 10), row(2, 20)])).await;
+    put(&table, 2, append(&[row(3, 30)])).await;
+    let pinned = lake.pin(layout("t")).await.unwrap();
+    let session = datafusion::prelude::SessionContext::new();
+    let moved = async || {
+        pinned.renew().await.unwrap();
+        let moved = session.read_table(pinned.moved()).unwrap().collect().await.unwrap();
+        let orders =
+            moved.iter().flat_map(|it| it["orders"].as_primitive::<Int64Type>().values().to_vec());
+        orders.collect::<BTreeSet<i64>>()
+    };
+    assert_eq!(moved().await, BTreeSet::from([10, 20, 30]), "at first all");
+    assert_eq!(moved().await, BTreeSet::new());
+    let windows = Replace::Windows {
+        column: "minute".to_owned(),
+        starts: vec![2 * MINUTE_US, 4 * MINUTE_US],
+        span_us: 1,
+    };
+    put(&table, 3, Change::new(vec![batch(&[row(2, 21), row(4, 40)])], windows)).await;
+    put(&table, 4, append(&[row(5, 50)])).await;
+    let all = moved().await;
+    assert!(all.is_superset(&BTreeSet::from([20, 21, 40, 50])), "{all:?}");
+    assert!(!all.contains(&30), "its file stayed");
+    put(&table, 5, Change::new(Vec::new(), Replace::All)).await;
+    assert!(moved().await.is_superset(&BTreeSet::from([10, 21, 30, 40, 50])), "all went");
 }
 
 /// Adopts on a disk that stops after so many steps, then once more on one that does not.

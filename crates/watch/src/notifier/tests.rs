@@ -9,17 +9,17 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base::time::SystemClock;
-use spec::{Secret, Spot};
+use spec::{NotifyFormat, Secret, Spot};
 
 use super::*;
 use crate::alert::tests::{alert, batch, declared};
 
 /// What the server answers to the requests in order, and 200 after that.
 #[derive(Clone, Default)]
-struct Script {
+pub(crate) struct Script {
     answers: Arc<[u16]>,
     count: Arc<AtomicUsize>,
-    seen: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
+    pub(crate) seen: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
 }
 
 /// An answer that never comes.
@@ -37,7 +37,7 @@ async fn answer(Shared(script): Shared<Script>, headers: HeaderMap, body: Bytes)
     (StatusCode::from_u16(status).unwrap(), headers, "because\n").into_response()
 }
 
-async fn serve(answers: &[u16]) -> (String, Script) {
+pub(crate) async fn serve(answers: &[u16]) -> (String, Script) {
     let script = Script { answers: answers.into(), ..Script::default() };
     let router = Router::new().route("/hook", post(answer)).with_state(script.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,13 +53,14 @@ fn notify(webhook: &str, format: NotifyFormat) -> BTreeMap<Name, spec::Notify> {
         spot: Spot::outside("notify.toml", ""),
         webhook: Some(Secret::new(webhook)),
         format,
+        email: Vec::new(),
         log: true,
         description: None,
     };
     BTreeMap::from([(name, notify)])
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         timeout: Duration::from_millis(200),
         pauses: (Duration::from_millis(1), Duration::from_millis(5)),
@@ -70,26 +71,26 @@ fn settings() -> Settings {
 fn start_with(targets: &BTreeMap<Name, spec::Notify>, settings: Settings) -> Notifier {
     // Every test installs it; only the first can.
     let _installed_before = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Notifier::start(targets, settings, SystemClock::start()).unwrap()
+    Notifier::start(targets, None, settings, SystemClock::start()).unwrap()
 }
 
 fn start(webhook: &str) -> Notifier {
     start_with(&notify(webhook, NotifyFormat::Json), settings())
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemClock::start().now_ms()
 }
 
 /// An alert that has just fired.
-fn firing() -> Alert {
+pub(crate) fn firing() -> Alert {
     let mut alert = alert(&declared(&["region"], 0, None));
     alert.observe(&[batch(&[("FR", 0, 1.0)])], now_ms());
     alert
 }
 
 /// Exchanges until the outbox is empty.
-async fn settle(notifier: &Notifier, alert: &mut Alert) {
+pub(crate) async fn settle(notifier: &Notifier, alert: &mut Alert) {
     notifier.exchange(alert);
     while 0 < alert.outbox().count() {
         notifier.changed().await;
@@ -97,7 +98,7 @@ async fn settle(notifier: &Notifier, alert: &mut Alert) {
     }
 }
 
-fn state(notifier: &Notifier) -> TargetState {
+pub(crate) fn state(notifier: &Notifier) -> TargetState {
     notifier.states().into_values().next().unwrap()
 }
 
@@ -212,7 +213,7 @@ async fn errors_never_show_the_address() {
     assert!(error.contains("cannot connect") && !error.contains("hidden"), "{error}");
     for address in ["hidden", "ftp://hidden/", "file:///hidden"] {
         let targets = notify(address, NotifyFormat::Json);
-        let error = Notifier::start(&targets, settings(), SystemClock::start()).unwrap_err();
+        let error = Notifier::start(&targets, None, settings(), SystemClock::start()).unwrap_err();
         let error = error.to_string();
         assert!(error.starts_with("notify `oncall`: ") && !error.contains("hidden"), "{error}");
     }

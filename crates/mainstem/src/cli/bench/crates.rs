@@ -20,6 +20,7 @@ pub(crate) const MEASUREMENTS: &[(&str, Measure)] = &[
     ("operators", super::operators::speeds),
     ("joins", super::operators::joins),
     ("checkpoints", super::operators::checkpoints),
+    ("crawl", super::crawl::mixed),
 ];
 
 /// How fast this machine copies memory: what no figure in bytes can exceed.

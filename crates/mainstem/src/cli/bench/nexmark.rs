@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use base::time::SystemClock;
 use process::bench::Question;
 
-use super::server::{Server, cpu_seconds_of};
 use super::{Ctx, Figure, short};
 
 /// The project, as it lies in `examples/nexmark`.
@@ -84,8 +82,7 @@ const QUESTIONS: &[Asked] = &[
     asked("q22", ""),
 ];
 
-/// Each question as a flow with checkpoints, beside parsing the same records and asking once; and
-/// the whole program with the door, the journal and the tables on disk.
+/// Each question as a flow with checkpoints, beside parsing the same records and asking once.
 pub(crate) async fn measure(ctx: &Ctx, events: &Path, only: &str) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     // `nexmark` is all of them, `nexmark q5` one.
@@ -111,7 +108,6 @@ async fn one(ctx: &Ctx, events: &Path, asked: &Asked) -> anyhow::Result<Figure> 
     process::bench::once(&question).await?;
     let run = process::bench::run(&folder.join("run"), &clock, &question).await?;
     let once = process::bench::once(&question).await?;
-    let whole = whole(&folder, &project, &files, run.records).await?;
     fs::remove_dir_all(&folder)?;
     let (flow, parse, ask) =
         (run.cpu.as_secs_f64(), once.parse.as_secs_f64(), once.ask.as_secs_f64());
@@ -123,12 +119,10 @@ async fn one(ctx: &Ctx, events: &Path, asked: &Asked) -> anyhow::Result<Figure> 
         unit: "CPU-s",
         goal: asked.goal,
         note: format!(
-            "{} events per CPU-second, {} a second, {} checkpoints; the whole program, HTTP in to Delta out: {:.1} CPU-s, {:.0} MB at most",
+            "{} events per CPU-second, {} a second, {} checkpoints",
             short(records / flow.max(1e-3)),
             short(records / run.took.as_secs_f64().max(1e-3)),
             run.epochs,
-            whole.cpu_seconds,
-            whole.memory_mb,
         ),
     })
 }
@@ -147,43 +141,11 @@ fn write_project(project: &Path, asked: &Asked) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// CPU time of this process so far.
 fn cpu_of_this() -> Duration {
-    Duration::from_secs_f64(cpu_seconds_of("self"))
-}
-
-/// What the program needed.
-struct Whole {
-    cpu_seconds: f64,
-    memory_mb: f64,
-}
-
-/// Replays the files into a running program and stops it when all is in its tables.
-async fn whole(
-    folder: &Path,
-    project: &Path,
-    files: &[(&str, PathBuf)],
-    records: u64,
-) -> anyhow::Result<Whole> {
-    let server = Server::of_project(&folder.join("whole"), project)?;
-    for (stream, file) in files {
-        let mut replay = Command::new(std::env::current_exe()?);
-        replay.args(["replay", "--into", stream, "--http", &server.http]).arg(file);
-        let status = replay.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        ensure!(status.success(), "cannot replay {}: {status}", file.display());
-    }
-    let clock = SystemClock::start();
-    let client = reqwest::Client::new();
-    loop {
-        let sql = "SELECT sum(stored + dead) FROM system.conservation";
-        let done = super::shop::ask(&client, &server, sql).await?;
-        if done.as_u64() == Some(records) {
-            break;
-        }
-        let waited = clock.elapsed();
-        ensure!(waited < Duration::from_secs(600), "it does not settle: {done} of {records}");
-        clock.sleep(Duration::from_millis(50)).await;
-    }
-    let memory_mb = server.memory_mb_max();
-    let cpu_seconds = server.stop(&*clock).await.context("the program does not stop")?;
-    Ok(Whole { cpu_seconds, memory_mb })
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name in brackets may have spaces; user and system time are the 12th and 13th after it.
+    let after = text.rsplit_once(')').map_or("", |(_, it)| it);
+    let ticks = after.split_whitespace().skip(11).take(2).filter_map(|it| it.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base::Name;
 
+use crate::plan::slices::Told;
 use crate::plan::{FlowPlan, TableKind, TablePlan};
 
 /// Which tables of a flow can be made beside, and what they read.
@@ -13,13 +14,16 @@ pub struct Beside {
     pub built: Vec<Name>,
     /// Tables that they follow row by row.
     pub followed: Vec<Name>,
+    /// Tables by windows of which they hear which windows changed.
+    pub told: Vec<Name>,
     /// Tables of which they only see what is stored at a moment.
     pub seen: Vec<Name>,
 }
 
 impl FlowPlan {
     /// Returns which of the `wanted` tables can be made beside: those that read tables to which
-    /// rows are only added, or each other. The others are computed when the flow opens.
+    /// rows are only added, tables by windows, or each other. The others are computed when the flow
+    /// opens.
     pub fn beside(&self, wanted: &BTreeSet<Name>) -> Beside {
         let mut beside = Beside::default();
         for table in self.tables.iter().filter(|it| wanted.contains(it.name())) {
@@ -33,6 +37,7 @@ impl FlowPlan {
                 let (names, name) = match read {
                     Read::Held => continue,
                     Read::Follows(name) => (&mut beside.followed, name),
+                    Read::Hears(name) => (&mut beside.told, name),
                     Read::Sees(name) => (&mut beside.seen, name),
                 };
                 if !names.contains(name) {
@@ -41,7 +46,7 @@ impl FlowPlan {
             }
             beside.built.push(table.name().clone());
         }
-        beside.seen.retain(|it| !beside.followed.contains(it));
+        beside.seen.retain(|it| !beside.followed.contains(it) && !beside.told.contains(it));
         beside
     }
 
@@ -80,6 +85,11 @@ impl FlowPlan {
         if is_whole {
             return Some(Read::Sees(below.name()));
         }
+        let links = table.slices.iter().flat_map(|it| &it.links);
+        let mut told = links.filter(|it| !matches!(it.told, Told::Rows(_)));
+        if !is_dead && told.any(|it| it.table == *name) {
+            return Some(Read::Hears(below.name()));
+        }
         (below.kind == TableKind::Append && !is_dead).then(|| Read::Follows(below.name()))
     }
 }
@@ -89,5 +99,6 @@ enum Read<'a> {
     /// It is there anyway.
     Held,
     Follows(&'a Name),
+    Hears(&'a Name),
     Sees(&'a Name),
 }

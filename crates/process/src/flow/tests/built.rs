@@ -93,10 +93,10 @@ async fn begin(project: &Project, beside: &Beside) -> (Build, BTreeMap<Name, Arc
         }
     }
     setup.folder = folder();
-    let grown = beside
-        .followed
-        .iter()
-        .map(|it| (it.clone(), Arc::clone(&project.world.tables[it.as_str()]) as Arc<dyn Grown>));
+    let grown =
+        beside.followed.iter().chain(&beside.told).map(|it| {
+            (it.clone(), Arc::clone(&project.world.tables[it.as_str()]) as Arc<dyn Grown>)
+        });
     let build = Build::new(BuildSetup {
         setup,
         live: PathBuf::from("/flows"),
@@ -113,7 +113,8 @@ fn adopt(world: &World, own: &BTreeMap<Name, Arc<MemoryTable>>, epoch: Epoch) {
     }
 }
 
-async fn go(case: &Case, plan: &Plan, course: Course) -> Result<(), String> {
+/// Returns whether the build heard of windows.
+async fn go(case: &Case, plan: &Plan, course: Course) -> Result<bool, String> {
     let told = |error: crate::Error| error.to_string();
     let run = async {
         let mut project = Project::new(plan, shards_of(super::case::STRAIGHT), course.stay);
@@ -156,7 +157,9 @@ async fn go(case: &Case, plan: &Plan, course: Course) -> Result<(), String> {
         project.world.crash();
         let mut flow = Flow::open(project.setup(&project.after)).await.map_err(told)?;
         flow.tick_all().await.map_err(told)?;
-        case.compare(&flow).await.map_err(|it| format!("taken up again: {it}"))
+        let compared = case.compare(&flow).await;
+        compared.map_err(|it| format!("taken up again: {it}"))?;
+        Ok(!beside.told.is_empty())
     };
     run.await.map_err(|it: String| format!("{}, {course:?}: {it}", case.name))
 }
@@ -185,12 +188,16 @@ fn courses(case: &Case) -> Vec<Course> {
 
 #[tokio::test]
 async fn every_case_gives_one_answer_with_tables_that_were_made_beside() {
-    let mut faults = Vec::new();
+    let (mut faults, mut heard) = (Vec::new(), 0);
     for case in super::cases::cases().iter().filter(|it| !it.depends_on_ticks()) {
         let plan = case.plan().await.unwrap();
         for course in courses(case) {
-            faults.extend(go(case, &plan, course).await.err());
+            match go(case, &plan, course).await {
+                Ok(hears) => heard += usize::from(hears),
+                Err(fault) => faults.push(fault),
+            }
         }
     }
     assert!(faults.is_empty(), "{} fail\n\n{}", faults.len(), faults.join("\n\n"));
+    assert_ne!(heard, 0, "no table above windows was built while those stayed");
 }

@@ -1,0 +1,247 @@
+//! Where a bucket lies: a folder of this machine, or a store in a cloud.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base::{Span, limits};
+use futures::TryStreamExt;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::io::AsyncWriteExt;
+use url::Url;
+
+use crate::bucket::Options;
+use crate::bucket::listing::{Listing, Object};
+use crate::door::OptionFault;
+
+/// Where things of buckets lie.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Folders {
+    /// What a relative path begins at.
+    pub(crate) project: PathBuf,
+    /// Buckets of the program's own, and what is fetched from a cloud.
+    pub(crate) own: PathBuf,
+    /// What was told and read.
+    pub(crate) books: PathBuf,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Folder(PathBuf),
+    Cloud {
+        store: Arc<dyn ObjectStore>,
+        /// What keys begin with in the store, not in the bucket.
+        prefix: Key,
+        /// Where objects are put to be read.
+        fetched: PathBuf,
+    },
+}
+
+/// An object as a file, for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) path: PathBuf,
+    is_ours: bool,
+}
+
+/// What a file is called while it is written.
+const UNFINISHED: &[&str] = &[".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~"];
+
+/// A store that does not answer must not keep a door from closing for long.
+const REQUEST_MAX: Duration = Duration::from_secs(60);
+
+impl Place {
+    /// Looks for faults without a network.
+    pub(crate) fn check(options: &Options) -> Result<(), OptionFault> {
+        match options.from.as_deref() {
+            Some(from) if from.contains("://") => open_store(from, options).map(|_store| ()),
+            Some("") => Err(OptionFault::at("from", "the path is empty")),
+            Some(_) | None => match options.store.keys().next() {
+                None => Ok(()),
+                Some(key) => {
+                    let message = "a folder has no settings of a store";
+                    let fault = OptionFault::at(format!("store.{key}"), message);
+                    Err(fault.with_help("leave `store` out, or let `from` be such as `s3://..`"))
+                }
+            },
+        }
+    }
+
+    /// Opens the place of the bucket of that name.
+    pub(crate) fn open(
+        options: &Options,
+        name: &str,
+        folders: &Folders,
+    ) -> Result<Place, OptionFault> {
+        if let Some(url) = options.from.as_deref().filter(|it| it.contains("://")) {
+            let (store, prefix) = open_store(url, options)?;
+            return Ok(Place::Cloud { store, prefix, fetched: folders.own.join(".fetched") });
+        }
+        let folder = match &options.from {
+            Some(from) => folders.project.join(from),
+            None => folders.own.join(name),
+        };
+        let made = std::fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
+        made.map(Place::Folder).map_err(|error| {
+            let folder = folder.display();
+            OptionFault::at("from", format!("the folder {folder} cannot be used: {error}"))
+        })
+    }
+
+    /// Lists all objects that count: of a folder those that nobody writes any more.
+    pub(crate) async fn list(&self, now_ms: u64, settle: Span) -> Result<Listing, String> {
+        let mut objects = match self {
+            Place::Folder(folder) => {
+                let folder = folder.clone();
+                let listed = tokio::task::spawn_blocking(move || list_folder(&folder));
+                let mut objects = listed.await.map_err(|it| it.to_string())??;
+                let is_settled =
+                    |it: &Object| it.created_ms.saturating_add(settle.as_millis()) <= now_ms;
+                objects.retain(|it| is_settled(it) && !is_unfinished(&it.key));
+                objects
+            }
+            Place::Cloud { store, prefix, .. } => list_cloud(store.as_ref(), prefix).await?,
+        };
+        objects.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(Listing { objects })
+    }
+
+    /// Makes a file of an object; one of a folder is one already.
+    pub(crate) async fn fetch(&self, object: &Object) -> Result<Fetched, String> {
+        let (store, prefix, fetched) = match self {
+            Place::Folder(folder) => {
+                return Ok(Fetched { path: folder.join(&object.key), is_ours: false });
+            }
+            Place::Cloud { store, prefix, fetched } => (store, prefix, fetched),
+        };
+        let told = |error: &dyn std::fmt::Display| error.to_string();
+        tokio::fs::create_dir_all(fetched).await.map_err(|it| told(&it))?;
+        let path = fetched.join(uuid::Uuid::new_v4().to_string());
+        let fetched = Fetched { path, is_ours: true };
+        let location = location(prefix, &object.key)?;
+        let got = tokio::time::timeout(REQUEST_MAX, store.get(&location)).await;
+        let got = got.map_err(|_elapsed| "the store does not answer".to_owned())?;
+        let mut bytes = got.map_err(|it| told(&it))?.into_stream();
+        let mut file = tokio::fs::File::create(&fetched.path).await.map_err(|it| told(&it))?;
+        while let Some(some) = bytes.try_next().await.map_err(|it| told(&it))? {
+            file.write_all(&some).await.map_err(|it| told(&it))?;
+        }
+        file.flush().await.map_err(|it| told(&it))?;
+        Ok(fetched)
+    }
+
+    /// Removes an object.
+    pub(crate) async fn remove(&self, key: &str) -> Result<(), String> {
+        match self {
+            Place::Folder(folder) => {
+                let removed = tokio::fs::remove_file(folder.join(key)).await;
+                removed.map_err(|it| it.to_string())
+            }
+            Place::Cloud { store, prefix, .. } => {
+                let location = location(prefix, key)?;
+                store.delete(&location).await.map_err(|it| it.to_string())
+            }
+        }
+    }
+}
+
+/// Lists the files below a folder. Links to folders are not followed: they may go round.
+fn list_folder(root: &Path) -> Result<Vec<Object>, String> {
+    let (mut objects, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            if entry.file_type().map_err(failed)?.is_dir() {
+                if !entry.file_name().to_string_lossy().starts_with('.') {
+                    folders.push(path);
+                }
+                continue;
+            }
+            // It may be gone by now, or be a link to nothing.
+            let Ok(facts) = std::fs::metadata(&path) else { continue };
+            let key = path.strip_prefix(root).ok().and_then(Path::to_str);
+            let (Some(key), true) = (key, facts.is_file()) else { continue };
+            let changed = facts.modified().map_err(failed)?.duration_since(UNIX_EPOCH);
+            let changed = changed.unwrap_or_default();
+            objects.push(Object {
+                key: key.replace(std::path::MAIN_SEPARATOR, "/"),
+                size: facts.len(),
+                etag: format!("{:x}-{:x}-{:x}", facts.ino(), changed.as_micros(), facts.len()),
+                created_ms: u64::try_from(changed.as_millis()).unwrap_or(u64::MAX),
+            });
+            check_count(objects.len())?;
+        }
+    }
+    Ok(objects)
+}
+
+async fn list_cloud(store: &dyn ObjectStore, prefix: &Key) -> Result<Vec<Object>, String> {
+    let mut found = store.list(Some(prefix));
+    let mut objects = Vec::new();
+    while let Some(meta) = found.try_next().await.map_err(|it| it.to_string())? {
+        let key = meta.location.as_ref().strip_prefix(prefix.as_ref());
+        let key = key.map(|it| it.trim_start_matches('/')).filter(|it| !it.is_empty());
+        let Some(key) = key else { continue };
+        objects.push(Object {
+            key: key.to_owned(),
+            size: meta.size,
+            etag: meta.e_tag.as_deref().unwrap_or_default().trim_matches('"').to_owned(),
+            created_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+        });
+        check_count(objects.len())?;
+    }
+    Ok(objects)
+}
+
+fn check_count(count: usize) -> Result<(), String> {
+    let max = limits::BUCKET_OBJECTS_MAX;
+    if count <= max {
+        return Ok(());
+    }
+    Err(format!("it has more than {max} objects; make several buckets of it, or set `keep`"))
+}
+
+fn location(prefix: &Key, key: &str) -> Result<Key, String> {
+    let whole = format!("{prefix}/{key}");
+    Key::parse(whole.trim_start_matches('/')).map_err(|it| it.to_string())
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        if self.is_ours
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::debug!(%error, "a fetched object was not removed");
+        }
+    }
+}
+
+fn open_store(from: &str, options: &Options) -> Result<(Arc<dyn ObjectStore>, Key), OptionFault> {
+    let url =
+        Url::parse(from).map_err(|it| OptionFault::at("from", format!("no address: {it}")))?;
+    if url.scheme() == "file" || url.scheme() == "memory" {
+        let fault = OptionFault::at("from", "a folder is written as its path");
+        return Err(fault.with_help("write it without `file://`"));
+    }
+    let settings = options.store.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    match object_store::parse_url_opts(&url, settings) {
+        Ok((store, prefix)) => Ok((Arc::from(store), prefix)),
+        Err(error) => {
+            let fault = OptionFault::at("from", format!("`{from}` cannot be used: {error}"));
+            Err(fault.with_help(
+                "write `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`",
+            ))
+        }
+    }
+}
+
+/// Returns whether a file is one that somebody writes, by its name.
+fn is_unfinished(key: &str) -> bool {
+    let name = key.rsplit('/').next().unwrap_or(key);
+    name.starts_with('.') || UNFINISHED.iter().any(|it| name.ends_with(it))
+}

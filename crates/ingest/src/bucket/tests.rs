@@ -1,0 +1,66 @@
+use crate::bucket::listing::Listing;
+
+use super::*;
+use crate::bucket::listing::{Object, What};
+
+fn object(key: &str, size: u64, created_ms: u64) -> Object {
+    Object { key: key.to_owned(), size, etag: format!("{size}"), created_ms }
+}
+
+#[test]
+fn what_happened_is_what_differs() {
+    let before = [object("a", 1, 10), object("b", 1, 10), object("d", 1, 10)];
+    let before = before.into_iter().map(|it| (it.key.clone(), it)).collect();
+    let objects = vec![object("a", 1, 10), object("b", 2, 30), object("c", 1, 20)];
+    let events = Listing { objects }.since(&before, 99);
+    let told: Vec<(What, &str)> =
+        events.iter().map(|it| (it.event, it.object.key.as_str())).collect();
+    assert_eq!(told, [(What::Deleted, "d"), (What::Created, "c"), (What::Changed, "b")]);
+    let record = String::from_utf8(events[1].to_json()).unwrap();
+    assert_eq!(
+        record,
+        "{\"event\":\"created\",\"key\":\"c\",\"at\":\"1970-01-01T00:00:00.099Z\",\"size\":1,\
+         \"type\":\"application/octet-stream\",\"etag\":\"1\",\"created\":\"1970-01-01T00:00:00.020Z\"}"
+    );
+}
+
+#[tokio::test]
+async fn a_book_tells_what_was_begun_until_it_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.events");
+    let mut book = Book::open(path.clone(), 5).await.unwrap();
+    for round in 0..40 {
+        let listing = Listing { objects: vec![object("a", round, round), object("b", 1, 1)] };
+        let events = listing.since(book.objects(), round);
+        assert_ne!(events.len(), 0);
+        book.begin(events.clone()).await.unwrap();
+        let again = Book::open(path.clone(), 6).await.unwrap();
+        let (id, pending) = again.pending().unwrap();
+        assert_eq!((id, pending.len()), (5 + round, events.len()), "a crash before it was told");
+        book.done().await.unwrap();
+        // A restart now and then: the book is written anew when most of it is over.
+        book = Book::open(path.clone(), 7).await.unwrap();
+        assert!(book.pending().is_none());
+        assert_eq!(book.objects().len(), 2);
+        assert_eq!(book.objects()["a"].size, round);
+        if book.pending().is_none() && round == 39 {
+            assert!(std::fs::read_to_string(&path).unwrap().lines().count() < 80);
+        }
+    }
+}
+
+#[test]
+fn options_that_cannot_be_used_say_why() {
+    let fault = |text: &str| {
+        let options: toml::Table = text.parse().unwrap();
+        BucketDoor.check(&options).unwrap_err()
+    };
+    assert_eq!(fault("every = \"1 millisecond\"").key.as_deref(), Some("every"));
+    assert_eq!(fault("from = \"\"").key.as_deref(), Some("from"));
+    assert_eq!(fault("from = \"ftp://x/y\"").key.as_deref(), Some("from"));
+    assert_eq!(fault("from = \"file:///tmp\"").key.as_deref(), Some("from"));
+    assert_eq!(fault("store = { aws_region = \"x\" }").key.as_deref(), Some("store.aws_region"));
+    assert!(fault("form = \"x\"").help.unwrap().contains("from"));
+    let fine = "from = \"s3://b/p\"\nstore = { aws_region = \"eu-west-3\", aws_endpoint = \"http://127.0.0.1:1\" }";
+    BucketDoor.check(&fine.parse().unwrap()).unwrap();
+}

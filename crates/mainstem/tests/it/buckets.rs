@@ -1,0 +1,244 @@
+//! Files that land in a bucket become rows, each version once: the real program, real files, kills,
+//! and a bucket in a store that speaks S3.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::program::{Program, data, peers, root};
+
+/// The example, where files may land.
+fn example(folder: &Path) -> PathBuf {
+    let project = folder.join("csv-warehouse");
+    std::fs::create_dir_all(&project).unwrap();
+    for entry in std::fs::read_dir(root().join("examples/csv-warehouse")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, project.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    project
+}
+
+/// The days of the shop, in order.
+fn days() -> Option<Vec<(String, Vec<u8>)>> {
+    let archive = data("retail/online_retail_by_day.tar.zst")?;
+    let bytes = zstd::decode_all(std::fs::File::open(archive).unwrap()).unwrap();
+    let mut days = Vec::new();
+    for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if path.extension().is_some_and(|it| it == "csv") {
+            let mut day = Vec::new();
+            std::io::copy(&mut entry, &mut day).unwrap();
+            days.push((path.file_name().unwrap().to_string_lossy().into_owned(), day));
+        }
+    }
+    days.sort();
+    Some(days)
+}
+
+/// Waits until a question has this answer.
+async fn until(program: &Program, sql: &str, wanted: u64) {
+    let mut found = 0;
+    for _ in 0..600 {
+        found = program.count(sql).await;
+        if found == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = program.sql("SELECT event, count(*) FROM landing_events GROUP BY event").await;
+    panic!("{sql}: {found}, not {wanted}; {told:?}");
+}
+
+const READ: &str = "SELECT count(*) FROM loaded_files WHERE event = 'read'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_retail_days_land_one_by_one_through_kills_and_give_the_published_facts() {
+    let Some(days) = days() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let project = example(folder.path());
+    let (landing, own) = (project.join("landing"), folder.path().join("data"));
+    let mut landed = 0;
+    for (round, some) in days.chunks(days.len().div_ceil(4)).enumerate() {
+        let program = Program::start(&project, &own);
+        for (at, (name, bytes)) in some.iter().enumerate() {
+            let below = landing.join(name.get(..4).unwrap());
+            std::fs::create_dir_all(&below).unwrap();
+            // Some are packed, some copied in place, some renamed when they are whole.
+            if at % 3 == 0 {
+                let file = std::fs::File::create(below.join(format!("{name}.gz"))).unwrap();
+                let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+                packed.write_all(bytes).unwrap();
+                packed.finish().unwrap();
+            } else if at % 3 == 1 {
+                std::fs::write(below.join(name), bytes).unwrap();
+            } else {
+                let part = below.join(format!("{name}.part"));
+                std::fs::write(&part, bytes).unwrap();
+                std::fs::rename(part, below.join(name)).unwrap();
+            }
+            landed += 1;
+        }
+        if round == 3 {
+            until(&program, READ, landed).await;
+            facts(&program, landed).await;
+            program.stop();
+        } else {
+            tokio::time::sleep(Duration::from_millis(3_500 + 400 * round as u64)).await;
+            program.kill();
+        }
+    }
+    let program = Program::start(&project, &own);
+    facts(&program, landed).await;
+    broken(&program, &landing).await;
+    program.stop();
+}
+
+async fn facts(program: &Program, files: u64) {
+    let settled = program.settle("sales").await;
+    assert_eq!((settled.received, settled.dead), (245_903, 1_478), "rows with a price of 0");
+    assert_eq!(program.count("SELECT count(*) FROM lines").await, 244_425);
+    assert_eq!(program.count("SELECT count(*) FROM lines WHERE cancelled").await, 4_494);
+    let revenue = "SELECT CAST(round(sum(revenue), 2) AS TEXT) FROM lines";
+    assert_eq!(program.value(revenue).await, "4397950.76");
+    let revenue = "SELECT CAST(round(sum(revenue), 2) AS TEXT) FROM revenue_by_day";
+    assert_eq!(program.value(revenue).await, "4397950.76");
+    assert_eq!(program.count("SELECT count(*) FROM landing_objects").await, files);
+    assert_eq!(program.count("SELECT sum(records) FROM loaded_files").await, 245_903);
+    let once = "SELECT count(*) FROM landing_events WHERE event = 'created'";
+    assert_eq!(program.count(once).await, files, "each object is told of once");
+}
+
+/// Files that are none say so, and cost no other.
+async fn broken(program: &Program, landing: &Path) {
+    let header =
+        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+    let row = |number: u32| {
+        format!(
+            "{number},A1,\"CAFÉ SAID \"\"HI\"\", THEN LEFT\",2,2011-05-20 10:00:00,1.5,,France\n"
+        )
+    };
+    std::fs::write(landing.join("empty.csv"), "").unwrap();
+    let packed = zstd::encode_all(header.as_bytes(), 1).unwrap();
+    std::fs::write(landing.join("wrong.csv"), &packed[..packed.len() / 2]).unwrap();
+    std::fs::write(
+        landing.join("noise.csv"),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', 1, 2],
+    )
+    .unwrap();
+    // One line has too few fields, one a quote that is never closed, one bytes that are no text.
+    let mut mixed = format!("{header}{}{}", row(1), row(2)).into_bytes();
+    mixed.extend_from_slice(b"3,A1\n4,A1,\xff,2,2011-05-20 10:00:00,1.5,,France\n");
+    mixed.extend_from_slice(row(5).as_bytes());
+    std::fs::write(landing.join("mixed.csv"), mixed).unwrap();
+    let before = program.count("SELECT count(*) FROM sales").await;
+    let dead = program.count("SELECT count(*) FROM sales__dead").await;
+    until(program, "SELECT count(*) FROM failed_files", 3).await;
+    until(program, "SELECT count(*) FROM loaded_files WHERE key = 'mixed.csv'", 1).await;
+    program.settle("sales").await;
+    let failed = program.sql("SELECT key, message FROM failed_files ORDER BY key").await;
+    let told: Vec<(&str, &str)> =
+        failed.iter().map(|it| (it[0].as_str().unwrap(), it[1].as_str().unwrap())).collect();
+    assert_eq!(told[0], ("empty.csv", "the file is empty"));
+    assert_eq!(told[1].0, "noise.csv");
+    assert!(told[1].1.contains("picture"), "{told:?}");
+    assert_eq!(told[2].0, "wrong.csv");
+    assert_eq!(program.count("SELECT count(*) FROM sales").await, before + 3);
+    assert_eq!(program.count("SELECT count(*) FROM sales__dead").await, dead + 2);
+    // A better version is read, and the alert that it raised is over.
+    std::fs::write(landing.join("empty.csv"), format!("{header}{}", row(9))).unwrap();
+    until(program, "SELECT count(*) FROM failed_files", 2).await;
+    until(program, "SELECT count(*) FROM system.alerts WHERE state = 'firing'", 2).await;
+    std::fs::remove_file(landing.join("wrong.csv")).unwrap();
+    until(program, "SELECT count(*) FROM failed_files", 1).await;
+}
+
+/// A store that speaks S3, ended with the test.
+struct Store(Child, String);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+async fn store(python: &Path) -> Store {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = Command::new(python)
+        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let store = Store(child, format!("http://127.0.0.1:{port}"));
+    for _ in 0..300 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return store;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("moto does not start");
+}
+
+const PUT: &str = r#"
+import boto3, gzip, sys
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s")
+if sys.argv[2] == "first":
+    s3.create_bucket(Bucket="shop")
+    s3.put_object(Bucket="shop", Key="other/x.ndjson", Body=b'{"id":99}\n')
+    s3.put_object(Bucket="shop", Key="in/a b+ü.ndjson", Body=b'{"id":1,"city":"Lyon"}\n{"id":2}\n')
+    s3.put_object(Bucket="shop", Key="in/c.json.gz", Body=gzip.compress(b'[{"id":3,"city":"Lille"},{"id":4}]'))
+else:
+    s3.put_object(Bucket="shop", Key="in/a b+ü.ndjson", Body=b'{"id":5}\n')
+    s3.delete_object(Bucket="shop", Key="in/c.json.gz")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_in_s3_is_read_as_it_changes() {
+    let Some(python) = peers("moto") else { return };
+    let store = store(&python).await;
+    let put = |what: &str| {
+        let output = Command::new(&python).args(["-c", PUT, &store.1, what]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    put("first");
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    std::fs::create_dir_all(&project).unwrap();
+    let text = format!(
+        r#"
+[bucket.landing]
+from  = "s3://shop/in"
+every = "300 milliseconds"
+store = {{ aws_region = "us-east-1", aws_endpoint = "{}", aws_allow_http = "true", aws_access_key_id = "k", aws_secret_access_key = "s" }}
+
+[stream.cities]
+from    = [{{ door = "files", bucket = "landing" }}]
+columns = {{ id = "int not null", city = "text" }}
+"#,
+        store.1
+    );
+    std::fs::write(project.join("mainstem.toml"), text).unwrap();
+    let program = Program::start(&project, &folder.path().join("data"));
+    until(&program, "SELECT count(*) FROM cities", 4).await;
+    put("second");
+    until(&program, "SELECT count(*) FROM cities", 5).await;
+    until(&program, "SELECT count(*) FROM landing_objects", 1).await;
+    // What was read is told after its rows are there.
+    until(&program, "SELECT count(*) FROM landing_events", 7).await;
+    let ids = program.sql("SELECT id FROM cities ORDER BY id").await;
+    let ids: Vec<u64> = ids.iter().filter_map(|it| it[0].as_u64()).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5]);
+    let events = program.sql("SELECT event, key FROM landing_events ORDER BY key, _sequence").await;
+    let events: Vec<(&Value, &Value)> = events.iter().map(|it| (&it[0], &it[1])).collect();
+    assert_eq!(events.len(), 7, "{events:?}");
+    // A store that goes away and comes back is told, and loses nothing.
+    program.stop();
+}

@@ -1,0 +1,195 @@
+//! All rows of a file as records of a stream, whatever the file is.
+//!
+//! A column of the stream is read from the column of the file that is called like it, but for case,
+//! spaces and signs. Values are read in the form in which the file writes them (`31/01/2024`,
+//! `1.234,56`) and become objects of JSON, or lines of CSV, as the stream's format is. A row that
+//! does not fit becomes a record as it stands in the file: the stream says what is wrong with it,
+//! and it ends as a dead letter.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use base::limits;
+use bytes::Bytes;
+use spec::{ColumnType, Format, Stream};
+
+use crate::files::read::{FileReader, ReadColumn};
+use crate::files::{Depth, FoundTable, Source, Verdict, look};
+use crate::infer::{Form, Guess};
+use crate::{csv, json};
+
+/// See the module.
+pub struct Records {
+    reader: FileReader,
+    format: Format,
+    /// What is wrong with the file though it has rows.
+    fault: Option<String>,
+}
+
+/// How much is shown of a row that is too large.
+const BEGIN_BYTES: usize = 1_000;
+
+impl Records {
+    /// Opens a file; `name` is what it is called where it lies.
+    ///
+    /// # Errors
+    /// Why it cannot be read as rows of the stream.
+    pub fn open(path: &Path, name: &str, stream: &Stream) -> Result<Records, String> {
+        let source = OnDisk::open(path).map_err(|it| it.to_string())?;
+        let source: Arc<dyn Source> = Arc::new(source);
+        let looked = look(source.as_ref(), name, Depth::default());
+        let fault = match &looked.verdict {
+            Verdict::Ok | Verdict::Misencoded(_) => None,
+            Verdict::Empty => return Err("the file is empty".to_owned()),
+            other => Some(format!("{}: {}", other.word(), other.reason())),
+        };
+        let Some((table, columns)) = best_of(&looked.tables, stream) else {
+            let fault = fault.unwrap_or_else(|| match looked.tables.first() {
+                Some(table) => no_column(table, stream),
+                None => "there is no table in it".to_owned(),
+            });
+            return Err(fault);
+        };
+        let reader = FileReader::open(&source, looked.compression, &table.format, &columns);
+        let reader = reader.map_err(|it| it.to_string())?;
+        Ok(Records { reader, format: stream.format, fault })
+    }
+
+    /// Adds the next records, the same ones each time the same file is read; none at the end.
+    ///
+    /// # Errors
+    /// What is wrong with the rest of the file.
+    pub fn next(&mut self, records: &mut Vec<Vec<u8>>) -> Result<(), String> {
+        while records.is_empty() {
+            let Some(batch) = self.reader.next() else {
+                return self.fault.take().map_or(Ok(()), Err);
+            };
+            let batch = batch.map_err(|it| self.fault.take().unwrap_or_else(|| it.to_string()))?;
+            let rows = &batch.rows;
+            match self.format {
+                Format::Json => json::lines(rows).iter().for_each(|it| push(it, records)),
+                Format::Csv => {
+                    for row in 0..rows.num_rows() {
+                        let mut line = String::new();
+                        csv::write_rows(&rows.slice(row, 1), &mut line);
+                        push(line.trim_end_matches('\n'), records);
+                    }
+                }
+            }
+            for reject in &batch.rejects {
+                let fields = reject.fields.as_ref().filter(|_| self.format == Format::Json);
+                push(fields.unwrap_or(&reject.text), records);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push(record: &str, records: &mut Vec<Vec<u8>>) {
+    if record.trim().is_empty() {
+        return; // No door takes an empty record.
+    }
+    if record.len() <= limits::RECORD_BYTES_MAX {
+        return records.push(record.as_bytes().to_vec());
+    }
+    // No record on purpose: a dead letter that says what it was.
+    let begin = record.get(..record.floor_char_boundary(BEGIN_BYTES)).unwrap_or_default();
+    records
+        .push(format!("a row of {} bytes, which begins with {begin}", record.len()).into_bytes());
+}
+
+/// Returns the table with most of the stream's columns, the first of several.
+fn best_of<'a>(
+    tables: &'a [FoundTable],
+    stream: &Stream,
+) -> Option<(&'a FoundTable, Vec<ReadColumn>)> {
+    let mut best: Option<(&FoundTable, Vec<ReadColumn>)> = None;
+    for table in tables {
+        let columns = columns_of(table, stream);
+        let most = best.as_ref().map_or(0, |(_, it)| it.len());
+        if most < columns.len() {
+            best = Some((table, columns));
+        }
+    }
+    let (table, columns) = best?;
+    // A line of CSV has all columns of the stream, in their order.
+    let is_whole = stream.format == Format::Json || columns.len() == stream.columns.len();
+    is_whole.then_some((table, columns))
+}
+
+fn columns_of(table: &FoundTable, stream: &Stream) -> Vec<ReadColumn> {
+    let found = stream.columns.iter().filter_map(|column| {
+        let same = table.columns.iter().find(|it| it.name == column.name);
+        let like = || table.columns.iter().find(|it| plain(&it.name) == plain(&column.name));
+        let guess = Guess::of(same.or_else(like)?);
+        let mut said = ReadColumn::of(&guess);
+        (said.kind, said.called) = (column.kind, column.name.clone());
+        if matches!(column.kind, ColumnType::Text | ColumnType::Json | ColumnType::Bytes) {
+            // What looks like a number is a text all the same.
+            (said.form, said.null_words) = (Form::Plain, Vec::new());
+        }
+        Some(said)
+    });
+    found.collect()
+}
+
+fn no_column(table: &FoundTable, stream: &Stream) -> String {
+    let has =
+        table.columns.iter().map(|it| format!("`{}`", it.name)).collect::<Vec<_>>().join(", ");
+    let name = &stream.name;
+    match stream.format {
+        Format::Json => format!("none of its columns is one of `{name}`; it has {has}"),
+        Format::Csv => format!("it lacks columns of `{name}`, whose format is csv; it has {has}"),
+    }
+}
+
+/// A name without what people write differently: `Invoice No`, `invoice_no`, `InvoiceNo`.
+fn plain(name: &str) -> String {
+    name.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// A file of this machine.
+struct OnDisk {
+    file: Arc<File>,
+    size: u64,
+}
+
+impl OnDisk {
+    fn open(path: &Path) -> io::Result<OnDisk> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(OnDisk { file: Arc::new(file), size })
+    }
+}
+
+impl Source for OnDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(left)];
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|it| !it.is_empty()) {
+            match self.file.read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(some) => read += some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(read);
+        Ok(Bytes::from(bytes))
+    }
+
+    fn again(&self) -> Arc<dyn Source> {
+        Arc::new(OnDisk { file: Arc::clone(&self.file), size: self.size })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+use std::io::Write;
+
+use ::arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use ::arrow::datatypes::{DataType, Field as ArrowField, Schema};
+use base::Name;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use spec::load_texts;
+
+use super::*;
+
+/// A stream with these columns.
+fn stream(format: &str, columns: &str) -> Stream {
+    let text = format!("[stream.s]\nformat = \"{format}\"\n[stream.s.columns]\n{columns}\n");
+    let project = load_texts(&[("mainstem.toml", &text)], None, &|_| None).unwrap();
+    project.streams[&Name::new("s").unwrap()].clone()
+}
+
+fn usual() -> Stream {
+    stream("json", "id = \"int\"\nname = \"text\"\nprice = \"decimal(10,2)\"\nextra = \"json\"")
+}
+
+/// All records of a file, and what was wrong with it.
+fn read(bytes: &[u8], name: &str, stream: &Stream) -> (Vec<String>, Option<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, bytes).unwrap();
+    let mut file = match Records::open(&path, name, stream) {
+        Ok(file) => file,
+        Err(why) => return (Vec::new(), Some(why)),
+    };
+    let mut all = Vec::new();
+    loop {
+        let mut some = Vec::new();
+        match file.next(&mut some) {
+            Err(why) => return (all, Some(why)),
+            Ok(()) if some.is_empty() => return (all, None),
+            Ok(()) => all.extend(some.into_iter().map(|it| String::from_utf8(it).unwrap())),
+        }
+    }
+}
+
+fn values(bytes: &[u8], name: &str, stream: &Stream) -> Vec<Value> {
+    let (records, fault) = read(bytes, name, stream);
+    assert_eq!(fault, None, "{records:?}");
+    records.iter().map(|it| serde_json::from_str(it).unwrap_or_else(|_| json!(it))).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn values_between_delimiters_become_objects_with_the_columns_of_the_stream() {
+    let expected = [
+        "{\"id\":1,\"name\":\"a;b\",\"price\":2.50}",
+        "{\"id\":2,\"name\":null,\"price\":3.00}",
+        // What does not fit stays as it is, for the stream to say why.
+        "{\"id\":\"3\",\"price\":\"x\"}",
+    ];
+    let records = |bytes: &[u8], name: &str| {
+        let (records, fault) = read(bytes, name, &usual());
+        assert_eq!(fault, None);
+        records
+    };
+    let text = "ID;Na me;PRICE\r\n1;\"a;b\";2.50\r\n2;\"\";3\r\n3;;x\r\n";
+    assert_eq!(records(text.as_bytes(), "x.csv"), expected);
+    assert_eq!(records(&gzip(text.as_bytes()), "x.csv.gz"), expected);
+    let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    assert_eq!(records(&packed, "x.csv.zst"), expected);
+    let utf_16: Vec<u8> = "\u{feff}"
+        .chars()
+        .chain(text.chars())
+        .collect::<String>()
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert_eq!(records(&utf_16, "x.csv"), expected);
+    let west = b"id,name\n1,caf\xe9\n2,gar\xe7on\n3,na\xefve\n";
+    assert_eq!(values(west, "x.csv", &usual())[1], json!({"id": 2, "name": "garçon"}));
+}
+
+#[test]
+fn a_row_that_is_none_stays_as_it_is_and_costs_no_other() {
+    let usual_rows: String = (10..30).map(|it| format!("{it},a,1\n")).collect();
+    let text = format!("id,name,price\n1,a,1\n{usual_rows}2,b\n3,c,3,4\n4,\"d,4\n5,e,5\n");
+    let (records, fault) = read(text.as_bytes(), "x.csv", &usual());
+    let raw: Vec<&str> =
+        records.iter().map(String::as_str).filter(|it| !it.starts_with('{')).collect();
+    assert!(raw.contains(&"2,b") && raw.contains(&"3,c,3,4"), "{records:?} {fault:?}");
+    assert!(records[0].starts_with("{\"id\":1"), "{records:?}");
+    assert!(records.iter().any(|it| it.contains("\"id\":5")), "{records:?}");
+}
+
+#[test]
+fn lines_for_a_stream_of_csv_are_in_the_order_of_its_columns() {
+    let stream = stream("csv", "id = \"int\"\nname = \"text\"\nprice = \"float\"");
+    let text = "price\tother\tid\tname\n1.5\tx\t1\t\"say \"\"hi\"\", now\"\n2\t\t2\tplain\n3\ty\t3\tmore\n";
+    let (records, fault) = read(text.as_bytes(), "x.tsv", &stream);
+    assert_eq!(fault, None);
+    assert_eq!(records, ["1,\"say \"\"hi\"\", now\",1.5", "2,plain,2.0", "3,more,3.0"]);
+    let (_, fault) = read(b"{\"id\":1}\n{\"id\":2}\n", "x.ndjson", &stream);
+    assert!(fault.unwrap().contains("whose format is csv"));
+}
+
+#[test]
+fn json_of_every_shape_becomes_objects() {
+    let stream = usual();
+    let rows = [json!({"id": 1, "name": "a"}), json!({"id": 2, "name": "b}]"})];
+    let cases: &[(&str, &[Value])] = &[
+        ("{\"id\":1,\"name\":\"a\"}\n\n{\"id\":2,\"name\":\"b}]\"}", &rows),
+        ("[ {\"id\":1,\"name\":\"a\"},\n {\"id\":2,\"name\":\"b}]\"} ]\n", &rows),
+        (
+            "{\"meta\":{\"n\":2},\"items\":[{\"id\":1,\"name\":\"a\"},{\"id\":2,\"name\":\"b}]\"}],\"x\":1}",
+            &rows,
+        ),
+        ("[[\"id\",\"name\"],[1,\"a\"],[2,\"b}]\"]]", &rows),
+        ("{\"x\":{\"id\":1},\"y\":{\"id\":2}}", &[json!({"id": 1}), json!({"id": 2})]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(values(text.as_bytes(), "x.json", &stream), *expected, "{text}");
+    }
+    let (records, _) = read(b"{\"id\":1}\n{broken\n{\"id\":3}\n", "x.ndjson", &stream);
+    assert_eq!(records, ["{\"id\":1}", "{\"id\":3}", "{broken"]);
+}
+
+fn batch() -> RecordBatch {
+    let schema = Schema::new(vec![
+        ArrowField::new("id", DataType::Int32, false),
+        ArrowField::new("name", DataType::Utf8, true),
+    ]);
+    let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..3_000));
+    let names = (0..3_000).map(|it| (it % 7 != 0).then(|| format!("n{it}")));
+    let names: ArrayRef = Arc::new(StringArray::from_iter(names));
+    RecordBatch::try_new(Arc::new(schema), vec![ids, names]).unwrap()
+}
+
+fn typed() -> Vec<(&'static str, Vec<u8>)> {
+    let batch = batch();
+    let mut parquet = Vec::new();
+    let mut writer =
+        ::parquet::arrow::ArrowWriter::try_new(&mut parquet, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut file = Vec::new();
+    let mut writer = ::arrow::ipc::writer::FileWriter::try_new(&mut file, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let mut stream = Vec::new();
+    let mut writer =
+        ::arrow::ipc::writer::StreamWriter::try_new(&mut stream, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let mut avro = Vec::new();
+    let mut writer =
+        arrow_avro::writer::AvroWriter::new(&mut avro, batch.schema().as_ref().clone()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    vec![("x.parquet", parquet), ("x.arrow", file), ("x.arrows", stream), ("x.avro", avro)]
+}
+
+#[test]
+fn formats_that_know_their_types_are_read_whole() {
+    for (name, bytes) in typed() {
+        let found = values(&bytes, name, &usual());
+        assert_eq!(found.len(), 3_000, "{name}");
+        assert_eq!(found[8], json!({"id": 8, "name": "n8"}), "{name}");
+        assert_eq!(found[7]["name"], Value::Null, "{name}");
+    }
+}
+
+/// Values with all that may confuse: line ends, quotes, delimiters, signs of several bytes, over
+/// many windows; then the same as JSON.
+#[test]
+fn what_reaches_over_windows_is_whole() {
+    let random = fastrand_like();
+    let mut rows = Vec::new();
+    let mut size = 0;
+    let mut state = random;
+    while size < 900_000 {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let parts =
+            ["plain", "a,b", "say \"x\"", "line\nend", "été ☃", "\r\n", "  space ", "{[", "]}"];
+        let count = 1 + (state >> 33) % 40;
+        let name: String =
+            (0..count).map(|it| parts[((state >> (it % 40)) % 9) as usize]).collect();
+        size += name.len() + 10;
+        rows.push(name);
+    }
+    let mut text = "id,name\n".to_owned();
+    let mut lines = String::new();
+    let mut list = "[".to_owned();
+    for (id, name) in rows.iter().enumerate() {
+        text.push_str(&format!("{id},\"{}\"\n", name.replace('"', "\"\"")));
+        let object = json!({"id": id, "name": name}).to_string();
+        lines.push_str(&object);
+        lines.push('\n');
+        list.push_str(if id == 0 { "" } else { ",\n" });
+        list.push_str(&object);
+    }
+    list.push(']');
+    for (bytes, name) in [(text, "x.csv"), (lines, "x.ndjson"), (list, "x.json")] {
+        let found = values(bytes.as_bytes(), name, &usual());
+        assert_eq!(found.len(), rows.len(), "{name}");
+        for (id, (found, row)) in found.iter().zip(&rows).enumerate() {
+            assert_eq!(found, &json!({"id": id, "name": row}), "{name}");
+        }
+    }
+}
+
+fn fastrand_like() -> u64 {
+    0x9e37_79b9_7f4a_7c15
+}
+
+/// Whatever is cut off or flipped: no panic, an end, and what was whole before it is there.
+#[test]
+fn a_file_that_is_cut_or_damaged_ends_with_a_word() {
+    let csv: String = (0..400).map(|it| format!("{it},name {it},{it}.5\n")).collect();
+    let csv = format!("id,name,price\n{csv}");
+    let lines: String =
+        (0..400).map(|it| format!("{{\"id\":{it},\"name\":\"n{it}\"}}\n")).collect();
+    let list = format!("[{}]", lines.trim_end().replace('\n', ","));
+    let mut files = typed();
+    files.push(("x.csv.gz", gzip(csv.as_bytes())));
+    files.push(("x.csv", csv.into_bytes()));
+    files.push(("x.ndjson", lines.into_bytes()));
+    files.push(("x.json", list.into_bytes()));
+    let stream = usual();
+    for (name, bytes) in &files {
+        let (whole, fault) = read(bytes, name, &stream);
+        assert_eq!(fault, None, "{name}");
+        let steps = if std::env::var_os("SLOW").is_some() { 400 } else { 40 };
+        for step in 0..steps {
+            let cut = bytes.len() * step / steps;
+            let (some, fault) = read(&bytes[..cut], name, &stream);
+            let others = some.iter().filter(|it| !whole.contains(it)).count();
+            assert!(others <= 1, "{name} cut at {cut}: {others} of {}", some.len());
+            assert!(fault.is_some() || !name.starts_with("x.parquet"), "{name} cut at {cut}");
+            let mut flipped = bytes.clone();
+            flipped[cut] ^= 1 << (step % 8);
+            let _any_outcome_but_a_panic = read(&flipped, name, &stream);
+        }
+    }
+}
