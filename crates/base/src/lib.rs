@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod figure;
+pub mod glob;
 pub mod id;
 pub mod limits;
 pub mod name;
@@ -13,6 +14,7 @@ pub mod task;
 pub mod time;
 
 pub use crate::error::Kind;
+pub use crate::glob::Glob;
 pub use crate::id::{Epoch, Place, SequenceNumber, ShardId};
 pub use crate::name::Name;
 pub use crate::nearest::nearest;

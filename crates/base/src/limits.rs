@@ -431,3 +431,6 @@ pub const CRAWL_MEMBERS_MAX: usize = 64;
 
 /// Files that one crawl looks at.
 pub const CRAWL_FILES_MAX: usize = 1_000_000;
+
+/// Files that one question reads: each is looked at when it is planned.
+pub const QUERY_FILES_MAX: usize = 100_000;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Name;
+use base::{Glob, Name};
 use md5::{Digest, Md5};
 use parking_lot::RwLock;
 use schemars::{JsonSchema, Schema};
@@ -18,12 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::bucket::listing::{Event, Listing, Object, What};
 use crate::bucket::{self, Bucket};
 use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
-use crate::files::pattern::Pattern;
 use crate::inlet::Inlet;
 use crate::lines::Lines;
 
 pub(crate) mod buckets;
-mod pattern;
 
 /// Options of a `files` door.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -99,13 +97,13 @@ impl Door for Files {
 }
 
 impl Options {
-    fn read(table: &toml::Table) -> Result<(Options, Pattern), OptionFault> {
+    fn read(table: &toml::Table) -> Result<(Options, Glob), OptionFault> {
         let options: Options = parse(table)?;
         if Name::new(&options.bucket).is_err() {
             let message = format!("`{}` is no name of a bucket", options.bucket);
             return Err(OptionFault::at("bucket", message));
         }
-        let pattern = Pattern::new(&options.matching);
+        let pattern = Glob::new(&options.matching);
         let pattern = pattern.map_err(|it| OptionFault::at("matching", it))?;
         Ok((options, pattern))
     }
@@ -114,7 +112,7 @@ impl Options {
 /// What a stream reads of a bucket.
 #[derive(Debug)]
 pub(crate) struct Reads {
-    pattern: Pattern,
+    pattern: Glob,
     /// The versions of objects that were read, or could not be, by key; none before the book is open.
     objects: RwLock<Option<BTreeMap<String, Object>>>,
 }

@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use crate::bucket::place::Folders;
+use crate::bucket::place::{BucketPlace, Folders};
 use crate::files::OpenFile;
 use crate::files::buckets::Buckets;
 use crate::firehose::book::Book;
@@ -379,6 +379,11 @@ impl Inlet {
     pub fn buckets_in(&self, project: &std::path::Path, data: &std::path::Path) {
         let (own, books) = (data.join("buckets"), data.join("doors").join("buckets"));
         self.shared.buckets.lie_in(Folders { project: project.to_owned(), own, books });
+    }
+
+    /// Returns where the open buckets lie, by name.
+    pub fn bucket_places(&self) -> BTreeMap<String, BucketPlace> {
+        self.shared.buckets.places()
     }
 
     pub(crate) fn buckets(&self) -> &Buckets {

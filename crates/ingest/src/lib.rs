@@ -39,6 +39,7 @@ mod router;
 mod share;
 mod sns;
 
+pub use crate::bucket::place::BucketPlace;
 pub use crate::door::{Door, OptionFault, Running};
 pub use crate::files::{FileRecords, OpenFile};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};

@@ -24,7 +24,7 @@ use crate::record::{Body, Frames};
 use crate::segment::Segment;
 use crate::settings::{Append, AppendedPart, IdempotencyKey, Outcome, StreamId};
 use crate::shared::Shared;
-use crate::stream::{FrameNote, Stream};
+use crate::stream::{FrameNote, Shard, Shards, Stream};
 
 /// After this time without work the end of the last commit is written down, so that damage to that
 /// commit, too, is told from a torn tail.
@@ -68,7 +68,7 @@ pub(crate) struct Writer {
     pub(crate) segment_first_ms: Option<u64>,
     pub(crate) keys: Keys,
     /// Frames in memory, oldest first: whose they are and what they cost.
-    pub(crate) tail: VecDeque<(Arc<Stream>, ShardId, usize)>,
+    pub(crate) tail: VecDeque<(Arc<Shard>, usize)>,
     pub(crate) tail_bytes: usize,
 }
 
@@ -84,8 +84,11 @@ impl Shared {
         let stream = self.stream(append.stream)?;
         let mut parts = Vec::with_capacity(append.parts.len());
         let mut bytes = HEADER_BYTES;
+        let shards = stream.shards();
         for (shard, records) in append.parts {
-            stream.shard(shard)?;
+            if shards.shard(shard).is_none() {
+                stream.shard(shard)?; // It may have been made just now.
+            }
             let bodies = records.into_bodies();
             bytes += bodies.iter().map(|it| it.buffer.len()).sum::<usize>();
             if !bodies.is_empty() {
@@ -334,13 +337,20 @@ impl Writer {
     /// Gives every record its place and every frame its header.
     fn place(&self, placed: &mut [Placed], arrived_ms: u64, mark: &mut CommitMark) {
         let salt = self.segment.salt;
-        let mut next: HashMap<(StreamId, ShardId), u64> = HashMap::new();
+        let mut streams: HashMap<StreamId, (Arc<Shards>, Vec<Option<u64>>)> = HashMap::new();
         for it in placed {
             it.done = Remembered { arrived_ms, parts: Vec::with_capacity(it.entry.parts.len()) };
+            let stream = &it.entry.stream;
+            let (shards, next) = streams.entry(stream.id).or_insert_with(|| {
+                let shards = stream.shards();
+                let next = vec![None; shards.all.len()];
+                (shards, next)
+            });
             for (shard, bodies) in &mut it.entry.parts {
-                let stream = &it.entry.stream;
-                let published = || stream.shard(*shard).map_or(0, |shard| shard.state.read().next);
-                let next = next.entry((stream.id, *shard)).or_insert_with(published);
+                let place = shards.place_of(*shard).expect("a shard that takes records is there");
+                let next = next.get_mut(place).expect("each shard has a place");
+                let published = || shards.all.get(place).map_or(0, |it| it.state.read().next);
+                let next = next.get_or_insert_with(published);
                 let first = *next;
                 for body in bodies.iter_mut() {
                     let header = Header {
@@ -412,12 +422,14 @@ impl Writer {
         let mut answers = Vec::with_capacity(placed.len());
         for it in placed {
             let stream = it.entry.stream;
+            let shards = stream.shards();
             let mut parts = it.done.parts.iter();
             for (shard, bodies) in it.entry.parts {
                 let mut base = parts.next().map_or(0, |part| part.first.0);
+                let shard = shards.shard(shard).expect("an append names shards that exist");
                 for body in bodies {
                     let (count, bytes) = (u64::from(body.count), body.buffer.len() as u64);
-                    self.show(&stream, shard, body, base, offset);
+                    self.show(shard, body, base, offset);
                     base += count;
                     offset += bytes;
                 }
@@ -449,28 +461,25 @@ impl Writer {
 
 impl Writer {
     /// Shows one frame, which is durable at `offset`, to readers.
-    fn show(&mut self, stream: &Arc<Stream>, shard: ShardId, body: Body, base: u64, offset: u64) {
+    fn show(&mut self, shard: &Arc<Shard>, body: Body, base: u64, offset: u64) {
         let (count, arrived_ms) = (body.count, self.arrived_ms);
         let note = FrameNote { base, count, arrived_ms, bytes: body.buffer.len() as u64 };
         let cost = body.buffer.capacity() + FRAME_OVERHEAD_BYTES;
-        let shown = stream.shard(shard).expect("an append names shards that exist");
-        let mut state = shown.state.write();
+        let mut state = shard.state.write();
         state.add_live(&self.segment, offset, &note);
         state.tail.push_back(body.into_frame(base, arrived_ms));
         drop(state);
-        self.tail.push_back((Arc::clone(stream), shard, cost));
+        self.tail.push_back((Arc::clone(shard), cost));
         self.tail_bytes += cost;
     }
 
     /// Lets go of the oldest frames in memory.
     fn trim_tail(&mut self, bytes_max: usize) {
         while bytes_max < self.tail_bytes {
-            let Some((stream, shard, cost)) = self.tail.pop_front() else { return };
+            let Some((shard, cost)) = self.tail.pop_front() else { return };
             self.tail_bytes -= cost;
-            if let Ok(shard) = stream.shard(shard) {
-                let oldest = shard.state.write().tail.pop_front();
-                debug_assert!(oldest.is_some(), "each frame in memory is counted once");
-            }
+            let oldest = shard.state.write().tail.pop_front();
+            debug_assert!(oldest.is_some(), "each frame in memory is counted once");
         }
     }
 }

@@ -122,18 +122,12 @@ pub(crate) struct Window<'a> {
     start: u64,
     chunk: Bytes,
     pub(crate) read_bytes: u64,
-    read_ahead: u64,
 }
 
 impl<'a> Window<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, path: &'a Path, end: u64) -> Window<'a> {
         let chunk = Bytes::new();
-        Window { file, path, end, start: 0, chunk, read_bytes: 0, read_ahead: READ_BYTES }
-    }
-
-    /// Says whether what follows will be wanted too.
-    pub(crate) fn set_read_ahead(&mut self, is_wanted: bool) {
-        self.read_ahead = if is_wanted { READ_BYTES } else { 0 };
+        Window { file, path, end, start: 0, chunk, read_bytes: 0 }
     }
 
     /// Returns `length` bytes at `offset`; `None` if the file ends before.
@@ -144,7 +138,7 @@ impl<'a> Window<'a> {
         if let Some(slice) = self.slice(offset, length) {
             return Ok(Some(slice));
         }
-        let wanted = length.max(self.read_ahead.min(self.end - offset));
+        let wanted = length.max(READ_BYTES.min(self.end - offset));
         let mut chunk = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
         let read = self.file.read_at(offset, &mut chunk);
         let read = read.map_err(|error| Error::of_io(self.path, &error))?;

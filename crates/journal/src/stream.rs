@@ -125,8 +125,18 @@ impl Shards {
     }
 
     pub(crate) fn shard(&self, shard: ShardId) -> Option<&Arc<Shard>> {
-        let index = self.all.binary_search_by_key(&shard, |it| it.id).ok()?;
-        self.all.get(index)
+        self.all.get(self.place_of(shard)?)
+    }
+
+    /// Returns the place of a shard in the list.
+    pub(crate) fn place_of(&self, shard: ShardId) -> Option<usize> {
+        // Ids are given one after the other, and the oldest go first.
+        let first = self.all.first()?.id.0;
+        let likely = shard.0.checked_sub(first)? as usize;
+        if self.all.get(likely).is_some_and(|it| it.id == shard) {
+            return Some(likely);
+        }
+        self.all.binary_search_by_key(&shard, |it| it.id).ok()
     }
 
     /// Returns the shard whose range holds `hash`.

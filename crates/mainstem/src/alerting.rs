@@ -116,7 +116,7 @@ impl Alerting {
 
     async fn ask(&self, asked: &Asked, view: &View) -> anyhow::Result<Vec<RecordBatch>> {
         let tables = asked.tables(view)?;
-        self.shown.0.store(Arc::new(Snapshot { tables, system: BTreeMap::new() }));
+        self.shown.0.store(Arc::new(Snapshot { tables, ..Snapshot::default() }));
         let rows = self.collect(&asked.spec.sql.text).await?;
         self.newest(asked, rows).await
     }

@@ -213,7 +213,7 @@ impl Asking<'_> {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
             tables.insert(part.name.to_string(), Arc::new(table));
         }
-        self.shown.0.store(Arc::new(Snapshot { tables, system: BTreeMap::new() }));
+        self.shown.0.store(Arc::new(Snapshot { tables, ..Snapshot::default() }));
         let answer = self.engine.ask(&self.alert.sql.text).await?;
         Ok(answer.all(base::limits::BACKTEST_ROWS_MAX).await?)
     }

@@ -1,24 +1,55 @@
-//! What can be asked: the newest view of each flow, and what the program tells about itself.
+//! What can be asked: the newest view of each flow, what the program tells about itself, and the
+//! files in buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use ingest::BucketPlace;
 use process::View;
 use query::{Catalog, Snapshot};
+use store::crawl::{Objects, Place};
+use tokio::runtime::Handle;
 
 use crate::pipeline::Pipeline;
 use crate::system;
 
 /// The tables of a running pipeline.
-pub(crate) struct Tables(pub(crate) Arc<Pipeline>);
+pub(crate) struct Tables {
+    pipeline: Arc<Pipeline>,
+    /// What asks stores in clouds.
+    runtime: Handle,
+}
+
+impl Tables {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, runtime: Handle) -> Tables {
+        Tables { pipeline, runtime }
+    }
+
+    /// The buckets, as schemas of SQL.
+    fn buckets(&self) -> BTreeMap<String, Arc<dyn SchemaProvider>> {
+        let places = self.pipeline.inlet.bucket_places().into_iter();
+        let schemas = places.map(|(name, place)| {
+            let place = match place {
+                BucketPlace::Folder(folder) => Place::of_path(folder),
+                BucketPlace::Cloud(store, prefix) => {
+                    Place::of_store(store, &prefix, self.runtime.clone())
+                }
+            };
+            let schema: Arc<dyn SchemaProvider> = Arc::new(Objects::new(&name, place));
+            (name, schema)
+        });
+        schemas.collect()
+    }
+}
 
 impl Catalog for Tables {
     fn snapshot(&self) -> Arc<Snapshot> {
-        let running = self.0.now();
+        let running = self.pipeline.now();
         let views = running.views();
         let tables = views.iter().flat_map(|it| providers(it)).collect();
-        Arc::new(Snapshot { tables, system: system::tables_of(&self.0, &running, &views) })
+        let system = system::tables_of(&self.pipeline, &running, &views);
+        Arc::new(Snapshot { tables, system, buckets: self.buckets() })
     }
 }
 

@@ -64,7 +64,7 @@ impl Stored {
                 tables.insert(output.name.to_string(), table.provider());
             }
         }
-        let snapshot = Arc::new(Snapshot { tables, system: BTreeMap::new() });
+        let snapshot = Arc::new(Snapshot { tables, ..Snapshot::default() });
         let engine = Engine::new(&ContextSettings::default(), Arc::new(Fixed(snapshot)), clock)?;
         Ok(Stored { engine, _home: home })
     }

@@ -29,6 +29,8 @@ pub struct Snapshot {
     /// The tables in which the program tells about itself: `system.NAME`, and as bare `NAME` if no
     /// table of the project has the name.
     pub system: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// The buckets: schemas whose tables are patterns of keys.
+    pub buckets: BTreeMap<String, Arc<dyn SchemaProvider>>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -37,6 +39,7 @@ impl fmt::Debug for Snapshot {
         f.debug_struct("Snapshot")
             .field("tables", &names(&self.tables))
             .field("system", &names(&self.system))
+            .field("buckets", &self.buckets.keys().collect::<Vec<_>>())
             .finish()
     }
 }
@@ -101,16 +104,18 @@ impl CatalogProvider for Database {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == PG_CATALOG {
+            return self.postgres();
+        }
+        let snapshot = match &self.tables {
+            Source::Moment(snapshot) => Arc::clone(snapshot),
+            Source::Now(catalog) => catalog.snapshot(),
+        };
         let part = match name {
             SCHEMA => Part::Project,
             SYSTEM_SCHEMA => Part::System,
             WHOLE => Part::Whole,
-            PG_CATALOG => return self.postgres(),
-            _ => return None,
-        };
-        let snapshot = match &self.tables {
-            Source::Moment(snapshot) => Arc::clone(snapshot),
-            Source::Now(catalog) => catalog.snapshot(),
+            bucket => return snapshot.buckets.get(bucket).cloned(),
         };
         Some(Arc::new(Tables { snapshot, part }))
     }

@@ -16,6 +16,7 @@ mod declared;
 mod delimited;
 mod encoding;
 mod excel;
+mod folders;
 mod json;
 mod magic;
 mod orc;
@@ -31,6 +32,7 @@ use base::limits;
 
 pub use self::compressed::Compression;
 pub use self::delimited::{Dialect, Layout};
+pub use self::folders::{partition, partitions};
 pub use self::records::Records;
 pub use self::source::{Chunks, Cursor, Source};
 use crate::files::magic::Kind;

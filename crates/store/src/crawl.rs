@@ -15,15 +15,17 @@ mod group;
 mod pattern;
 mod place;
 mod propose;
+mod schema;
 
-use base::limits;
+use base::{Glob, limits};
 use rows::files::{Rows, Verdict};
 use rows::infer::Guess;
 
 pub use self::change::{Change, changes};
 pub use self::files::{crawl, stamp};
 pub use self::place::Place;
-pub use self::propose::{Column, Kind, Proposal, Section, formats_said, rows_said, why};
+pub use self::propose::{Bucket, Column, Kind, Proposal, Section, formats_said, rows_said, why};
+pub use self::schema::Objects;
 
 /// How a crawl is done.
 #[derive(Debug, Clone)]
@@ -32,12 +34,14 @@ pub struct Settings {
     pub threads: usize,
     /// Files at most; more are not looked at, and that is said.
     pub files_max: usize,
+    /// The files that are meant; all of them if none.
+    pub only: Option<Glob>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Settings { threads, files_max: limits::CRAWL_FILES_MAX }
+        Settings { threads, files_max: limits::CRAWL_FILES_MAX, only: None }
     }
 }
 

@@ -40,6 +40,15 @@ pub(crate) enum Place {
     },
 }
 
+/// Where a bucket lies, told to who reads its objects by himself.
+#[derive(Debug, Clone)]
+pub enum BucketPlace {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A store, and what keys begin with there.
+    Cloud(Arc<dyn ObjectStore>, String),
+}
+
 /// An object as a file, for as long as this is held.
 #[derive(Debug)]
 pub(crate) struct Fetched {
@@ -89,6 +98,15 @@ impl Place {
             let folder = folder.display();
             OptionFault::at("from", format!("the folder {folder} cannot be used: {error}"))
         })
+    }
+
+    pub(crate) fn told(&self) -> BucketPlace {
+        match self {
+            Place::Folder(folder) => BucketPlace::Folder(folder.clone()),
+            Place::Cloud { store, prefix, .. } => {
+                BucketPlace::Cloud(Arc::clone(store), prefix.to_string())
+            }
+        }
     }
 
     /// Lists all objects that count: of a folder those that nobody writes any more.

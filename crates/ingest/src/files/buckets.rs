@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use crate::bucket::Bucket;
 use crate::bucket::listing::Object;
-use crate::bucket::place::Folders;
+use crate::bucket::place::{BucketPlace, Folders};
 use crate::files::{OpenFile, Reads};
 
 /// See the module.
@@ -36,6 +36,13 @@ impl Buckets {
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Bucket>> {
         self.open.read().get(name)?.upgrade()
+    }
+
+    /// Returns where the open buckets lie, by name.
+    pub(crate) fn places(&self) -> BTreeMap<String, BucketPlace> {
+        let open = self.open.read();
+        let open = open.iter().filter_map(|(name, it)| Some((name.clone(), it.upgrade()?)));
+        open.map(|(name, it)| (name, it.place.told())).collect()
     }
 
     /// Notes that somebody reads a bucket.

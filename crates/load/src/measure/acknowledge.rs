@@ -42,25 +42,25 @@ pub(super) fn steady(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
         appended.push(Loop::Append.run(ctx)?);
         overwritten.push(Loop::Overwrite.run(ctx)?);
     }
-    let p99_of = |rounds: &[Vec<f64>]| {
-        median(&mut rounds.iter().map(|it| percentile(it, 0.99)).collect::<Vec<f64>>())
-    };
-    let p50_of = |rounds: &[Vec<f64>]| {
-        median(&mut rounds.iter().map(|it| percentile(it, 0.5)).collect::<Vec<f64>>())
+    let of = |rounds: &[Times], which: fn(&Times) -> &Vec<f64>, share: f64| {
+        median(&mut rounds.iter().map(|it| percentile(which(it), share)).collect::<Vec<f64>>())
     };
     Ok(vec![Figure {
         what: "acknowledgement at 5,000 records/s, p99".to_owned(),
         ours: median(&mut p99s),
-        limit: Some(("append 5 kB + fdatasync, p99".to_owned(), p99_of(&appended))),
+        limit: Some((
+            "append 5 kB + fdatasync when it is due, p99".to_owned(),
+            of(&appended, |it| &it.since_due, 0.99),
+        )),
         unit: "ms",
         goal: "ratio ≤ 2",
         note: format!(
-            "{} over all rounds at {:.0} records/s; appended p50 {:.2} ms; the same bytes over a file that is there: p50 {:.2}, p99 {:.2} ms",
+            "{} over all rounds at {:.0} records/s; appended p50 {:.2} ms; each append by itself, whatever waits behind it: p99 {:.2} ms, over a file that is there {:.2} ms",
             percentiles(&all.latencies_ms()),
             all.records_per_second(),
-            p50_of(&appended),
-            p50_of(&overwritten),
-            p99_of(&overwritten),
+            of(&appended, |it| &it.since_due, 0.5),
+            of(&appended, |it| &it.alone, 0.99),
+            of(&overwritten, |it| &it.alone, 0.99),
         ),
     }])
 }
@@ -77,10 +77,17 @@ enum Loop {
 /// What is written over, again and again.
 const FILE_BYTES: u64 = 16 << 20;
 
+/// What appends took, in milliseconds, sorted.
+struct Times {
+    /// From when each was due, as requests are counted: one that takes long is charged for those
+    /// behind it.
+    since_due: Vec<f64>,
+    /// From when each was begun.
+    alone: Vec<f64>,
+}
+
 impl Loop {
-    /// Returns how long each write and sync took, in milliseconds, sorted. Unlike a request, none is
-    /// charged for the one before it: this is the limit.
-    fn run(self, ctx: &Ctx) -> anyhow::Result<Vec<f64>> {
+    fn run(self, ctx: &Ctx) -> anyhow::Result<Times> {
         let folder = folder(ctx, "loop")?;
         let mut file = File::create(folder.0.join("loop.log"))?;
         if self == Loop::Overwrite {
@@ -89,9 +96,9 @@ impl Loop {
         }
         let block = vec![7; RECORDS * RECORD_BYTES];
         let every = Duration::from_secs_f64(1.0 / RATE);
-        let mut times = Vec::new();
+        let mut times = Times { since_due: Vec::new(), alone: Vec::new() };
         let (mut due, mut place) = (ctx.clock.elapsed(), 0);
-        let until = due + ctx.time / 2;
+        let until = due + ctx.time;
         while due < until {
             std::thread::sleep(due.saturating_sub(ctx.clock.elapsed()));
             let began = ctx.clock.elapsed();
@@ -102,10 +109,12 @@ impl Loop {
             file.sync_data()?;
             place += block.len() as u64;
             let now = ctx.clock.elapsed();
-            times.push((now - began).as_secs_f64() * 1e3);
-            due = now.max(due + every);
+            times.alone.push((now - began).as_secs_f64() * 1e3);
+            times.since_due.push((now - due).as_secs_f64() * 1e3);
+            due += every;
         }
-        times.sort_by(f64::total_cmp);
+        times.since_due.sort_by(f64::total_cmp);
+        times.alone.sort_by(f64::total_cmp);
         Ok(times)
     }
 }

@@ -218,7 +218,7 @@ struct Viewed(Arc<View>);
 
 impl Catalog for Viewed {
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::new(Snapshot { tables: catalog::providers(&self.0), system: BTreeMap::new() })
+        Arc::new(Snapshot { tables: catalog::providers(&self.0), ..Snapshot::default() })
     }
 }
 

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rows::files::{Rows, Verdict};
 use rows::infer::Guess;
 use serde_json::{Value, json};
-use store::crawl::{self, FoundTable, Place, Proposal, Settings};
+use store::crawl::{self, Bucket, FoundTable, Place, Proposal, Settings};
 
 /// Find the tables in a folder of mixed files: what each file is, its columns, their types and why.
 ///
@@ -86,7 +86,8 @@ impl Crawl {
         if self.json {
             writeln!(out, "{:#}", to_json(&found))?;
         } else if self.toml {
-            let proposal = Proposal::of(&found, &|path| below(&self.place, path));
+            let bucket = bucket(&self.place, Path::new(""));
+            let proposal = Proposal::of(&found, bucket, &|path| below(&self.place, path));
             write!(out, "{proposal}")?;
             self.say_of_others(&found);
         } else if let Some(folder) = &self.write {
@@ -235,6 +236,37 @@ fn below(root: &str, path: &str) -> Option<String> {
     whole.strip_prefix(here.canonicalize().ok()?).ok()?.to_str().map(str::to_owned)
 }
 
+/// Says where the files lie for the project in `folder`.
+fn bucket(root: &str, folder: &Path) -> Bucket {
+    let mut only = None;
+    let (from, store) = if root.contains("://") {
+        (root.to_owned(), store_settings())
+    } else {
+        let path = Path::new(root).canonicalize().unwrap_or_else(|_| PathBuf::from(root));
+        let mut place = path.as_path();
+        if let (true, Some(parent), Some(name)) = (path.is_file(), path.parent(), path.file_name())
+        {
+            (place, only) = (parent, Some(name.to_string_lossy().into_owned()));
+        }
+        // A folder of the project goes with it wherever that goes.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let project = folder.canonicalize().unwrap_or_default();
+        let below = place.strip_prefix(&project).ok().filter(|it| !it.as_os_str().is_empty());
+        (below.unwrap_or(place).display().to_string(), Vec::new())
+    };
+    let last = from.trim_end_matches('/').rsplit('/').next().unwrap_or(&from);
+    Bucket { name: spec::name_like(last), from, store, only }
+}
+
+/// The settings that the environment has for a store, as a project names the environment.
+fn store_settings() -> Vec<(String, String)> {
+    let names = std::env::vars().map(|(name, _)| name);
+    let mut names: Vec<String> =
+        names.filter(|name| PROVIDERS.iter().any(|it| name.starts_with(it))).collect();
+    names.sort_unstable();
+    names.into_iter().map(|it| (it.to_ascii_lowercase(), format!("${{{it}}}"))).collect()
+}
+
 fn write_into(
     folder: &Path,
     root: &str,
@@ -256,7 +288,7 @@ fn write_into(
         let is_free = !folder.join(&name).try_exists().unwrap_or(true);
         (is_local && is_free).then_some(name)
     };
-    let proposal = Proposal::of(found, &lookup_path);
+    let proposal = Proposal::of(found, bucket(root, folder), &lookup_path);
     let mut copied = Vec::new();
     for (section, table) in proposal.sections.iter().zip(&found.tables) {
         let crawl::Kind::Lookup { from, .. } = &section.kind else { continue };

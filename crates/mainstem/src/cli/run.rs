@@ -125,7 +125,8 @@ impl Run {
             postgres: postgres.local_addr()?.to_string(),
             process: std::process::id(),
         };
-        let catalog = Arc::new(Tables(Arc::clone(&pipeline)));
+        let runtime = tokio::runtime::Handle::current();
+        let catalog = Arc::new(Tables::new(Arc::clone(&pipeline), runtime));
         let engine = Arc::new(Engine::new(
             &ContextSettings::default(),
             catalog,

@@ -113,6 +113,15 @@ async fn facts(program: &Program, files: u64) {
     assert_eq!(program.count("SELECT sum(records) FROM loaded_files").await, 245_903);
     let once = "SELECT count(*) FROM landing_events WHERE event = 'created'";
     assert_eq!(program.count(once).await, files, "each object is told of once");
+    // The same files, asked as they lie there.
+    assert_eq!(program.count("SELECT count(*) FROM landing.\"**\"").await, 245_903);
+    let revenue = "SELECT CAST(round(sum(quantity * unit_price), 2) AS TEXT) FROM landing.\"**\"";
+    assert_eq!(program.value(revenue).await, "4397950.76");
+    let cancelled = "SELECT count(*) FROM landing.\"2011/**\" WHERE invoice_no LIKE 'C%' \
+        AND invoice_date < TIMESTAMP '2011-02-01'";
+    let loaded = "SELECT count(*) FROM lines WHERE cancelled \
+        AND invoice_date BETWEEN TIMESTAMP '2011-01-01' AND TIMESTAMP '2011-01-31 23:59:59'";
+    assert_eq!(program.count(cancelled).await, program.count(loaded).await);
 }
 
 /// Files that are none say so, and cost no other.

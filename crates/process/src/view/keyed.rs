@@ -1,10 +1,20 @@
 //! Rows of one key among those of a view that are not stored yet.
 //!
-//! Hot rows come and go with every tick. A lot of them that is asked for again and again is sorted
-//! by key once; one that is new with each tick, as totals are, is searched as it is.
+//! ```text
+//! view ──► lots (the batches of ticks) ──► entries (hash of the key, lot, row) in sorted runs
+//! ```
+//!
+//! Hot rows come and go with every tick, and are asked for thousands of times a second. A view that
+//! was asked is remembered: the next one's new lots are one more run, and runs of about the same
+//! length become one, so that a search looks into a few of them however many ticks an epoch has
+//! (the logarithmic method of Bentley and Saxe). A large lot that is new with each tick, as totals
+//! are, is searched as it is until it was asked for often enough.
 
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, AsArray, RecordBatch, Scalar};
 use arrow::compute::kernels::cmp::eq;
@@ -21,26 +31,47 @@ const SEARCHES_MAX: u32 = 8;
 /// Small lots are sorted at once: most of them stay for thousands of reads.
 const SMALL_ROWS: usize = 8_192;
 
+/// Entries of rows that are gone are let be up to this many, and up to as many as there are others.
+const GONE_MAX: usize = 16_384;
+
 /// Finds hot rows of one table by key, from view to view.
 #[derive(Debug)]
 pub struct HotKeys {
     keyed: Arc<Keyed>,
-    known: Mutex<Vec<Known>>,
+    known: Mutex<Arc<Index>>,
 }
 
-/// A lot of rows that a view had when somebody asked.
+/// Where the rows of one view are.
+#[derive(Debug, Default)]
+struct Index {
+    /// The view; it is not kept alive.
+    view: Weak<TableView>,
+    /// Its lots by number, each with its place in the view.
+    lots: BTreeMap<u64, (usize, Arc<Lot>)>,
+    /// Those that are searched as they are.
+    plain: Vec<(usize, Arc<Lot>)>,
+    /// Sorted entries of the lots that are worth it, longer runs first; perhaps some of lots that
+    /// are gone.
+    runs: Vec<Arc<Vec<Entry>>>,
+    /// The number of the next lot.
+    next: u64,
+}
+
+/// Rows that came together.
 #[derive(Debug)]
-struct Known {
+struct Lot {
     rows: RecordBatch,
-    searches: u32,
-    sorted: Option<Arc<Sorted>>,
+    /// Keys and sort values, if its rows are in the runs.
+    coded: Option<Coded>,
+    searches: AtomicU32,
 }
 
-#[derive(Debug)]
-struct Sorted {
-    coded: Coded,
-    /// The rows by key.
-    order: Vec<u32>,
+/// A row in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    hash: u64,
+    lot: u64,
+    row: u32,
 }
 
 /// A hot row of a key.
@@ -65,21 +96,26 @@ impl HotKeys {
     /// When rows on disk cannot be read.
     pub fn find(
         &self,
-        view: &TableView,
+        view: &Arc<TableView>,
         key: &[u8],
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> Result<Vec<HotRow>> {
+        let index = self.index_of(view)?;
+        let mut places = index.find(key);
         let mut found = Vec::new();
-        let mut search = |rows: &RecordBatch, sorted: Option<&Sorted>| match sorted {
-            Some(sorted) => sorted.find(rows, key, &mut found),
-            None => self.search(rows, key, &mut found),
-        };
-        for (rows, sorted) in self.lots(view)? {
-            search(&rows, sorted.as_deref())?;
+        for (place, lot) in &index.plain {
+            lot.searches.fetch_add(1, Ordering::Relaxed);
+            places.extend(self.search(&lot.rows, key)?.into_iter().map(|row| (*place, row, lot)));
+        }
+        places.sort_by_key(|(place, row, _)| (*place, *row));
+        for (_, row, lot) in places {
+            found.push(self.row(&lot.rows, lot.coded.as_ref(), row)?);
         }
         for spilled in &view.spilled {
             for rows in spilled.read_all()? {
-                search(&rows, None)?;
+                for row in self.search(&rows, key)? {
+                    found.push(self.row(&rows, None, row)?);
+                }
             }
         }
         found.retain(|it| is_within(&it.sort, bounds));
@@ -87,58 +123,147 @@ impl HotKeys {
         Ok(found)
     }
 
-    /// Returns the lots of a view, sorted where that is worth it.
-    fn lots(&self, view: &TableView) -> Result<Vec<(RecordBatch, Option<Arc<Sorted>>)>> {
+    /// Returns the index of a view; that of the view before is carried on to it.
+    fn index_of(&self, view: &Arc<TableView>) -> Result<Arc<Index>> {
         let mut known = self.known.lock();
-        let mut still = Vec::with_capacity(view.hot.len());
-        for rows in &view.hot {
-            let place = known.iter().position(|it| is_same(&it.rows, rows));
-            let mut lot = match place {
-                Some(place) => known.swap_remove(place),
-                None => Known { rows: rows.clone(), searches: 0, sorted: None },
-            };
-            lot.searches = lot.searches.saturating_add(1);
-            let is_worth = rows.num_rows() <= SMALL_ROWS || SEARCHES_MAX < lot.searches;
-            if lot.sorted.is_none() && is_worth {
-                lot.sorted = Some(Arc::new(Sorted::new(&self.keyed, rows)?));
-            }
-            still.push(lot);
+        if !known.is_of(view) || known.has_more_to_sort() {
+            *known = Arc::new(known.carried_on(view, &self.keyed)?);
         }
-        let lots = still.iter().map(|it| (it.rows.clone(), it.sorted.clone())).collect();
-        *known = still;
-        Ok(lots)
+        Ok(Arc::clone(&known))
     }
 
-    fn search(&self, rows: &RecordBatch, key: &[u8], found: &mut Vec<HotRow>) -> Result<()> {
+    /// Returns the places of a key's rows in a lot that is not sorted.
+    fn search(&self, rows: &RecordBatch, key: &[u8]) -> Result<Vec<usize>> {
         let wanted = Scalar::new(self.keyed.key_value(key)?);
         let is_it = eq(rows.column(self.keyed.key_column()), &wanted)?;
-        for row in is_it.values().set_indices().filter(|it| is_it.is_valid(*it)) {
-            let row = rows.slice(row, 1);
-            let sort = self.keyed.code_keys(&row)?.sort(0).to_vec();
-            found.push(HotRow { sort, row });
-        }
-        Ok(())
+        Ok(is_it.values().set_indices().filter(|it| is_it.is_valid(*it)).collect())
+    }
+
+    fn row(&self, rows: &RecordBatch, coded: Option<&Coded>, row: usize) -> Result<HotRow> {
+        let alone = rows.slice(row, 1);
+        let sort = match coded {
+            Some(coded) => coded.sort(row).to_vec(),
+            None => self.keyed.code_keys(&alone)?.sort(0).to_vec(),
+        };
+        Ok(HotRow { sort, row: alone })
     }
 }
 
-impl Sorted {
-    fn new(keyed: &Keyed, rows: &RecordBatch) -> Result<Sorted> {
-        let coded = keyed.code_keys(rows)?;
-        let count = u32::try_from(rows.num_rows())
-            .map_err(|_too_many| DataFusionError::Internal("a lot of too many rows".to_owned()))?;
-        let mut order: Vec<u32> = (0..count).collect();
-        order.sort_by(|one, other| coded.key(*one as usize).cmp(coded.key(*other as usize)));
-        Ok(Sorted { coded, order })
+impl Index {
+    fn is_of(&self, view: &Arc<TableView>) -> bool {
+        std::ptr::eq(self.view.as_ptr(), Arc::as_ptr(view))
     }
 
-    fn find(&self, rows: &RecordBatch, key: &[u8], found: &mut Vec<HotRow>) -> Result<()> {
-        let from = self.order.partition_point(|it| self.coded.key(*it as usize) < key);
-        let of_key = self.order.iter().skip(from).map(|it| *it as usize);
-        for row in of_key.take_while(|it| self.coded.key(*it) == key) {
-            found.push(HotRow { sort: self.coded.sort(row).to_vec(), row: rows.slice(row, 1) });
-        }
-        Ok(())
+    /// Returns whether a lot was searched as it is more often than sorting it would have cost.
+    fn has_more_to_sort(&self) -> bool {
+        self.plain.iter().any(|(_, it)| SEARCHES_MAX < it.searches.load(Ordering::Relaxed))
     }
+
+    /// Returns the places of a key's rows in the lots that are sorted.
+    fn find(&self, key: &[u8]) -> Vec<(usize, usize, &Arc<Lot>)> {
+        let hash = hash_of(key);
+        let mut found = Vec::new();
+        for run in &self.runs {
+            let from = run.partition_point(|it| it.hash < hash);
+            for entry in run.iter().skip(from).take_while(|it| it.hash == hash) {
+                let Some((place, lot)) = self.lots.get(&entry.lot) else { continue };
+                let row = entry.row as usize;
+                if lot.coded.as_ref().is_some_and(|it| it.key(row) == key) {
+                    found.push((*place, row, lot));
+                }
+            }
+        }
+        found
+    }
+
+    /// Makes the index of a view that comes after, or before.
+    fn carried_on(&self, view: &Arc<TableView>, keyed: &Keyed) -> Result<Index> {
+        let mut known: HashMap<usize, Vec<(u64, &Arc<Lot>)>> = HashMap::new();
+        for (number, (_, lot)) in &self.lots {
+            known.entry(address_of(&lot.rows)).or_default().push((*number, lot));
+        }
+        let mut index = Index {
+            view: Arc::downgrade(view),
+            runs: self.runs.clone(),
+            next: self.next,
+            ..Index::default()
+        };
+        let mut new = Vec::new();
+        for (place, rows) in view.hot.iter().enumerate() {
+            let same = known.get_mut(&address_of(rows)).and_then(|lots| {
+                let at = lots.iter().position(|(_, lot)| is_same(&lot.rows, rows))?;
+                Some(lots.swap_remove(at))
+            });
+            let searches = same.map_or(0, |(_, lot)| lot.searches.load(Ordering::Relaxed));
+            match same {
+                Some((number, lot)) if lot.coded.is_some() || searches <= SEARCHES_MAX => {
+                    index.lots.insert(number, (place, Arc::clone(lot)));
+                }
+                _ => {
+                    let is_worth = rows.num_rows() <= SMALL_ROWS || SEARCHES_MAX < searches;
+                    let coded = if is_worth { Some(keyed.code_keys(rows)?) } else { None };
+                    if let Some(coded) = &coded {
+                        add_entries(&mut new, index.next, coded, rows.num_rows())?;
+                    }
+                    let searches = AtomicU32::new(searches);
+                    let lot = Arc::new(Lot { rows: rows.clone(), coded, searches });
+                    index.lots.insert(index.next, (place, lot));
+                    index.next += 1;
+                }
+            }
+        }
+        let plain = index.lots.values().filter(|(_, lot)| lot.coded.is_none());
+        index.plain = plain.cloned().collect();
+        index.sweep();
+        index.add_run(new);
+        Ok(index)
+    }
+
+    /// Adds a run, and joins it with those before it that are not much longer.
+    fn add_run(&mut self, mut run: Vec<Entry>) {
+        if run.is_empty() {
+            return;
+        }
+        run.sort_unstable();
+        while let Some(last) = self.runs.pop_if(|last| last.len() <= run.len() * 2) {
+            let mut joined = Vec::with_capacity(last.len() + run.len());
+            joined.extend_from_slice(&last);
+            joined.append(&mut run);
+            // Two sorted halves, which the sort finds and merges.
+            joined.sort();
+            run = joined;
+        }
+        self.runs.push(Arc::new(run));
+    }
+
+    /// Lets go of the entries of lots that are gone, once there are many.
+    fn sweep(&mut self) {
+        let sorted = self.lots.values().filter(|(_, lot)| lot.coded.is_some());
+        let there: usize = sorted.map(|(_, lot)| lot.rows.num_rows()).sum();
+        let all: usize = self.runs.iter().map(|it| it.len()).sum();
+        if all <= there.saturating_mul(2).saturating_add(GONE_MAX) {
+            return;
+        }
+        let lots = &self.lots;
+        for run in &mut self.runs {
+            let left = run.iter().filter(|it| lots.contains_key(&it.lot)).copied();
+            *run = Arc::new(left.collect());
+        }
+        self.runs.retain(|it| !it.is_empty());
+    }
+}
+
+fn add_entries(to: &mut Vec<Entry>, lot: u64, coded: &Coded, rows: usize) -> Result<()> {
+    let count = u32::try_from(rows)
+        .map_err(|_too_many| DataFusionError::Internal("a lot of too many rows".to_owned()))?;
+    to.extend((0..count).map(|row| Entry { hash: hash_of(coded.key(row as usize)), lot, row }));
+    Ok(())
+}
+
+fn hash_of(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl TableView {
@@ -165,6 +290,11 @@ impl TableView {
             }
         }
     }
+}
+
+/// Returns where the first column lies in memory.
+fn address_of(rows: &RecordBatch) -> usize {
+    rows.columns().first().map_or(0, |it| Arc::as_ptr(it).cast::<()>() as usize)
 }
 
 /// Returns whether both are the very same rows in memory.

@@ -1,7 +1,7 @@
 //! All rows of a file as records of a stream, whatever the file is.
 //!
 //! A column of the stream is read from the column of the file that is called like it, but for case,
-//! spaces and signs. Values are read in the form in which the file writes them (`31/01/2024`,
+//! spaces and signs; else from a folder such as `year=2024` of its path. Values are read in the form in which the file writes them (`31/01/2024`,
 //! `1.234,56`) and become objects of JSON, or lines of CSV, as the stream's format is. A row that
 //! does not fit becomes a record as it stands in the file: the stream says what is wrong with it,
 //! and it ends as a dead letter.
@@ -12,12 +12,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use ::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use base::limits;
 use bytes::Bytes;
 use spec::{ColumnType, Format, Stream};
 
 use crate::files::read::{FileReader, ReadColumn};
-use crate::files::{Depth, FoundTable, Source, Verdict, look};
+use crate::files::{Depth, FoundTable, Source, Verdict, look, partitions};
 use crate::infer::{Form, Guess};
 use crate::{csv, json};
 
@@ -25,6 +26,8 @@ use crate::{csv, json};
 pub struct Records {
     reader: FileReader,
     format: Format,
+    /// The columns of a record in their order, with those that a folder says.
+    columns: Vec<(String, Option<String>)>,
     /// What is wrong with the file though it has rows.
     fault: Option<String>,
 }
@@ -46,7 +49,8 @@ impl Records {
             Verdict::Empty => return Err("the file is empty".to_owned()),
             other => Some(format!("{}: {}", other.word(), other.reason())),
         };
-        let Some((table, columns)) = best_of(&looked.tables, stream) else {
+        let folders = partitions(name);
+        let Some((table, columns)) = best_of(&looked.tables, &folders, stream) else {
             let fault = fault.unwrap_or_else(|| match looked.tables.first() {
                 Some(table) => no_column(table, stream),
                 None => "there is no table in it".to_owned(),
@@ -55,7 +59,26 @@ impl Records {
         };
         let reader = FileReader::open(&source, looked.compression, &table.format, &columns);
         let reader = reader.map_err(|it| it.to_string())?;
-        Ok(Records { reader, format: stream.format, fault })
+        let columns = all_of(&columns, &folders, stream);
+        Ok(Records { reader, format: stream.format, columns, fault })
+    }
+
+    /// Adds what folders say to rows of the file.
+    fn whole(&self, rows: &RecordBatch) -> RecordBatch {
+        if self.columns.iter().all(|(_, said)| said.is_none()) {
+            return rows.clone();
+        }
+        let count = rows.num_rows();
+        let arrays = self.columns.iter().filter_map(|(name, said)| {
+            let array: ArrayRef = match said {
+                None => Arc::clone(rows.column_by_name(name)?),
+                Some(said) => {
+                    Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(said, count)))
+                }
+            };
+            Some((name, array, true))
+        });
+        RecordBatch::try_from_iter_with_nullable(arrays).expect("all columns have as many rows")
     }
 
     /// Adds the next records, the same ones each time the same file is read; none at the end.
@@ -68,7 +91,7 @@ impl Records {
                 return self.fault.take().map_or(Ok(()), Err);
             };
             let batch = batch.map_err(|it| self.fault.take().unwrap_or_else(|| it.to_string()))?;
-            let rows = &batch.rows;
+            let rows = &self.whole(&batch.rows);
             match self.format {
                 Format::Json => json::lines(rows).iter().for_each(|it| push(it, records)),
                 Format::Csv => {
@@ -104,6 +127,7 @@ fn push(record: &str, records: &mut Vec<Vec<u8>>) {
 /// Returns the table with most of the stream's columns, the first of several.
 fn best_of<'a>(
     tables: &'a [FoundTable],
+    folders: &[(String, Option<String>)],
     stream: &Stream,
 ) -> Option<(&'a FoundTable, Vec<ReadColumn>)> {
     let mut best: Option<(&FoundTable, Vec<ReadColumn>)> = None;
@@ -116,7 +140,8 @@ fn best_of<'a>(
     }
     let (table, columns) = best?;
     // A line of CSV has all columns of the stream, in their order.
-    let is_whole = stream.format == Format::Json || columns.len() == stream.columns.len();
+    let all = all_of(&columns, folders, stream).len();
+    let is_whole = stream.format == Format::Json || all == stream.columns.len();
     is_whole.then_some((table, columns))
 }
 
@@ -132,6 +157,22 @@ fn columns_of(table: &FoundTable, stream: &Stream) -> Vec<ReadColumn> {
             (said.form, said.null_words) = (Form::Plain, Vec::new());
         }
         Some(said)
+    });
+    found.collect()
+}
+
+/// Returns the columns of the stream that a file has or a folder says, in the stream's order.
+fn all_of(
+    columns: &[ReadColumn],
+    folders: &[(String, Option<String>)],
+    stream: &Stream,
+) -> Vec<(String, Option<String>)> {
+    let found = stream.columns.iter().filter_map(|column| {
+        if columns.iter().any(|it| it.called == column.name) {
+            return Some((column.name.clone(), None));
+        }
+        let said = folders.iter().find(|it| plain(&it.0) == plain(&column.name));
+        said.and_then(|(_, value)| value.clone()).map(|value| (column.name.clone(), Some(value)))
     });
     found.collect()
 }

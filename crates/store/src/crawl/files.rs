@@ -31,7 +31,10 @@ pub fn crawl(
     tell: &(dyn Fn(Progress) + Sync),
 ) -> Result<Crawl, Error> {
     let mut listing = place.list(settings.files_max)?;
-    let listed = std::mem::take(&mut listing.files);
+    let mut listed = std::mem::take(&mut listing.files);
+    if let Some(only) = &settings.only {
+        listed.retain(|it| only.matches(&it.path));
+    }
     let depths = depths(&listed);
     let mut groups = Groups::default();
     let mut files = Vec::with_capacity(listed.len());

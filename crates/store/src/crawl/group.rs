@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use base::limits::INFER_EXAMPLES_MAX;
-use rows::files::{Layout, Looked, Rows, TableFormat, Verdict};
+use rows::files::{Layout, Looked, Rows, TableFormat, Verdict, partitions};
 use rows::infer::{Cell, Guess, Profile};
 use spec::name_like;
 
@@ -158,7 +158,7 @@ impl Building {
         for column in &mut self.columns {
             column.push_missing(self.sampled.saturating_sub(column.seen()));
         }
-        for (name, value) in pattern::partitions(&file.path) {
+        for (name, value) in partitions(&file.path) {
             let known = self.partitions.iter().position(|it| it.name == name);
             let at = known.unwrap_or_else(|| {
                 self.partitions.push(Profile::new(&name));

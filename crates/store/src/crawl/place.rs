@@ -72,11 +72,15 @@ impl Place {
         Ok(Place { root, kind: Kind::Objects { store: Arc::from(store), prefix, runtime } })
     }
 
+    /// Makes a place of a folder or a file of this machine.
+    pub fn of_path(path: PathBuf) -> Place {
+        Place { root: path.display().to_string(), kind: Kind::Local(path) }
+    }
+
     /// Makes a place of a store that is at hand.
-    #[cfg(test)]
-    pub(crate) fn of_store(store: Arc<dyn ObjectStore>, prefix: &str, runtime: Handle) -> Place {
+    pub fn of_store(store: Arc<dyn ObjectStore>, prefix: &str, runtime: Handle) -> Place {
         let prefix = object_store::path::Path::from(prefix);
-        Place { root: format!("mem://{prefix}"), kind: Kind::Objects { store, prefix, runtime } }
+        Place { root: format!("{store}/{prefix}"), kind: Kind::Objects { store, prefix, runtime } }
     }
 
     /// Returns the place as it was named.

@@ -1,11 +1,12 @@
 //! What a person may accept: sections of a project file, each guess with what it rests on.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use base::ByteSize;
+use base::{ByteSize, Glob};
 use rows::files::Rows;
 use rows::infer::{Evidence, Form, Guess};
-use spec::ColumnType;
+use spec::{ColumnType, name_like};
 
 use crate::crawl::{Crawl, FoundTable};
 
@@ -14,8 +15,23 @@ use crate::crawl::{Crawl, FoundTable};
 pub struct Proposal {
     /// What the crawl was.
     pub heading: String,
+    /// Where the files of streams lie, if there is one.
+    pub bucket: Option<Bucket>,
     /// One section a table.
     pub sections: Vec<Section>,
+}
+
+/// Where the files lie, as a project says it.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The name.
+    pub name: String,
+    /// A folder or an address.
+    pub from: String,
+    /// Settings of the store.
+    pub store: Vec<(String, String)>,
+    /// What a file is called that was crawled by itself.
+    pub only: Option<String>,
 }
 
 /// What one table becomes.
@@ -45,8 +61,10 @@ pub enum Kind {
     },
     /// Rows that come in.
     Stream {
-        /// `csv` or `json`.
-        format: &'static str,
+        /// The bucket that its files lie in.
+        bucket: String,
+        /// Which of the bucket's objects they are.
+        matching: String,
         /// The column with the event time.
         time: Option<String>,
     },
@@ -73,47 +91,96 @@ const LOOKUP_FILE_BYTES_MAX: u64 = 16_000_000;
 
 impl Proposal {
     /// Proposes a section for each table. Small tables with a key become lookups if `lookup_path`
-    /// says where in the project their file is.
-    pub fn of(crawl: &Crawl, lookup_path: &dyn Fn(&str) -> Option<String>) -> Proposal {
+    /// says where in the project their file is; the others streams that read the files of `bucket`.
+    pub fn of(
+        crawl: &Crawl,
+        bucket: Bucket,
+        lookup_path: &dyn Fn(&str) -> Option<String>,
+    ) -> Proposal {
         let sections: Vec<Section> =
-            crawl.tables.iter().map(|it| section(crawl, it, lookup_path)).collect();
+            crawl.tables.iter().map(|it| section(crawl, it, &bucket, lookup_path)).collect();
         let (files, tables) = (crawl.files.len(), sections.len());
         let heading = format!(
             "mainstem crawl {}: {files} files, {tables} tables. Every guess says what it rests on.",
             crawl.root
         );
-        Proposal { heading, sections }
+        let is_read = sections.iter().any(|it| matches!(it.kind, Kind::Stream { .. }));
+        Proposal { heading, bucket: Some(bucket).filter(|_| is_read), sections }
     }
 }
 
 fn section(
     crawl: &Crawl,
     table: &FoundTable,
+    bucket: &Bucket,
     lookup_path: &dyn Fn(&str) -> Option<String>,
 ) -> Section {
-    let kind = lookup(crawl, table, lookup_path).unwrap_or_else(|| {
-        let is_csv = table.formats.iter().all(|it| it.0.starts_with("csv"));
-        let time = table.columns.iter().find(|it| {
-            it.plain_kind() == ColumnType::Timestamp
-                && it.evidence.nulls == 0
-                && it.evidence.exceptions == 0
-                && !it.name.starts_with('_')
-        });
-        let format = if is_csv && table.layout.is_some() { "csv" } else { "json" };
-        Kind::Stream { format, time: time.map(|it| it.name.clone()) }
-    });
-    let columns = table.columns.iter().map(|it| column(crawl, table, it)).collect();
     let mut about = about(crawl, table);
-    if let Kind::Stream { format, .. } = &kind {
-        let is_usual = table.layout.as_ref().is_none_or(|it| it.dialect.delimiter == b',');
-        let is_text = table.formats.iter().all(|it| it.0.contains(format));
-        if *format == "csv" && !is_usual {
-            about.push("records of the stream have commas between their fields".to_owned());
-        } else if !is_text {
-            about.push("records of the stream come as JSON".to_owned());
+    let files = table.pattern.clone();
+    let name = table.name.clone();
+    if let Some(kind) = lookup(crawl, table, lookup_path) {
+        let columns = table.columns.iter().map(|it| column(crawl, table, it)).collect();
+        return Section { name, about, files, kind, columns };
+    }
+    let (matching, doubt) = matching(crawl, table, bucket);
+    about.extend(doubt);
+    let columns = columns_of_stream(crawl, table);
+    let time = columns.iter().zip(&table.columns).find(|(column, guess)| {
+        let is_whole = guess.evidence.nulls == 0 && guess.evidence.exceptions == 0;
+        column.kind == ColumnType::Timestamp && is_whole && column.is_allowed
+    });
+    let time = time.map(|(column, _)| column.name.clone());
+    let kind = Kind::Stream { bucket: bucket.name.clone(), matching, time };
+    Section { name, about, files, kind, columns }
+}
+
+/// Returns the pattern that means the files of a table, and what is to be said about it.
+fn matching(crawl: &Crawl, table: &FoundTable, bucket: &Bucket) -> (String, Option<String>) {
+    if let Some(only) = &bucket.only {
+        return (only.clone(), None);
+    }
+    let own: HashSet<usize> = table.files.iter().copied().collect();
+    let counts = |pattern: &str| {
+        let glob = Glob::new(pattern).ok()?;
+        let means = crawl.files.iter().enumerate().filter(|(_, it)| glob.matches(&it.path));
+        let (ours, others): (Vec<_>, Vec<_>) = means.partition(|(index, _)| own.contains(index));
+        let others = others.iter().filter(|(_, it)| !it.tables.is_empty()).count();
+        Some((ours.len(), others))
+    };
+    match counts(&table.pattern) {
+        Some((ours, 0)) if ours == own.len() => (table.pattern.clone(), None),
+        Some((ours, others)) if ours == own.len() => {
+            let doubt = format!("the pattern means {others} files of other tables, too");
+            (table.pattern.clone(), Some(doubt))
+        }
+        _ => {
+            let doubt = "no pattern was found for its files: write one for `matching`";
+            ("**".to_owned(), Some(doubt.to_owned()))
         }
     }
-    Section { name: table.name.clone(), about, files: table.pattern.clone(), kind, columns }
+}
+
+/// The door reads values in the form in which files write them, so that a column has its own type,
+/// and finds columns whatever their case and signs, so that they have names of SQL.
+fn columns_of_stream(crawl: &Crawl, table: &FoundTable) -> Vec<Column> {
+    let mut names = HashSet::new();
+    let mut columns = Vec::new();
+    for guess in table.columns.iter().chain(&table.partitions) {
+        let mut column = column(crawl, table, guess);
+        let like = name_like(&guess.name);
+        let plain = |it: &str| -> String {
+            it.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        if plain(&like) == plain(&guess.name) && names.insert(like.clone()) {
+            (column.name, column.is_allowed) = (like, true);
+        }
+        if guess.evidence.exceptions == 0 {
+            column.kind = guess.kind;
+            column.why = why(crawl, table, guess);
+        }
+        columns.push(column);
+    }
+    columns
 }
 
 fn lookup(
@@ -328,6 +395,16 @@ fn range_said(evidence: &Evidence) -> Option<String> {
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", one_line(&self.heading))?;
+        if let Some(bucket) = &self.bucket {
+            writeln!(f, "\n[bucket.{}]", bucket.name)?;
+            writeln!(f, "from = {}", quoted(&bucket.from))?;
+            let store = bucket.store.iter();
+            let store = store.map(|(name, value)| format!("{} = {}", key_of(name), quoted(value)));
+            let store = store.collect::<Vec<_>>().join(", ");
+            if !store.is_empty() {
+                writeln!(f, "store = {{ {store} }}")?;
+            }
+        }
         for section in &self.sections {
             write!(f, "\n{section}")?;
         }
@@ -347,11 +424,13 @@ impl fmt::Display for Section {
                 writeln!(f, "key  = {}", quoted(key))?;
                 "lookup"
             }
-            Kind::Stream { format, time } => {
+            Kind::Stream { bucket, matching, time } => {
                 writeln!(f, "[stream.{}]", self.name)?;
-                if *format != "json" {
-                    writeln!(f, "format = {}", quoted(format))?;
-                }
+                let (bucket, matching) = (quoted(bucket), quoted(matching));
+                writeln!(
+                    f,
+                    "from = [{{ door = \"files\", bucket = {bucket}, matching = {matching} }}]"
+                )?;
                 if let Some(time) = time {
                     writeln!(f, "time = {}", quoted(time))?;
                 }

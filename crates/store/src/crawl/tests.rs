@@ -7,7 +7,9 @@ use rows::infer::{Form, Guess};
 use spec::ColumnType;
 use tokio::runtime::Runtime;
 
-use super::pattern::{Pattern, common, partitions};
+use rows::files::partitions;
+
+use super::pattern::{Pattern, common};
 use super::*;
 
 /// Real data to test with, if it is on this machine.
@@ -410,18 +412,27 @@ fn what_is_proposed_reads_as_toml_and_keeps_forms_that_no_record_has_as_text() {
         ])
         .path(),
     );
-    let mut proposal = Proposal::of(&found, &|path| path.rsplit('/').next().map(str::to_owned));
+    let store = vec![("aws_region".to_owned(), "${AWS_REGION}".to_owned())];
+    let (name, from) = ("landing".to_owned(), "s3://tea/landing".to_owned());
+    let bucket = Bucket { name, from, store, only: None };
+    let lookup_path = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    let mut proposal = Proposal::of(&found, bucket, &lookup_path);
     proposal.heading = "here".to_owned();
     let expected = r#"# here
 
+[bucket.landing]
+from = "s3://tea/landing"
+store = { aws_region = "${AWS_REGION}" }
+
 # e/events_*.json, 2 files: 2 rows, 93 B, ndjson
 [stream.events]
+from = [{ door = "files", bucket = "landing", matching = "e/events_*.json" }]
 time = "at"
 
 [stream.events.columns]
 at = "timestamp"  # 2024-01-05T10:00:00Z .. 2024-01-05T10:00:01Z; all different
-# not to be declared: _x = "int"        # 1 .. 2; all different
-"a b" = "json"    # [1] .. []; all different
+x = "int"         # 1 .. 2; all different
+a_b = "json"      # [1] .. []; all different
 
 # p/products.csv: 2 rows, 56 B, csv
 [lookup.products]

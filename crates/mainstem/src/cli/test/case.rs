@@ -48,7 +48,7 @@ pub(crate) async fn run(compiled: &Compiled, test: &Test) -> anyhow::Result<Vec<
     for flow in &bench.flows {
         tables.extend(catalog::providers(&flow.view()));
     }
-    let snapshot = Arc::new(Snapshot { tables, system: BTreeMap::new() });
+    let snapshot = Arc::new(Snapshot { tables, ..Snapshot::default() });
     let engine =
         Engine::new(&ContextSettings::default(), Arc::new(Fixed(snapshot)), bench.shared())?;
     let mut failures = Vec::new();

@@ -246,3 +246,16 @@ fn a_file_that_is_cut_or_damaged_ends_with_a_word() {
         }
     }
 }
+
+#[test]
+fn what_folders_say_is_a_column_where_the_file_has_none() {
+    let stream = stream("json", "day = \"date\"\nid = \"int\"\nregion = \"text\"");
+    let found = values(b"id,region\n1,fr\n", "sales/Day=2024-03-01/region=de/a.csv", &stream);
+    assert_eq!(found, [json!({"day": "2024-03-01", "id": 1, "region": "fr"})]);
+    let found =
+        values(b"id\n1\n", "sales/region=a%2Fb/day=__HIVE_DEFAULT_PARTITION__/a.csv", &stream);
+    assert_eq!(found, [json!({"id": 1, "region": "a/b"})]);
+    let stream = self::stream("csv", "id = \"int\"\nday = \"date\"");
+    let (records, fault) = read(b"id\n7\n", "day=2024-03-01/a.csv", &stream);
+    assert_eq!((records, fault), (vec!["7,2024-03-01".to_owned()], None));
+}

@@ -1,8 +1,8 @@
-//! Which keys of a bucket are meant: `sales/**/*.{csv,tsv}`.
+//! Which keys of a bucket, or files of a folder, are meant: `sales/**/*.{csv,tsv}`.
 
 /// Alternatives, each of whole parts between slashes.
 #[derive(Debug, Clone)]
-pub(crate) struct Pattern(Vec<Vec<Part>>);
+pub struct Glob(Vec<Vec<Part>>);
 
 #[derive(Debug, Clone)]
 enum Part {
@@ -15,9 +15,9 @@ enum Part {
 /// Alternatives that braces may make together.
 const ALTERNATIVES_MAX: usize = 100;
 
-impl Pattern {
+impl Glob {
     /// Reads a pattern; the error says what is wrong with it.
-    pub(crate) fn new(text: &str) -> Result<Pattern, String> {
+    pub fn new(text: &str) -> Result<Glob, String> {
         if text.is_empty() {
             return Err("the pattern is empty; leave it out for all objects".to_owned());
         }
@@ -25,11 +25,11 @@ impl Pattern {
         alternatives(text, &mut all)?;
         let part = |it: &str| if it == "**" { Part::Any } else { Part::Name(it.chars().collect()) };
         let parts = |it: &String| it.trim_start_matches('/').split('/').map(part).collect();
-        Ok(Pattern(all.iter().map(parts).collect()))
+        Ok(Glob(all.iter().map(parts).collect()))
     }
 
     /// Returns whether a key is meant.
-    pub(crate) fn matches(&self, key: &str) -> bool {
+    pub fn matches(&self, key: &str) -> bool {
         let parts: Vec<Vec<char>> = key.split('/').map(|it| it.chars().collect()).collect();
         self.0.iter().any(|it| all_match(it, &parts))
     }

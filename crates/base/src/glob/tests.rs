@@ -27,7 +27,7 @@ fn a_pattern_means_some_keys() {
         ("/a.csv", "a.csv", true),
     ];
     for (pattern, key, is_meant) in cases {
-        let found = Pattern::new(pattern).unwrap().matches(key);
+        let found = Glob::new(pattern).unwrap().matches(key);
         assert_eq!(found, is_meant, "{pattern} {key}");
     }
 }
@@ -35,16 +35,16 @@ fn a_pattern_means_some_keys() {
 #[test]
 fn a_pattern_that_is_none_says_why() {
     for pattern in ["", "a{b", "a}b", "{a{b,c}}"] {
-        assert!(Pattern::new(pattern).is_err(), "{pattern}");
+        assert!(Glob::new(pattern).is_err(), "{pattern}");
     }
     let many = "{a,b}".repeat(7);
-    assert!(Pattern::new(&many).unwrap_err().contains("alternatives"));
+    assert!(Glob::new(&many).unwrap_err().contains("alternatives"));
 }
 
 #[test]
 fn stars_do_not_explode() {
-    let pattern = Pattern::new(&"*a".repeat(50)).unwrap();
+    let pattern = Glob::new(&"*a".repeat(50)).unwrap();
     assert!(!pattern.matches(&format!("{}b", "a".repeat(5_000))));
-    let deep = Pattern::new(&"**/a/".repeat(30)).unwrap();
+    let deep = Glob::new(&"**/a/".repeat(30)).unwrap();
     assert!(!deep.matches(&"a/b/".repeat(500)));
 }
