@@ -9,6 +9,50 @@ pub const BUCKET_OBJECTS_MAX: usize = 1_000_000;
 /// Events of a bucket that are told in one append.
 pub const BUCKET_EVENTS_CHUNK: usize = 1_000;
 
+/// Requests to the S3 API at a time, downloads included; each holds about 2 MB.
+pub const S3_REQUESTS_MAX: usize = 128;
+
+/// What is gathered of an object before it is written, and read of it at a time.
+pub const S3_BLOCK_BYTES: usize = 1 << 20;
+
+/// An object that comes in one request, and a part of one, as with AWS.
+pub const S3_PUT_BYTES_MAX: u64 = 5 << 30;
+
+/// An object of many parts, as with AWS.
+pub const S3_OBJECT_BYTES_MAX: u64 = 5 << 40;
+
+/// A part of an object but the last, as with AWS.
+pub const S3_PART_BYTES_MIN: u64 = 5 << 20;
+
+/// Parts of an object, as with AWS.
+pub const S3_PARTS_MAX: usize = 10_000;
+
+/// Uploads in parts that are open in one bucket.
+pub const S3_UPLOADS_MAX: usize = 1_000;
+
+/// Objects, parts or uploads on one page of a list, and keys in one `DeleteObjects`, as with AWS.
+pub const S3_PAGE_MAX: usize = 1_000;
+
+/// A key, as with AWS; and what is between two `/` of it, which is a file's name.
+pub const S3_KEY_BYTES_MAX: usize = 1_024;
+/// See [`S3_KEY_BYTES_MAX`].
+pub const S3_KEY_PART_BYTES_MAX: usize = 255;
+
+/// What a client says of an object, `x-amz-meta-*`, as with AWS.
+pub const S3_METADATA_BYTES_MAX: usize = 2 << 10;
+
+/// A list of parts or of keys in a request: ten thousand parts take about 2 MB.
+pub const S3_XML_BYTES_MAX: usize = 4 << 20;
+
+/// How long a client may send nothing of an object that it uploads.
+pub const S3_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// How long what is left of an upload is kept after its client was last heard of.
+pub const S3_LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an upload leaves free on the disk, or a twentieth of a small one: the journal may be there.
+pub const S3_DISK_FREE_BYTES_MIN: u64 = 1 << 30;
+
 /// As long as Kinesis allows for a stream's name.
 pub const NAME_BYTES_MAX: usize = 128;
 

@@ -23,7 +23,9 @@ use crate::bucket::place::Place;
 use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
 use crate::inlet::Inlet;
 use crate::refusal::Refusal;
+use crate::s3::folder::Folder;
 
+pub(crate) mod about;
 pub(crate) mod book;
 pub(crate) mod listing;
 pub(crate) mod place;
@@ -69,6 +71,9 @@ const EVENTS: &str = "_events";
 
 /// A listing of a cloud costs money, and one of a folder time.
 const EVERY_MIN: Span = Span::from_millis(100);
+
+/// How often leftovers of uploads are looked for.
+const SWEEP_EVERY_MS: u64 = 60 * 60 * 1_000;
 
 /// The pause after the journal said "slow down", and the longest.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -158,7 +163,9 @@ impl Watcher {
             }
         };
         let mut failed: Option<String> = None;
+        let mut swept_ms = None;
         loop {
+            self.sweep(&mut swept_ms);
             let looked = self.look(&mut book, &mut stop).await;
             match looked {
                 Ok(true) => {
@@ -179,6 +186,20 @@ impl Watcher {
         }
     }
 
+    /// Now and then takes away what uploads that were broken off left behind, beside the watching:
+    /// it may take a while.
+    fn sweep(&self, swept_ms: &mut Option<u64>) {
+        let Place::Folder(folder) = &self.bucket.place else { return };
+        let now_ms = self.inlet.clock().now_ms();
+        if swept_ms.is_some_and(|it| now_ms < it + SWEEP_EVERY_MS) {
+            return;
+        }
+        *swept_ms = Some(now_ms);
+        let folder = Folder::of(folder);
+        let sweeping = tokio::task::spawn_blocking(move || folder.sweep(now_ms));
+        drop(sweeping);
+    }
+
     fn book_path(&self) -> std::path::PathBuf {
         self.inlet.buckets().folders().books.join(format!("{}.events", self.bucket.name))
     }
@@ -193,7 +214,8 @@ impl Watcher {
         let listing = Arc::new(listing);
         let events = listing.since(book.objects(), now_ms);
         for chunk in events.chunks(limits::BUCKET_EVENTS_CHUNK) {
-            book.begin(chunk.to_vec()).await.map_err(|it| it.to_string())?;
+            let chunk = self.bucket.place.describe(chunk.to_vec()).await?;
+            book.begin(chunk).await.map_err(|it| it.to_string())?;
             if !self.tell_pending(book, stop).await? {
                 return Ok(false);
             }

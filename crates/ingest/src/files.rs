@@ -282,9 +282,11 @@ impl Reader {
                 stream: Some(self.stream.to_string()),
                 records,
                 message,
+                about: None,
             };
             let key = format!("{}-{}-over", self.stream, tag_of(&self.stream, object));
-            let event = [event.to_json()];
+            let event = bucket.place.describe(vec![event]).await?;
+            let event: Vec<Vec<u8>> = event.iter().map(Event::to_json).collect();
             if !bucket::append(&self.inlet, &bucket.events, bucket::NAME, &event, &key, stop)
                 .await?
             {

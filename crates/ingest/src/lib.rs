@@ -12,6 +12,7 @@
 //!  this machine's measurements ───── host ────┤
 //!  what happens in a folder, in S3 ─ bucket ──┤
 //!  the files that lie there ──────── files ───┘
+//!      ▲ PutObject of S3 drops a file there
 //! ```
 //!
 //! It knows neither rows nor tables: what is inside a record is for `rows` to find out, so a broken
@@ -36,6 +37,7 @@ mod on_demand;
 mod rate;
 mod refusal;
 mod router;
+mod s3;
 mod share;
 mod sns;
 
@@ -53,6 +55,7 @@ pub use crate::on_demand::keep_balanced;
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
+pub use crate::s3::with_s3;
 pub use crate::sns::{Mail, Message, Messenger, Sent};
 
 /// Every door; the order is that of the reference.

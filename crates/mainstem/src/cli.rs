@@ -101,7 +101,9 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Sends logs to standard error: people read them on a terminal, machines as JSON.
 pub(crate) fn log_to_stderr(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+    // That library calls each wrong request of a client an error.
+    let quiet = if filter.contains("s3s") { "" } else { ",s3s=off" };
+    let filter = EnvFilter::try_new(format!("{filter}{quiet}")).unwrap_or_else(|error| {
         eprintln!("mainstem: --log: {error}; logging warnings only");
         EnvFilter::new("warn")
     });

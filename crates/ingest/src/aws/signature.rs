@@ -198,11 +198,7 @@ impl Claim {
                            Authorization.";
             return Err(invalid(message));
         }
-        let unsigned = parts.headers.keys().map(HeaderName::as_str).find(|name| {
-            // The operation and the token stand in headers of this kind.
-            name.starts_with("x-amz-") && !self.covers(name)
-        });
-        if let Some(name) = unsigned {
+        if let Some(name) = self.unsigned(parts).next() {
             let message = format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.");
             return Err(invalid(message));
         }
@@ -277,7 +273,14 @@ impl Claim {
         key
     }
 
-    fn covers(&self, header: &str) -> bool {
+    /// Returns the headers that matter and that the signature leaves out: the operation and the
+    /// token stand in headers of this kind.
+    pub(crate) fn unsigned<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = &'a str> {
+        let names = parts.headers.keys().map(HeaderName::as_str);
+        names.filter(move |name| name.starts_with("x-amz-") && !self.covers(name))
+    }
+
+    pub(crate) fn covers(&self, header: &str) -> bool {
         self.headers.iter().any(|it| it == header)
     }
 }

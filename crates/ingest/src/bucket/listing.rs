@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::about::About;
 use crate::generate::row::time_in_words;
 
 /// An object, as a listing tells it.
@@ -51,6 +52,9 @@ pub(crate) struct Event {
     /// What was wrong with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+    /// What a client of S3 said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) about: Option<About>,
 }
 
 /// An event as a record.
@@ -69,6 +73,8 @@ struct Record<'a> {
     records: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Listing {
@@ -81,6 +87,7 @@ impl Listing {
             stream: None,
             records: None,
             message: None,
+            about: None,
         };
         let is_there = |key: &str| {
             let found = self.objects.binary_search_by(|it| it.key.as_str().cmp(key));
@@ -113,17 +120,22 @@ impl Object {
 impl Event {
     /// Writes it as a record of the bucket's stream.
     pub(crate) fn to_json(&self) -> Vec<u8> {
+        let about = self.about.as_ref();
+        let metadata = about.map(|it| &it.metadata).filter(|it| !it.is_empty());
         let record = Record {
             event: self.event,
             key: &self.object.key,
             at: time_in_words(self.at_ms),
             size: self.object.size,
-            r#type: type_of(&self.object.key),
-            etag: &self.object.etag,
+            r#type: about
+                .and_then(|it| it.r#type.as_deref())
+                .unwrap_or_else(|| type_of(&self.object.key)),
+            etag: about.map_or(&self.object.etag, |it| &it.etag),
             created: time_in_words(self.object.created_ms),
             stream: self.stream.as_deref(),
             records: self.records,
             message: self.message.as_deref(),
+            metadata,
         };
         serde_json::to_vec(&record).unwrap_or_default()
     }
@@ -159,7 +171,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// Returns what the ending of a key says of its contents.
-fn type_of(key: &str) -> &'static str {
+pub(crate) fn type_of(key: &str) -> &'static str {
     let ending = key.rsplit_once('.').map_or("", |(_, it)| it);
     let found = TYPES.iter().find(|(it, _)| it.eq_ignore_ascii_case(ending));
     found.map_or("application/octet-stream", |(_, it)| it)

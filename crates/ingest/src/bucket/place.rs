@@ -1,9 +1,8 @@
 //! Where a bucket lies: a folder of this machine, or a store in a cloud.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use base::{Span, limits};
 use futures::TryStreamExt;
@@ -13,7 +12,8 @@ use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use crate::bucket::Options;
-use crate::bucket::listing::{Listing, Object};
+use crate::bucket::about::{self, About};
+use crate::bucket::listing::{Event, Listing, Object, What};
 use crate::door::OptionFault;
 
 /// Where things of buckets lie.
@@ -151,12 +151,28 @@ impl Place {
         Ok(fetched)
     }
 
+    /// Adds to events what clients said of the objects.
+    pub(crate) async fn describe(&self, mut events: Vec<Event>) -> Result<Vec<Event>, String> {
+        let Place::Folder(folder) = self else { return Ok(events) };
+        let folder = folder.clone();
+        let described = tokio::task::spawn_blocking(move || {
+            for event in events.iter_mut().filter(|it| it.event != What::Deleted) {
+                event.about = About::of(&folder, &event.object.key, &event.object.etag);
+            }
+            events
+        });
+        described.await.map_err(|it| it.to_string())
+    }
+
     /// Removes an object.
     pub(crate) async fn remove(&self, key: &str) -> Result<(), String> {
         match self {
             Place::Folder(folder) => {
-                let removed = tokio::fs::remove_file(folder.join(key)).await;
-                removed.map_err(|it| it.to_string())
+                let path = folder.join(key);
+                let facts = tokio::fs::metadata(&path).await.map_err(|it| it.to_string())?;
+                tokio::fs::remove_file(path).await.map_err(|it| it.to_string())?;
+                About::forget(folder, &about::stamp_of(&facts));
+                Ok(())
             }
             Place::Cloud { store, prefix, .. } => {
                 let location = location(prefix, key)?;
@@ -184,13 +200,11 @@ fn list_folder(root: &Path) -> Result<Vec<Object>, String> {
             let Ok(facts) = std::fs::metadata(&path) else { continue };
             let key = path.strip_prefix(root).ok().and_then(Path::to_str);
             let (Some(key), true) = (key, facts.is_file()) else { continue };
-            let changed = facts.modified().map_err(failed)?.duration_since(UNIX_EPOCH);
-            let changed = changed.unwrap_or_default();
             objects.push(Object {
                 key: key.replace(std::path::MAIN_SEPARATOR, "/"),
                 size: facts.len(),
-                etag: format!("{:x}-{:x}-{:x}", facts.ino(), changed.as_micros(), facts.len()),
-                created_ms: u64::try_from(changed.as_millis()).unwrap_or(u64::MAX),
+                etag: about::stamp_of(&facts),
+                created_ms: about::changed_ms(&facts),
             });
             check_count(objects.len())?;
         }

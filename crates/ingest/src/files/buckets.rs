@@ -34,6 +34,11 @@ impl Buckets {
         self.open.write().insert(bucket.name.clone(), Arc::downgrade(bucket));
     }
 
+    /// Returns all buckets that are open, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Bucket>> {
+        self.open.read().values().filter_map(Weak::upgrade).collect()
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Bucket>> {
         self.open.read().get(name)?.upgrade()
     }

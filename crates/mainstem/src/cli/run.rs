@@ -151,6 +151,7 @@ impl Run {
         let messenger = Arc::new(ByNotifier(Arc::clone(&pipeline)));
         let shown = ingest::guard(pipeline.inlet.keys(), show.router());
         let router = ingest::router_with(pipeline.inlet.clone(), items, messenger).merge(shown);
+        let router = ingest::with_s3(&pipeline.inlet, router);
         let (stop, stopped) = watch::channel(false);
 
         let mut web = base::task::spawn("http", {

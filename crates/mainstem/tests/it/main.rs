@@ -28,5 +28,6 @@ mod nexmark;
 mod postgres;
 mod program;
 mod retail;
+mod s3;
 mod serve;
 mod sns;
