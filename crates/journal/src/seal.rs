@@ -171,17 +171,11 @@ impl Shared {
         let disk = self.disk.as_ref();
         let written = (|| {
             let mut out = SealedWriter::create(disk, &beside, stream, segment.generation)?;
-            let mut window = segment.window(segment.end());
-            if let (1, Some((shard, frames))) = (shards.len(), shards.first_key_value()) {
-                for (offset, header) in frames {
-                    out.add(*shard, &read_frame(segment, &mut window, *offset, header)?)?;
+            match shards.first_key_value() {
+                Some((shard, frames)) if shards.len() == 1 => {
+                    add_in_order(&mut out, segment, *shard, frames)?;
                 }
-            } else {
-                for group in groups(shards) {
-                    for (shard, frame) in gather(segment, &group)? {
-                        out.add(shard, &frame)?;
-                    }
-                }
+                _ => add_gathered(&mut out, segment, shards)?,
             }
             out.finish()?;
             let renamed = disk.rename(&beside, path);
@@ -324,6 +318,34 @@ impl Content {
         }
         Ok(content)
     }
+}
+
+/// Adds the frames of a stream's only shard, which lie one behind the other.
+fn add_in_order(
+    out: &mut SealedWriter,
+    segment: &Segment,
+    shard: ShardId,
+    frames: &[(u64, Header)],
+) -> Result<(), Error> {
+    let mut window = segment.window(segment.end());
+    for (offset, header) in frames {
+        out.add(shard, &read_frame(segment, &mut window, *offset, header)?)?;
+    }
+    Ok(())
+}
+
+/// Adds the frames of many shards, which lie between each other.
+fn add_gathered(
+    out: &mut SealedWriter,
+    segment: &Segment,
+    shards: &BTreeMap<ShardId, Vec<(u64, Header)>>,
+) -> Result<(), Error> {
+    for group in groups(shards) {
+        for (shard, frame) in gather(segment, &group)? {
+            out.add(shard, &frame)?;
+        }
+    }
+    Ok(())
 }
 
 /// Bodies that are held while the frames of many shards, which lie between each other, are brought

@@ -52,7 +52,7 @@ struct Index {
     plain: Vec<(usize, Arc<Lot>)>,
     /// Sorted entries of the lots that are worth it, longer runs first; perhaps some of lots that
     /// are gone.
-    runs: Vec<Arc<Vec<Entry>>>,
+    runs: Vec<Arc<[Entry]>>,
     /// The number of the next lot.
     next: u64,
 }
@@ -233,7 +233,7 @@ impl Index {
             joined.sort();
             run = joined;
         }
-        self.runs.push(Arc::new(run));
+        self.runs.push(run.into());
     }
 
     /// Lets go of the entries of lots that are gone, once there are many.
@@ -247,7 +247,7 @@ impl Index {
         let lots = &self.lots;
         for run in &mut self.runs {
             let left = run.iter().filter(|it| lots.contains_key(&it.lot)).copied();
-            *run = Arc::new(left.collect());
+            *run = left.collect();
         }
         self.runs.retain(|it| !it.is_empty());
     }
