@@ -209,6 +209,11 @@ pub(crate) fn with_nearest_table(error: SqlError, snapshot: &Snapshot) -> SqlErr
         return error;
     }
     let meant = error.message.split('`').nth(1).unwrap_or_default().to_owned();
+    if let Some((schema, _)) = meant.split_once('.')
+        && let Some(bucket) = base::nearest(schema, snapshot.buckets.keys().map(String::as_str))
+    {
+        return error.with_help(format!("did you mean the bucket `{bucket}`?"));
+    }
     match base::nearest(&meant, snapshot.names()) {
         Some(name) => error.with_help(format!("did you mean `{name}`?")),
         None if error.kind == Kind::Missing && snapshot.tables.len() <= TABLES_LISTED_MAX => {

@@ -8,6 +8,7 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use sqlparser::parser::ParserError;
 
+use crate::context::{CATALOG, SCHEMA, SYSTEM_SCHEMA};
 use crate::error::SqlError;
 use crate::position;
 
@@ -191,7 +192,10 @@ fn column_help(field: &Column, valid: &[Column]) -> Option<String> {
 fn plan(sql: &str, message: &str) -> SqlError {
     let text = plain(message);
     if let Some(name) = between(&text, "table '", "' not found") {
-        let table = name.rsplit('.').next().unwrap_or(name);
+        // A pattern of keys has points of its own; what is named alone is shown alone.
+        let whole = name.strip_prefix(CATALOG).and_then(|it| it.strip_prefix('.')).unwrap_or(name);
+        let of = |schema: &str| whole.strip_prefix(schema)?.strip_prefix('.');
+        let table = of(SCHEMA).or_else(|| of(SYSTEM_SCHEMA)).unwrap_or(whole);
         return SqlError::invalid("42P01", format!("table `{table}` not found"))
             .with_kind(Kind::Missing);
     }

@@ -34,7 +34,7 @@ pub use self::compressed::Compression;
 pub use self::delimited::{Dialect, Layout};
 pub use self::folders::{partition, partitions};
 pub use self::records::Records;
-pub use self::source::{Chunks, Cursor, Source};
+pub use self::source::{Chunks, Cursor, OnDisk, Source};
 use crate::files::magic::Kind;
 use crate::infer::Profile;
 
@@ -231,6 +231,11 @@ pub fn look(source: &dyn Source, name: &str, depth: Depth) -> Looked {
     // Libraries read here what strangers wrote: one that gives up must not take others with it.
     let looked = catch_unwind(AssertUnwindSafe(|| look_inside(source, name, depth)));
     looked.unwrap_or_else(|_panic| Looked::nothing(Verdict::Corrupt(GAVE_UP.to_owned())))
+}
+
+/// Returns a name without what people write differently: `Invoice No`, `invoice_no`, `InvoiceNo`.
+pub fn plain_name(name: &str) -> String {
+    name.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// What is said where a library panicked.

@@ -17,9 +17,12 @@ mod place;
 mod propose;
 mod schema;
 
+use std::collections::HashSet;
+
 use base::{Glob, limits};
 use rows::files::{Rows, Verdict};
 use rows::infer::Guess;
+use spec::name_like;
 
 pub use self::change::{Change, changes};
 pub use self::files::{crawl, stamp};
@@ -113,6 +116,18 @@ pub struct Progress {
     pub done: usize,
     /// Files that there are.
     pub all: usize,
+}
+
+/// Returns a name like this one that no other before it has.
+fn free_name(text: &str, names: &mut HashSet<String>) -> String {
+    let base = name_like(text);
+    let mut name = base.clone();
+    let mut number = 2;
+    while !names.insert(name.clone()) {
+        name = format!("{base}_{number}");
+        number += 1;
+    }
+    name
 }
 
 #[cfg(test)]

@@ -1,6 +1,13 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::error::DataFusionError;
+
 use super::{Catalog, Database, Snapshot};
+use crate::engine::with_nearest_table;
 use crate::sample::Sample;
-use datafusion::catalog::CatalogProvider;
+use crate::words;
 
 #[test]
 fn names_of_the_project_come_first() {
@@ -20,4 +27,21 @@ fn what_is_not_for_people_is_not_listed() {
     assert!(!public.table_names().contains(&"streams".to_owned()));
     assert!(database.schema("_whole").unwrap().table_names().is_empty());
     assert!(format!("{:?}", Snapshot::default()).contains("Snapshot"));
+}
+
+#[test]
+fn a_bucket_that_is_nearly_named_is_offered() {
+    let bucket: Arc<dyn SchemaProvider> = Arc::new(MemorySchemaProvider::new());
+    let buckets = BTreeMap::from([("landing".to_owned(), bucket)]);
+    let snapshot = Snapshot { buckets, ..Snapshot::default() };
+    let said = |table: &str| {
+        let error = DataFusionError::Plan(format!("table '{table}' not found"));
+        let error = with_nearest_table(words::of("", &error), &snapshot);
+        (error.message, error.help)
+    };
+    let (message, help) = said("mainstem.landin.days/a.csv");
+    assert_eq!(message, "table `landin.days/a.csv` not found");
+    assert_eq!(help.as_deref(), Some("did you mean the bucket `landing`?"));
+    let (message, help) = said("mainstem.public.orders");
+    assert_eq!((message.as_str(), help), ("table `orders` not found", None));
 }

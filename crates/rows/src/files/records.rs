@@ -1,24 +1,20 @@
 //! All rows of a file as records of a stream, whatever the file is.
 //!
 //! A column of the stream is read from the column of the file that is called like it, but for case,
-//! spaces and signs; else from a folder such as `year=2024` of its path. Values are read in the form in which the file writes them (`31/01/2024`,
-//! `1.234,56`) and become objects of JSON, or lines of CSV, as the stream's format is. A row that
-//! does not fit becomes a record as it stands in the file: the stream says what is wrong with it,
-//! and it ends as a dead letter.
+//! spaces and signs; else from a folder such as `year=2024` of its path. Values are read in the form
+//! in which the file writes them (`31/01/2024`, `1.234,56`) and become objects of JSON, or lines of
+//! CSV, as the stream's format is. A row that does not fit becomes a record as it stands in the file:
+//! the stream says what is wrong with it, and it ends as a dead letter.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use ::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use base::limits;
-use bytes::Bytes;
 use spec::{ColumnType, Format, Stream};
 
 use crate::files::read::{FileReader, ReadColumn};
-use crate::files::{Depth, FoundTable, Source, Verdict, look, partitions};
+use crate::files::{Depth, FoundTable, OnDisk, Source, Verdict, look, partitions, plain_name};
 use crate::infer::{Form, Guess};
 use crate::{csv, json};
 
@@ -148,7 +144,8 @@ fn best_of<'a>(
 fn columns_of(table: &FoundTable, stream: &Stream) -> Vec<ReadColumn> {
     let found = stream.columns.iter().filter_map(|column| {
         let same = table.columns.iter().find(|it| it.name == column.name);
-        let like = || table.columns.iter().find(|it| plain(&it.name) == plain(&column.name));
+        let like =
+            || table.columns.iter().find(|it| plain_name(&it.name) == plain_name(&column.name));
         let guess = Guess::of(same.or_else(like)?);
         let mut said = ReadColumn::of(&guess);
         (said.kind, said.called) = (column.kind, column.name.clone());
@@ -171,7 +168,7 @@ fn all_of(
         if columns.iter().any(|it| it.called == column.name) {
             return Some((column.name.clone(), None));
         }
-        let said = folders.iter().find(|it| plain(&it.0) == plain(&column.name));
+        let said = folders.iter().find(|it| plain_name(&it.0) == plain_name(&column.name));
         said.and_then(|(_, value)| value.clone()).map(|value| (column.name.clone(), Some(value)))
     });
     found.collect()
@@ -184,51 +181,6 @@ fn no_column(table: &FoundTable, stream: &Stream) -> String {
     match stream.format {
         Format::Json => format!("none of its columns is one of `{name}`; it has {has}"),
         Format::Csv => format!("it lacks columns of `{name}`, whose format is csv; it has {has}"),
-    }
-}
-
-/// A name without what people write differently: `Invoice No`, `invoice_no`, `InvoiceNo`.
-fn plain(name: &str) -> String {
-    name.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// A file of this machine.
-struct OnDisk {
-    file: Arc<File>,
-    size: u64,
-}
-
-impl OnDisk {
-    fn open(path: &Path) -> io::Result<OnDisk> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        Ok(OnDisk { file: Arc::new(file), size })
-    }
-}
-
-impl Source for OnDisk {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
-        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length.min(left)];
-        let mut read = 0;
-        while let Some(rest) = bytes.get_mut(read..).filter(|it| !it.is_empty()) {
-            match self.file.read_at(rest, offset + read as u64) {
-                Ok(0) => break,
-                Ok(some) => read += some,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        bytes.truncate(read);
-        Ok(Bytes::from(bytes))
-    }
-
-    fn again(&self) -> Arc<dyn Source> {
-        Arc::new(OnDisk { file: Arc::clone(&self.file), size: self.size })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Bytes at places: what a file must offer to be looked at, wherever it lies.
 
+use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +32,47 @@ impl Source for Bytes {
 
     fn again(&self) -> Arc<dyn Source> {
         Arc::new(self.clone())
+    }
+}
+
+/// A file of this machine.
+pub struct OnDisk {
+    file: Arc<File>,
+    size: u64,
+}
+
+impl OnDisk {
+    /// Opens the file; what is added to it later is not seen.
+    pub fn open(path: &Path) -> io::Result<OnDisk> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(OnDisk { file: Arc::new(file), size })
+    }
+}
+
+impl Source for OnDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; length.min(left)];
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|it| !it.is_empty()) {
+            match self.file.read_at(rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(some) => read += some,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(read);
+        Ok(Bytes::from(bytes))
+    }
+
+    fn again(&self) -> Arc<dyn Source> {
+        Arc::new(OnDisk { file: Arc::clone(&self.file), size: self.size })
     }
 }
 

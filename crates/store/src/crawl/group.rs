@@ -5,11 +5,10 @@ use std::collections::{HashMap, HashSet};
 use base::limits::INFER_EXAMPLES_MAX;
 use rows::files::{Layout, Looked, Rows, TableFormat, Verdict, partitions};
 use rows::infer::{Cell, Guess, Profile};
-use spec::name_like;
 
 use crate::crawl::pattern::{self, Pattern};
 use crate::crawl::place::Listed;
-use crate::crawl::{FoundFile, FoundTable};
+use crate::crawl::{FoundFile, FoundTable, free_name};
 
 /// Tables as their files come.
 #[derive(Default)]
@@ -244,13 +243,7 @@ impl Building {
         let paths: Vec<&str> =
             self.files.iter().filter_map(|it| files.get(*it)).map(|it| it.path.as_str()).collect();
         let pattern = pattern::common(paths.iter().copied());
-        let base = name_like(&self.words(root, paths.first().copied().unwrap_or_default()));
-        let mut name = base.clone();
-        let mut number = 2;
-        while !names.insert(name.clone()) {
-            name = format!("{base}_{number}");
-            number += 1;
-        }
+        let name = free_name(&self.words(root, paths.first().copied().unwrap_or_default()), names);
         let is_delta = deltas.iter().any(|folder| {
             paths.iter().all(|it| {
                 folder.is_empty()

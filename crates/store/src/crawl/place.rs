@@ -1,15 +1,14 @@
 //! Where files lie: a folder, one file, or a prefix in an object store.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use rows::files::Source;
+use rows::files::{OnDisk, Source};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -111,9 +110,7 @@ impl Place {
         match &self.kind {
             Kind::Local(root) => {
                 let path = if file.path.is_empty() { root.clone() } else { root.join(&file.path) };
-                let file = File::open(path)?;
-                let size = file.metadata()?.len();
-                Ok(Arc::new(LocalFile { file: Arc::new(file), size }))
+                Ok(Arc::new(OnDisk::open(&path)?))
             }
             Kind::Objects { store, prefix, runtime } => Ok(Arc::new(Object {
                 store: Arc::clone(store),
@@ -226,35 +223,6 @@ async fn list_objects(
         listing.files.push(Listed { path: String::new(), size: object.size });
     }
     Ok(listing)
-}
-
-struct LocalFile {
-    file: Arc<File>,
-    size: u64,
-}
-
-impl Source for LocalFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
-        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length.min(left)];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|it| !it.is_empty()) {
-            match self.file.read_at(rest, offset + filled as u64)? {
-                0 => break, // It was cut since it was listed.
-                read => filled += read,
-            }
-        }
-        bytes.truncate(filled);
-        Ok(Bytes::from(bytes))
-    }
-
-    fn again(&self) -> Arc<dyn Source> {
-        Arc::new(LocalFile { file: Arc::clone(&self.file), size: self.size })
-    }
 }
 
 struct Object {

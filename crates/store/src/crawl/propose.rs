@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use base::{ByteSize, Glob};
-use rows::files::Rows;
+use rows::files::{Rows, plain_name};
 use rows::infer::{Evidence, Form, Guess};
 use spec::{ColumnType, name_like};
 
@@ -168,10 +168,7 @@ fn columns_of_stream(crawl: &Crawl, table: &FoundTable) -> Vec<Column> {
     for guess in table.columns.iter().chain(&table.partitions) {
         let mut column = column(crawl, table, guess);
         let like = name_like(&guess.name);
-        let plain = |it: &str| -> String {
-            it.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-        };
-        if plain(&like) == plain(&guess.name) && names.insert(like.clone()) {
+        if plain_name(&like) == plain_name(&guess.name) && names.insert(like.clone()) {
             (column.name, column.is_allowed) = (like, true);
         }
         if guess.evidence.exceptions == 0 {

@@ -32,7 +32,7 @@ use rows::schema::arrow_type;
 use spec::{ColumnType, name_like};
 
 use crate::crawl::place::{Listed, Place};
-use crate::crawl::{Crawl, FoundTable, Settings, crawl};
+use crate::crawl::{Crawl, FoundTable, Settings, crawl, free_name};
 
 /// The column with the key of the file that a row stands in.
 const FILE: &str = "_file";
@@ -100,7 +100,7 @@ fn find(bucket: &str, place: &Arc<Place>, text: &str) -> Result<Files> {
     }
     match found.tables.as_slice() {
         [table] => Files::new(place, &found, table),
-        [] => Err(plan_datafusion_err!("{named} means {}", nothing(&found))),
+        [] => Err(plan_datafusion_err!("{named} means {}", nothing(bucket, &found))),
         tables => {
             let patterns = tables.iter().take(NAMED_MAX).map(|it| format!("`{}`", it.pattern));
             let patterns = patterns.collect::<Vec<_>>().join(", ");
@@ -121,9 +121,9 @@ fn broken(found: &Crawl) -> Option<(&str, String)> {
     Some((&file.path, format!("{}: {}", file.verdict.word(), file.verdict.reason())))
 }
 
-fn nothing(found: &Crawl) -> String {
+fn nothing(bucket: &str, found: &Crawl) -> String {
     match found.files.as_slice() {
-        [] => "no object; `SELECT key FROM …_objects` lists what there is".to_owned(),
+        [] => format!("no object; `SELECT key FROM {bucket}_objects` lists what there is"),
         [file] => format!("one object that holds no table: {}", said(&file.verdict)),
         files => format!("{} objects, and none holds a table", files.len()),
     }
@@ -210,18 +210,6 @@ fn wide(kind: ColumnType) -> ColumnType {
         }
         other => other,
     }
-}
-
-/// Returns a name in small letters that no column before it has.
-fn free_name(text: &str, names: &mut HashSet<String>) -> String {
-    let base = name_like(text);
-    let mut name = base.clone();
-    let mut number = 2;
-    while !names.insert(name.clone()) {
-        name = format!("{base}_{number}");
-        number += 1;
-    }
-    name
 }
 
 impl fmt::Debug for Files {
