@@ -164,7 +164,7 @@ await context.close();
 
 // Every page fits a phone: nothing but boxes of their own scrolls sideways.
 const phone = await browser.newContext(PHONE);
-for (const path of ["/", "/dashboards", "/sql", "/streams", "/dead", "/alerts"]) {
+for (const path of ["/", "/dashboards", "/sql", "/streams", "/catalog", "/catalog/sales_by_minute", "/dead", "/alerts"]) {
   const small = await open(phone, address, path);
   await small.waitForTimeout(700);
   const over = await small.evaluate(() => document.documentElement.scrollWidth - innerWidth);

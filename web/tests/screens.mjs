@@ -31,6 +31,8 @@ const PAGES = {
     },
   },
   streams: { path: "/streams" },
+  catalog: { path: "/catalog" },
+  entry: { path: "/catalog/orders" },
   dead: { path: "/dead" },
   alerts: { path: "/alerts" },
 };

@@ -147,8 +147,15 @@ pub const LAKE_FILE_BYTES_MAX: u64 = 128 << 20;
 /// Versions another program may take from a table's owner in a row before a commit gives up.
 pub const LAKE_COMMIT_TRIES_MAX: usize = 16;
 
-/// Files merged in one step of compaction, so that a step stays short beside commits.
-pub const LAKE_COMPACT_FILES_MAX: usize = 64;
+/// Files merged in one step of compaction: a step writes one version, and one sync costs as much as
+/// reading many small files.
+pub const LAKE_COMPACT_FILES_MAX: usize = 512;
+
+/// Memory in which rows are ordered where files are merged by columns; beyond it they go to disk.
+pub const LAKE_CLUSTER_BYTES_MAX: usize = 64 << 20;
+
+/// Snapshots of one table that are kept: each may keep all of its files a second time.
+pub const SNAPSHOTS_MAX: u32 = 100;
 
 /// Versions of a table's log between two checkpoints: opening a table reads at most so many.
 pub const LAKE_CHECKPOINT_COMMITS: u64 = 100;
@@ -446,6 +453,31 @@ pub const FIREHOSE_BYTES_MAX: usize = 4 << 20;
 /// One record of Firehose, 1,000 KiB by their documentation.
 pub const FIREHOSE_RECORD_BYTES_MAX: usize = 1_000 << 10;
 
+/// Tables with a schedule that are recomputed at the same time, if the project says nothing: one for
+/// each core of a small machine, beside the flows.
+pub const RUNS_MAX: u32 = 2;
+
+/// Runs of one table that are remembered: they are part of each checkpoint.
+pub const RUNS_KEPT_MAX: usize = 100;
+
+/// The same of a table that runs as often as what it reads changes: its last runs say all.
+pub const RUNS_KEPT_UNPACED_MAX: usize = 10;
+
+/// Moments of a schedule that are made up for after the program stood still; older ones are forgotten.
+pub const RUNS_MISSED_MAX: usize = 100;
+
+/// How often a run is tried again, if the table says nothing.
+pub const RUN_RETRIES: u32 = 3;
+
+/// How long after a failure, at first.
+pub const RUN_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// And at most, however often it failed.
+pub const RUN_RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// A run that begins so much later than it should is not late yet: a restart takes less.
+pub const RUN_GRACE: Duration = Duration::from_secs(60);
+
 /// Different values of a column that the crawler tells apart: enough to find a key.
 pub const INFER_DISTINCT_MAX: usize = 10_000;
 
@@ -478,3 +510,15 @@ pub const CRAWL_FILES_MAX: usize = 1_000_000;
 
 /// Files that one question reads: each is looked at when it is planned.
 pub const QUERY_FILES_MAX: usize = 100_000;
+
+/// Rows that are looked at to tell what is in a table's columns.
+pub const CATALOG_ROWS_MAX: u64 = 100_000;
+
+/// Columns of a table that are looked at: each is some questions.
+pub const CATALOG_COLUMNS_MAX: usize = 200;
+
+/// Entries of the catalogue that one search lists; more are not read by anybody.
+pub const CATALOG_FOUND_MAX: usize = 1_000;
+
+/// Changes of the catalogue that are remembered: years of a busy project.
+pub const CATALOG_CHANGES_MAX: usize = 10_000;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -162,6 +163,12 @@ impl DiskFile for RealFile {
     }
 
     fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        // A file system that finds out on the way takes the last room from all others meanwhile.
+        let has = self.0.metadata()?.blocks().saturating_mul(512);
+        let facts = rustix::fs::fstatvfs(&self.0)?;
+        if facts.f_bavail.saturating_mul(facts.f_frsize) < bytes.saturating_sub(has) {
+            return Err(Errno::NOSPC.into());
+        }
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
             Ok(()) => Ok(()),
             // Some file systems cannot: then the room is claimed by writing zeros.

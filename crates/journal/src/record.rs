@@ -64,7 +64,10 @@ impl Records {
     pub fn with_capacity(bytes: usize) -> Records {
         let mut records = Records::new();
         if 0 < bytes {
-            records.open = Vec::with_capacity(HEADER_BYTES + bytes.min(FRAME_BYTES_TARGET) + 16);
+            // The lengths before one record and the zeros up to the next frame, too: a frame of one
+            // record, which many shards make of most, is allocated once.
+            let room = HEADER_BYTES + PREFIX_BYTES + bytes.min(FRAME_BYTES_TARGET) + ALIGNMENT;
+            records.open = Vec::with_capacity(room);
             records.open.resize(HEADER_BYTES, 0);
         }
         records
@@ -115,6 +118,9 @@ impl Records {
 
     fn close_frame(&mut self) {
         let buffer = std::mem::take(&mut self.open);
+        if self.full.is_empty() {
+            self.full.reserve_exact(1); // Most have one.
+        }
         self.full.push(Body::new(buffer, std::mem::take(&mut self.open_count)));
     }
 

@@ -26,6 +26,7 @@ use spec::{AlertOn, Project};
 use crate::alerting::windows::{NewestBy, Windows, only_final, windows_of};
 use crate::catalog;
 
+pub(crate) mod own;
 pub(crate) mod windows;
 
 /// The alerts of one flow.
@@ -62,6 +63,10 @@ pub(crate) struct State {
 }
 
 impl State {
+    fn of(machine: watch::Alert) -> State {
+        State { machine, asked_ms: None, error: None, told: VecDeque::new() }
+    }
+
     fn tell(&mut self, notices: Vec<watch::Notice>, notifier: &watch::Notifier) {
         for notice in notices {
             if self.told.len() == NOTICES_SHOWN_MAX {
@@ -94,13 +99,13 @@ impl Alerting {
         let schemas = schemas_of(flow);
         let mut alerts = Vec::new();
         for alert in project.alerts.values() {
-            if alert.reads.first().is_none_or(|it| !schemas.contains_key(it.as_str())) {
+            let is_here = alert.reads.first().is_some_and(|it| schemas.contains_key(it.as_str()));
+            if !is_here || own::is_own(alert) {
                 continue;
             }
             let windows = windows_of(project, flow, alert);
             let (machine, newest) = machine_of(alert, &schemas, &windows)?;
-            let state =
-                Mutex::new(State { machine, asked_ms: None, error: None, told: VecDeque::new() });
+            let state = Mutex::new(State::of(machine));
             alerts.push(Arc::new(Asked { spec: alert.clone(), windows, newest, state }));
         }
         let catalog: Arc<dyn Catalog> = Arc::clone(&shown) as _;

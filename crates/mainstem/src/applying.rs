@@ -18,6 +18,7 @@ use spec::{Project, Texts};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::admission;
+use crate::alerting::own::OwnAlerts;
 use crate::building::PutBack;
 use crate::change::{self, Side, Size, Sizes};
 use crate::compile::{Compiled, compile_texts};
@@ -259,6 +260,7 @@ impl Pipeline {
         } else {
             running::notifier(&project, &self.clock)?
         };
+        let own = OwnAlerts::open(&project, &plan.flows, &self.data)?;
         let same = |flow: &FlowPlan| {
             let signature = change::signature(&project, flow);
             let is_anew = flow.tables().any(|(it, _)| anew.contains(it));
@@ -271,8 +273,7 @@ impl Pipeline {
             before.parts.iter().filter(|it| !is_kept(it)).map(Arc::clone).collect();
         let flows = plan.flows.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
         let flows = flows.map(|(flow, _)| flow).collect();
-        let built = Box::pin(self.build(&project, flows, &anew, next.number)).await;
-        let built = match built {
+        let built = match Box::pin(self.build(&project, flows, &anew, next.number)).await {
             Ok(built) => built,
             Err(error) => {
                 self.sweep_builds().await;
@@ -297,7 +298,7 @@ impl Pipeline {
             self.open_all(&project, &plan.flows, &kept, &notifier).await
         };
         match Box::pin(opened).await {
-            Ok(parts) => self.now.store(Arc::new(Running { project, parts, notifier })),
+            Ok(parts) => self.now.store(Arc::new(Running { project, parts, notifier, own })),
             Err(error) => {
                 self.put_back(&replaced).await.context("the tables before cannot be put back")?;
                 if let Some(was) = was {
@@ -351,7 +352,8 @@ impl Pipeline {
             before.parts.iter().map(|it| (!is_over(it)).then(|| Arc::clone(it))).collect();
         let parts = self.open_all(&before.project, &flows, &kept, &before.notifier).await?;
         let (project, notifier) = (before.project.clone(), Arc::clone(&before.notifier));
-        self.now.store(Arc::new(Running { project, parts, notifier }));
+        let own = Arc::clone(&before.own);
+        self.now.store(Arc::new(Running { project, parts, notifier, own }));
         Ok(())
     }
 

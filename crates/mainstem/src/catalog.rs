@@ -11,6 +11,7 @@ use query::{Catalog, Snapshot};
 use store::crawl::{Objects, Place};
 use tokio::runtime::Handle;
 
+use crate::earlier::Earlier;
 use crate::pipeline::Pipeline;
 use crate::system;
 
@@ -49,7 +50,9 @@ impl Catalog for Tables {
         let views = running.views();
         let tables = views.iter().flat_map(|it| providers(it)).collect();
         let system = system::tables_of(&self.pipeline, &running, &views);
-        Arc::new(Snapshot { tables, system, buckets: self.buckets() })
+        let past = Earlier(Box::new(move |name| running.stored(name).map(Arc::clone)));
+        let (past, buckets) = (Some(Arc::new(past) as _), self.buckets());
+        Arc::new(Snapshot { tables, system, past, buckets })
     }
 }
 

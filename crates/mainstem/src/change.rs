@@ -10,6 +10,7 @@ use show::{Change, ChangeAction, ChangeBuild, ChangeItem};
 use spec::Project;
 use store::Asked;
 
+use crate::alerting::own::is_own;
 pub(crate) use crate::change::settings::Settings;
 use crate::facts::type_name;
 
@@ -27,7 +28,8 @@ const BUILD_SECONDS: f64 = 0.1;
 
 /// Returns a text that differs where a flow of the project would have to be opened anew.
 pub(crate) fn signature(project: &Project, flow: &FlowPlan) -> String {
-    let mut parts = vec![format!("{} {:?}", project.name, project.flush)];
+    let zone = project.time_zone.as_ref().map(spec::Word::as_str);
+    let mut parts = vec![format!("{} {:?} {zone:?}", project.name, project.flush)];
     for stream in flow.streams().filter_map(|it| project.streams.get(it)) {
         let schema = rows::schema::of_stream(stream);
         parts.push(format!("{} {schema:?} {}", stream.name, Settings::of_stream(stream).of_flow()));
@@ -45,7 +47,8 @@ pub(crate) fn signature(project: &Project, flow: &FlowPlan) -> String {
     }
     let names: BTreeSet<Name> = flow.outputs().into_iter().map(|it| it.name).collect();
     for alert in project.alerts.values() {
-        if alert.reads.first().is_some_and(|it| names.contains(it)) {
+        let is_here = alert.reads.first().is_some_and(|it| names.contains(it));
+        if is_here && !is_own(alert) {
             parts.push(format!("{} {}", alert.name, Settings::of_alert(alert).of_flow()));
         }
     }

@@ -3,12 +3,15 @@
 mod alert;
 mod apply;
 mod bench;
+mod catalog;
 mod check;
 mod crawl;
 mod dead;
 mod new;
 pub(crate) mod plan;
 mod replay;
+mod rerun;
+mod restore;
 mod rollback;
 mod row;
 mod run;
@@ -56,7 +59,10 @@ pub(crate) enum Command {
     Plan(plan::Plan),
     Apply(apply::Apply),
     Rollback(rollback::Rollback),
+    Restore(restore::Restore),
+    Rerun(rerun::Rerun),
     Trace(trace::Trace),
+    Catalog(catalog::Catalog),
     Alert(alert::Alert),
     Bench(bench::Bench),
     Schema(schema::Schema),
@@ -92,9 +98,12 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(it) => it.run().await,
         Command::Apply(it) => it.run().await,
         Command::Rollback(it) => it.run().await,
+        Command::Restore(it) => it.run().await,
+        Command::Rerun(it) => it.run().await,
         Command::Trace(it) => it.run().await,
+        Command::Catalog(it) => it.run().await,
         Command::Alert(it) => Box::pin(it.run()).await,
-        Command::Bench(it) => it.run().await,
+        Command::Bench(it) => Box::pin(it.run()).await,
         Command::Schema(it) => it.run(),
     }
 }

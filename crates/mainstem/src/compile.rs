@@ -11,6 +11,7 @@ use rows::keyed::{Keyed, NotAKey};
 use spec::{Chart, ChartKind, Faults, Project, Texts, Word};
 
 use crate::projects::Source;
+use crate::system;
 
 /// A project that can run.
 pub(crate) struct Compiled {
@@ -46,10 +47,12 @@ pub(crate) async fn compile_texts(
     let spec::Sound { project, mut faults } = spec::load_sound_texts(folder, texts, env, &secret);
     check_doors(&project, &mut faults);
     let (mut plan, of_plan) = process::plan_sound(&project, &BTreeMap::new()).await;
-    let schemas = schemas(&plan);
+    let mut schemas = schemas(&plan);
     check_charts(&project, &schemas, &mut faults);
-    check_alerts(&project, &schemas, &mut faults);
+    check_clustered(&project, &schemas, &mut faults);
     check_served(&project, &plan, &schemas, &mut faults);
+    schemas.extend(system::schemas());
+    check_alerts(&project, &schemas, &mut faults);
     if faults.is_empty() && !of_plan.has_errors() {
         plan.warnings = of_plan;
         return Ok(Compiled { project, plan, source });
@@ -178,8 +181,10 @@ fn check_column(word: &Word, chart: &Chart, schema: &SchemaRef, faults: &mut Fau
 fn check_alerts(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
     let is_known = |alert: &&spec::Alert| {
         let mut reads = alert.reads.iter().map(Name::as_str);
-        let mut dead = alert.reads_beside.iter().filter(|it| it.ends_with("__dead"));
-        reads.all(|it| schemas.contains_key(it)) && dead.all(|it| schemas.contains_key(it))
+        let is_own = |it: &str| it.starts_with(system::PREFIX);
+        let mut beside = alert.reads_beside.iter();
+        reads.all(|it| schemas.contains_key(it))
+            && beside.all(|it| is_own(it) || schemas.contains_key(it))
     };
     // Of an alert on a table with a fault of its own, nothing can be said yet.
     for alert in project.alerts.values().filter(is_known) {
@@ -232,6 +237,23 @@ fn check_served(
                 table.name, serve.key
             );
             faults.push(serve.key.fault(message, Some(help)));
+        }
+    }
+}
+
+/// Rows are ordered by columns that they have.
+fn check_clustered(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
+    let streams = project.streams.values().map(|it| (&it.name, &it.rest));
+    let tables = project.tables.values().map(|it| (&it.name, &it.rest));
+    for (name, rest) in streams.chain(tables) {
+        let Some(schema) = schemas.get(name.as_str()) else { continue };
+        for word in &rest.cluster {
+            if schema.field_with_name(word.as_str()).is_err() {
+                let names = schema.fields().iter().map(|it| it.name().as_str());
+                let names: Vec<&str> = names.filter(|it| !rows::schema::is_hidden(it)).collect();
+                let message = format!("`{name}` has no column `{word}`");
+                faults.push(word.fault(message, Some(columns_help(word, &names))));
+            }
         }
     }
 }

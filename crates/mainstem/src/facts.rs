@@ -5,10 +5,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use base::{Kind, Name};
-use process::{Stats, TableKind, View};
+use process::{CheckState, Stats, TableKind, View};
 use show::{AskError, Facts};
+use spec::CheckSeverity;
 
 use crate::compile::{Compiled, compile};
+use crate::described;
 use crate::home::Addresses;
 use crate::pipeline::Pipeline;
 use crate::running::Running;
@@ -29,6 +31,10 @@ impl show::Pipeline for Console {
         facts
     }
 
+    fn catalog(&self) -> show::Catalog {
+        described::of(&self.pipeline)
+    }
+
     async fn replay_dead(&self, replay: show::Replay) -> Result<show::Replayed, AskError> {
         let wanted = wanted(&replay)?;
         let missing = || {
@@ -45,6 +51,19 @@ impl show::Pipeline for Console {
             .await
             .map_err(|error| AskError::new(error.kind(), error.to_string()))?;
         Ok(show::Replayed { sent: done.stored + done.dead, stored: done.stored, dead: done.dead })
+    }
+
+    async fn run_table(&self, table: Name) -> Result<show::Begun, AskError> {
+        let running = self.pipeline.now();
+        let missing = || {
+            let message = format!("there is no table `{table}` that is recomputed");
+            let help = "`SELECT table_name FROM system.runs` names those that are".to_owned();
+            AskError { help: Some(help), ..AskError::new(Kind::Missing, message) }
+        };
+        let flow = running.flow_of(&table).ok_or_else(missing)?;
+        let run = flow.run_table(table.clone()).await;
+        let run = run.map_err(|error| AskError::new(error.kind(), error.to_string()))?;
+        Ok(show::Begun { table: table.to_string(), run: run.ok_or_else(missing)? })
     }
 
     async fn plan(&self, wanted: show::Wanted) -> Result<show::Change, AskError> {
@@ -67,6 +86,10 @@ impl show::Pipeline for Console {
 
     fn applying(&self) -> show::Applying {
         self.pipeline.changes.told()
+    }
+
+    async fn restore(&self, wanted: show::Restore) -> Result<show::Restored, AskError> {
+        self.pipeline.restore(wanted).await
     }
 
     async fn trace(&self, stream: Name, place: base::Place) -> Result<show::Trace, AskError> {
@@ -265,8 +288,7 @@ fn tables(running: &Running, flow: &str, view: &View, stats: &Stats, facts: &mut
         if let Some(stored) = running.stored(name) {
             let stored = stored.facts();
             // What is shown whole from memory has its stored copy hidden behind it.
-            let is_whole = matches!(shown.kind, TableKind::Running | TableKind::Recomputed);
-            let below = if is_whole { 0 } else { stored.rows };
+            let below = if shown.is_hot() { 0 } else { stored.rows };
             table.rows = below + shown.hot_rows() as u64;
             table.bytes = stored.bytes;
             table.files = stored.files;
@@ -369,6 +391,17 @@ fn problems(flow: &str, stats: &Stats, facts: &mut Facts) {
                 true,
             );
         }
+    }
+    for check in stats.checks.iter().filter(|it| it.state == CheckState::Failing) {
+        let (name, table) = (&check.check, &check.table);
+        let message = check.message.as_deref().unwrap_or_default();
+        let help = match check.severity {
+            CheckSeverity::Warn => "look at its rows; nothing stands still because of it",
+            CheckSeverity::Fail => {
+                "the tables behind stand still until it holds again; correct what comes in, or the check"
+            }
+        };
+        problem(format!("check `{name}` of `{table}` fails: {message}"), help, true);
     }
     for (name, lookup) in &stats.lookups {
         if let Some(error) = &lookup.error {

@@ -27,7 +27,10 @@ mod watching;
 
 mod alerting;
 mod answers;
+mod at_rest;
 mod catalog;
+mod described;
+mod earlier;
 mod facts;
 mod system;
 mod trace;

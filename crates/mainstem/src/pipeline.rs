@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -12,19 +11,16 @@ use ingest::{Inlet, Intake};
 use journal::{Journal, RealDisk, StreamSettings};
 use spec::Project;
 use store::{Lake, Serving};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::admission;
+use crate::alerting::own::OwnAlerts;
 use crate::applying::Changes;
 use crate::compile::Compiled;
+use crate::described::{self, history::History};
 use crate::landing;
 use crate::projects::Projects;
 use crate::running::{self, Running};
-
-/// How often small files are compacted and old ones let go.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(20);
-/// How long one round of that may take before it leaves the disk to others.
-const MAINTAIN_BUDGET: Duration = Duration::from_secs(5);
 
 /// Everything that runs.
 pub(crate) struct Pipeline {
@@ -40,8 +36,12 @@ pub(crate) struct Pipeline {
     pub(crate) now: ArcSwap<Running>,
     pub(crate) changes: Changes,
     pub(crate) projects: Projects,
+    /// What changed in the catalogue.
+    pub(crate) history: parking_lot::Mutex<History>,
     /// The doors of each stream that work by themselves.
     pub(crate) doors: Mutex<BTreeMap<Name, Vec<ingest::Running>>>,
+    /// Room for runs of tables with a schedule, of all flows together.
+    runs: parking_lot::Mutex<Option<(u32, Arc<Semaphore>)>>,
     /// What lets the shards of `shards = "auto"` follow the load.
     balancing: Mutex<Option<ingest::Running>>,
 }
@@ -68,7 +68,9 @@ impl Pipeline {
         inlet.buckets_in(&project.folder, data);
         admission::admit(&project, &inlet, &clock);
         let notifier = running::notifier(&project, &clock)?;
-        let nothing = Running { project: Project::default(), parts: Vec::new(), notifier };
+        let own = OwnAlerts::open(&project, &plan.flows, data)?;
+        let (parts, nothing) = (Vec::new(), Project::default());
+        let nothing = Running { project: nothing, parts, notifier, own: Arc::clone(&own) };
         let pipeline = Pipeline {
             started_ms: clock.now_ms(),
             clock,
@@ -80,7 +82,9 @@ impl Pipeline {
             now: ArcSwap::from_pointee(nothing),
             changes: Changes::default(),
             projects,
+            history: parking_lot::Mutex::new(History::open(data)?),
             doors: Mutex::default(),
+            runs: parking_lot::Mutex::default(),
             balancing: Mutex::default(),
         };
         let notifier = Arc::clone(&pipeline.now().notifier);
@@ -91,7 +95,7 @@ impl Pipeline {
         }
         pipeline.sweep_builds().await;
         let parts = opened.into_iter().map(running::Opened::run).collect::<Result<_, _>>()?;
-        pipeline.now.store(Arc::new(Running { project, parts, notifier }));
+        pipeline.now.store(Arc::new(Running { project, parts, notifier, own }));
         pipeline.sweep_indexes();
         Ok(Arc::new(pipeline))
     }
@@ -99,6 +103,20 @@ impl Pipeline {
     /// Returns what runs now; it stays whole for as long as it is held.
     pub(crate) fn now(&self) -> Arc<Running> {
         self.now.load_full()
+    }
+
+    /// Returns the room for runs that a project has; those under way when it changes keep theirs.
+    pub(crate) fn room_for_runs(&self, project: &Project) -> Arc<Semaphore> {
+        let wanted = project.runs_max.unwrap_or(limits::RUNS_MAX);
+        let mut runs = self.runs.lock();
+        match runs.as_ref() {
+            Some((max, room)) if *max == wanted => Arc::clone(room),
+            _ => {
+                let room = Arc::new(Semaphore::new(wanted as usize));
+                *runs = Some((wanted, Arc::clone(&room)));
+                room
+            }
+        }
     }
 
     /// Opens the doors of all streams that work by themselves: those that listen are served with
@@ -132,8 +150,10 @@ impl Pipeline {
         let pipeline = Arc::clone(self);
         base::task::spawn("maintain the lake", async move {
             loop {
-                pipeline.clock.sleep(MAINTAIN_EVERY).await;
-                if let Err(error) = pipeline.lake.maintain(MAINTAIN_BUDGET).await {
+                described::note(&pipeline);
+                let upkeep = pipeline.now().project.upkeep;
+                pipeline.clock.sleep(upkeep.every.0).await;
+                if let Err(error) = pipeline.lake.maintain(upkeep.budget.0).await {
                     tracing::warn!(%error, "maintenance of the lake failed; it is tried again");
                 }
                 pipeline.expire_indexes().await;

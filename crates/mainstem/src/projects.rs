@@ -117,33 +117,48 @@ impl Projects {
 
     /// Writes a file so that after a crash it is there as a whole, or as it was before.
     fn replace(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        let (path, part) = (self.folder.join(name), self.folder.join(format!("{name}.unfinished")));
-        let write = || {
-            let file = self.disk.create(&part)?;
-            file.write_at(0, &[IoSlice::new(bytes)])?;
-            file.sync()?;
-            self.disk.rename(&part, &path)?;
-            self.disk.sync_folder(&self.folder)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        replace_file(&self.disk, &self.folder, name, bytes)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let path = self.folder.join(name);
-        let read = || -> std::io::Result<Vec<u8>> {
-            let file = self.disk.open(&path)?;
-            let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(usize::MAX)];
-            let read = file.read_at(0, &mut bytes)?;
-            bytes.truncate(read);
-            Ok(bytes)
-        };
-        let bytes = match read() {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
-        };
+        let Some(bytes) = read_file(&self.disk, &path)? else { return Ok(None) };
         let read = serde_json::from_slice(&bytes);
         read.map(Some).with_context(|| format!("{} is damaged", path.display()))
+    }
+}
+
+/// Writes a file so that after a crash it is there as a whole, or as it was before.
+pub(crate) fn replace_file(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> anyhow::Result<()> {
+    let (path, part) = (folder.join(name), folder.join(format!("{name}.unfinished")));
+    let write = || {
+        let file = disk.create(&part)?;
+        file.write_at(0, &[IoSlice::new(bytes)])?;
+        file.sync()?;
+        disk.rename(&part, &path)?;
+        disk.sync_folder(folder)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads a file whole; none if it is not there.
+pub(crate) fn read_file(disk: &Arc<dyn Disk>, path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let file = disk.open(path)?;
+        let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(usize::MAX)];
+        let read = file.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(format!("cannot read {}", path.display())),
     }
 }
 

@@ -12,6 +12,7 @@ use process::{Flow, FlowHandle, FlowPlan, Setup, Storage, View};
 use spec::Project;
 use store::{LakeTable, Layout, ServedSink};
 
+use crate::alerting::own::OwnAlerts;
 use crate::alerting::{self, Alerting, Asked};
 use crate::change;
 use crate::pipeline::Pipeline;
@@ -22,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) project: Project,
     pub(crate) parts: Vec<Arc<Part>>,
     pub(crate) notifier: Arc<watch::Notifier>,
+    /// Alerts on the program's own tables.
+    pub(crate) own: Arc<OwnAlerts>,
 }
 
 /// One flow of it.
@@ -62,7 +65,7 @@ impl Running {
 
     /// Returns all alerts.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Arc<Asked>> {
-        self.parts.iter().flat_map(|it| &it.asked)
+        self.parts.iter().flat_map(|it| &it.asked).chain(&self.own.asked)
     }
 
     /// Returns the flow that has `table`.
@@ -74,6 +77,12 @@ impl Running {
     /// Returns where a table is stored.
     pub(crate) fn stored(&self, table: &str) -> Option<&Arc<LakeTable>> {
         self.parts.iter().find_map(|it| it.tables.get(table))
+    }
+
+    /// Returns all stored tables, by name.
+    pub(crate) fn all_stored(&self) -> BTreeMap<String, Arc<LakeTable>> {
+        let tables = self.parts.iter().flat_map(|it| &it.tables);
+        tables.map(|(name, table)| (name.clone(), Arc::clone(table))).collect()
     }
 }
 
@@ -108,6 +117,8 @@ impl Pipeline {
         let clock = Arc::clone(&self.clock);
         let alerting = Alerting::of(project, plan, Arc::clone(notifier), Arc::clone(&clock))?;
         let asked = alerting.asked();
+        let mut settings = settings_of(project);
+        settings.runs = self.room_for_runs(project);
         let setup = Setup {
             plan: plan.clone(),
             journal: self.journal.clone(),
@@ -117,7 +128,7 @@ impl Pipeline {
             disk: RealDisk::new(),
             clock,
             observer: Some(Box::new(alerting)),
-            settings: settings_of(project),
+            settings,
         };
         let flow = Flow::open(setup).await.with_context(|| format!("flow `{}`", plan.name))?;
         for table in served.values() {
@@ -169,6 +180,7 @@ pub(crate) fn layout(flow: &FlowPlan, output: &process::Output) -> Layout {
         schema: Arc::clone(&output.schema),
         partition: output.partition.as_ref().map(store::Partition::from),
         keep: output.keep,
+        rest: store::Rest::from(&output.rest),
         time: output.time.clone(),
         flow: flow.name.to_string(),
         incarnation: output.incarnation.clone(),

@@ -5,11 +5,13 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering as AtomicOrdering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use base::{Epoch, Kind, Name};
+use base::{Clock, Epoch, Kind, Name};
 use ingest::{Ask, Found, ItemFault, ItemTable, Items};
 use process::{FlowPlan, HotKeys, HotRow, TableView};
 use rows::keyed::Keyed;
@@ -30,13 +32,23 @@ pub(crate) struct ServedTable {
     hot: HotKeys,
     latest: Option<usize>,
     puts: Option<Name>,
+    pace: Pace,
 }
+
+/// How long reads of a table take, in microseconds: the mean of the last ones, which weigh most.
+#[derive(Debug, Default)]
+struct Pace(AtomicU32);
 
 /// Stored rows that are read in one step, where some may not be shown.
 const STORED_ROWS: usize = 64;
 
 /// An epoch may end while a read begins; it is read again then, so often at most.
 const TRIES_MAX: usize = 16;
+
+/// Reads that take less, in microseconds, are answered where they are asked: most of them find their
+/// rows in memory, and another thread would cost more than the read. Where a disk has to be waited
+/// for, others wait for it.
+const QUICK_US: u32 = 500;
 
 /// Answers reads by key from what runs.
 pub(crate) struct ByKey(pub(crate) Arc<Pipeline>);
@@ -48,6 +60,27 @@ impl ServedTable {
             served,
             latest: serve.latest,
             puts: serve.puts.as_ref().and_then(|it| Name::new(it.as_str()).ok()),
+            pace: Pace::default(),
+        }
+    }
+
+    /// As [`ServedTable::page`], on this thread while reads are quick.
+    async fn page_quickly(
+        self: &Arc<Self>,
+        (part, clock): (&Arc<Part>, &Arc<dyn Clock>),
+        name: String,
+        wanted: Wanted,
+    ) -> anyhow::Result<(Vec<SortedRow>, Option<Cursor>)> {
+        let (part, clock, table) = (Arc::clone(part), Arc::clone(clock), Arc::clone(self));
+        let read = move || {
+            let began = clock.elapsed();
+            let page = table.page(&part, &name, &wanted);
+            table.pace.add(clock.elapsed().saturating_sub(began));
+            page
+        };
+        match self.pace.is_quick() {
+            true => read(),
+            false => tokio::task::spawn_blocking(read).await?,
         }
     }
 
@@ -85,7 +118,7 @@ impl ServedTable {
             let stored = self.served.find(&wanted.key, bounds, wanted.descending)?;
             let view = part.flow.view();
             // What the view no longer holds must be in the index that is read.
-            if self.served.epoch()? != stored.epoch {
+            if stored.epoch < self.served.epoch() {
                 continue;
             }
             let table = view.tables.get(name).context("the view has no such table")?;
@@ -125,6 +158,19 @@ impl ServedTable {
                 return Ok(page.end());
             }
         }
+    }
+}
+
+impl Pace {
+    fn is_quick(&self) -> bool {
+        self.0.load(AtomicOrdering::Relaxed) < QUICK_US
+    }
+
+    fn add(&self, took: Duration) {
+        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        let before = self.0.load(AtomicOrdering::Relaxed);
+        // Two at a time may lose one of them, which does no harm.
+        self.0.store(before - before / 16 + took / 16, AtomicOrdering::Relaxed);
     }
 }
 
@@ -406,14 +452,12 @@ impl Items for ByKey {
             });
         }
         let wanted = Wanted::of(&ask, table.served.keyed())?;
-        let (part, table) = (Arc::clone(part), Arc::clone(table));
-        let read = tokio::task::spawn_blocking(move || table.page(&part, &ask.table, &wanted));
         let failed = |error: anyhow::Error| ItemFault {
             kind: Kind::Unavailable,
             message: format!("{error:#}"),
             help: None,
         };
-        let read = read.await.map_err(|error| failed(error.into()))?;
+        let read = table.page_quickly((part, &self.0.clock), ask.table, wanted).await;
         let (rows, next) = read.map_err(failed)?;
         let next = next.map(|it| it.write());
         Ok(Found { items: rows.iter().map(|(_, row)| item::of(row)).collect(), next })

@@ -12,7 +12,9 @@ use query::{Catalog, ContextSettings, Engine, Snapshot};
 use spec::Texts;
 use store::Lake;
 
+use crate::at_rest;
 use crate::compile::{compile, compile_texts};
+use crate::earlier::Earlier;
 use crate::home::Home;
 use crate::projects::Projects;
 use crate::running::layout;
@@ -58,13 +60,23 @@ impl Stored {
         let clock = SystemClock::start();
         let lake = Lake::open(&data.join("lake"), store::Settings::default(), Arc::clone(&clock))?;
         let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         for flow in &compiled.plan.flows {
             for output in flow.outputs() {
                 let table = lake.table(layout(flow, &output)).await?;
                 tables.insert(output.name.to_string(), table.provider());
+                stored.insert(output.name.to_string(), table);
             }
         }
-        let snapshot = Arc::new(Snapshot { tables, ..Snapshot::default() });
+        let stored = Arc::new(stored);
+        let system = at_rest::tables_of(&stored);
+        let past = Earlier(Box::new(move |name| stored.get(name).map(Arc::clone)));
+        let snapshot = Arc::new(Snapshot {
+            tables,
+            system,
+            past: Some(Arc::new(past)),
+            ..Snapshot::default()
+        });
         let engine = Engine::new(&ContextSettings::default(), Arc::new(Fixed(snapshot)), clock)?;
         Ok(Stored { engine, _home: home })
     }

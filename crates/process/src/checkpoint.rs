@@ -16,6 +16,7 @@ use journal::Disk;
 use rows::sink::Actions;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::Book;
 use crate::error::Error;
 use crate::spill::{NamedWindow, Spilled, is_spill};
 
@@ -80,6 +81,9 @@ pub(crate) struct TablePoint {
     /// Groups that did not fit in memory: what is written above comes on top of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) spilled: Vec<NamedWindow>,
+    /// What ran so far, of a table that is recomputed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) book: Option<Book>,
 }
 
 impl TablePoint {
@@ -106,6 +110,9 @@ pub(crate) struct Piece {
 pub(crate) struct Detached {
     pub(crate) since_ms: u64,
     pub(crate) error: String,
+    /// Whether a check of what it reads keeps it from following, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_held: bool,
 }
 
 /// A stretch of the state file.

@@ -97,3 +97,13 @@ impl Error {
         Error::Table { table: table.to_owned(), reason }
     }
 }
+
+/// Returns what the engine says, without the name of its class of errors, which tells users nothing.
+pub(crate) fn in_words(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(message) | DataFusionError::Execution(message) => {
+            message.clone()
+        }
+        other => other.strip_backtrace(),
+    }
+}

@@ -12,10 +12,13 @@ use journal::Journal;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::batch::Book;
 use crate::checkpoint::{Checkpoint, Detached, Files};
 use crate::error::Error;
 use crate::flow::backfill::{Backfill, History};
+use crate::flow::checks::CheckRun;
 pub(crate) use crate::flow::run::SHOW_SHARE;
+use crate::flow::runs::{Job, Target};
 use crate::flow::stream::StreamRun;
 use crate::handle::Shown;
 use crate::handover::HandedOver;
@@ -32,11 +35,13 @@ use crate::view::{TableView, View};
 mod backfill;
 mod budget;
 mod build;
+mod checks;
 mod dead;
 mod epoch;
 mod open;
 mod publish;
 mod run;
+mod runs;
 mod stream;
 mod tick;
 
@@ -57,6 +62,8 @@ pub struct Flow {
     streams: Vec<StreamRun>,
     lookups: Vec<Lookup>,
     tables: Vec<TableRun>,
+    /// What must hold of their rows.
+    checks: Vec<CheckRun>,
     /// Tables that are made anew because a lookup changed.
     backfill: Option<Backfill>,
     observer: Option<Box<dyn Observer>>,
@@ -109,9 +116,17 @@ struct TableRun {
     /// The epoch that its rows bear until the epoch ends in which they were taken over.
     tagged: Option<Epoch>,
     detached: Option<Detached>,
+    /// Why a table that is recomputed is not, if a check of what it reads fails.
+    held: Option<String>,
+    /// Whether a table that was held is to be made anew.
+    returns: bool,
     stats: TableStats,
+    /// What ran so far, if it is recomputed.
+    book: Book,
     /// A computation of the whole table under way.
     job: Option<Job>,
+    /// How far the streams must be taken in before a new object starts it.
+    target: Target,
     /// Until when it is left as it is: what it took last must not be all that its flow does.
     rests_until: Duration,
     /// What is known of it if its rows are made elsewhere: here it is only read.
@@ -126,11 +141,6 @@ struct Given {
 }
 
 type Computed = datafusion::error::Result<Vec<arrow::array::RecordBatch>>;
-
-struct Job {
-    began: Duration,
-    handle: JoinHandle<Computed>,
-}
 
 /// Where a table lies, and what is committed there as the flow shows it.
 struct Stored {

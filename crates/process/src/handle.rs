@@ -25,6 +25,8 @@ const STOP_MAX: Duration = Duration::from_secs(8);
 pub(crate) enum Request {
     Flush(oneshot::Sender<Result<Epoch, Error>>),
     Replay(Replay, oneshot::Sender<Result<Replayed, Error>>),
+    Renew(Name, oneshot::Sender<Result<(), Error>>),
+    Run(Name, oneshot::Sender<Result<Option<u64>, Error>>),
     Stop(oneshot::Sender<Result<(), Error>>),
 }
 
@@ -79,6 +81,17 @@ impl FlowHandle {
     /// Sends rejects of a stream through today's decoder and checks, each once.
     pub async fn replay(&self, replay: Replay) -> Result<Replayed, Error> {
         self.ask(|answer| Request::Replay(replay, answer)).await
+    }
+
+    /// Shows what is stored in a table after it was changed beside the flow.
+    pub async fn renew(&self, table: Name) -> Result<(), Error> {
+        self.ask(|answer| Request::Renew(table, answer)).await
+    }
+
+    /// Lets a table that is recomputed run now, and returns the number of the run; none if it is no such
+    /// table. The run that failed last is that one again.
+    pub async fn run_table(&self, table: Name) -> Result<Option<u64>, Error> {
+        self.ask(|answer| Request::Run(table, answer)).await
     }
 
     /// Makes all that was ticked durable and ends the flow. A disk that takes nothing does not

@@ -117,7 +117,8 @@ impl Handover {
                     self.changes.retain(|it| it.table != table);
                     let point = self.checkpoint.tables.entry(table.clone()).or_default();
                     let since_ms = self.now_ms;
-                    point.detached = Some(Detached { since_ms, error: reason.clone() });
+                    let error = reason.clone();
+                    point.detached = Some(Detached { since_ms, error, is_held: false });
                     point.forget_state();
                     refused.push((table, reason));
                 }

@@ -27,6 +27,8 @@ mod replay;
 mod stats;
 mod trace;
 
+mod batch;
+
 mod check;
 mod lookup;
 mod table;
@@ -50,7 +52,9 @@ pub use crate::handle::FlowHandle;
 pub use crate::plan::{FlowPlan, Made, Output, Plan, TableKind, plan, plan_sound};
 pub use crate::replay::{Replay, Replayed};
 pub use crate::setup::{Grown, GrownPart, GrownRows, Observer, Settings, Setup, Storage};
-pub use crate::stats::{LookupStats, Stats, StreamStats, TableStats};
+pub use crate::stats::{
+    CheckState, CheckStats, LookupStats, RunState, RunStats, Stats, StreamStats, TableStats,
+};
 pub use crate::trace::{Found, Group, Trace, TraceStep};
 pub use crate::view::keyed::{HotKeys, HotRow};
 pub use crate::view::{TableView, View};

@@ -7,10 +7,14 @@ use base::{Name, Span};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use spec::Faults;
 
+use crate::batch::Rules;
 use crate::lookup::LookupData;
 use crate::lookup::read::LookupFile;
+use crate::plan::checks::CheckPlan;
 use crate::plan::slices::{Slices, Told};
 
+pub(crate) mod checks;
+mod flows;
 pub(crate) mod kept;
 mod planner;
 pub(crate) mod select;
@@ -35,6 +39,7 @@ pub struct FlowPlan {
     pub(crate) streams: Vec<Arc<StreamPlan>>,
     pub(crate) lookups: Vec<Arc<LookupPlan>>,
     pub(crate) tables: Vec<Arc<TablePlan>>,
+    pub(crate) checks: Vec<Arc<CheckPlan>>,
 }
 
 /// A table that needs storage.
@@ -50,6 +55,8 @@ pub struct Output {
     pub partition: Option<spec::Partition>,
     /// How long its rows are kept.
     pub keep: Option<Span>,
+    /// How its stored rows are kept beyond that.
+    pub rest: spec::Rest,
     /// The column that `keep` looks at: event time, the window's start, or the arrival.
     pub time: Option<String>,
     /// The `version` of `name@version`, to which epochs belong.
@@ -155,6 +162,8 @@ pub(crate) struct TablePlan {
     /// Whether it sees the hidden column of what it reads.
     pub(crate) sees_final: bool,
     pub(crate) asks_time: bool,
+    /// When it is recomputed, if it is.
+    pub(crate) batch: Rules,
     /// Says whether state and rows made earlier are still what this plan would make.
     pub(crate) fingerprint: String,
 }
@@ -301,6 +310,7 @@ impl FlowPlan {
             schema: Arc::clone(schema),
             partition: None,
             keep: None,
+            rest: spec::Rest::default(),
             time: None,
             incarnation: "1".to_owned(),
         };
@@ -309,6 +319,7 @@ impl FlowPlan {
         for stream in &self.streams {
             let mut raw = output(&stream.declared.name, TableKind::Raw, &stream.schema);
             raw.keep = stream.declared.keep;
+            raw.rest = stream.declared.rest.clone();
             raw.time = stream.declared.time.clone().or_else(arrived);
             let mut dead = output(&stream.dead, TableKind::Dead, &dead_schema);
             dead.keep = stream.declared.keep;
@@ -320,6 +331,7 @@ impl FlowPlan {
             let mut own = output(&declared.name, table.kind, &table.schema);
             own.partition = declared.partition.clone();
             own.keep = declared.keep;
+            own.rest = declared.rest.clone();
             own.time = table.time_column();
             let mut dead = output(&table.dead, TableKind::Dead, &dead_schema);
             dead.keep = declared.keep;

@@ -11,6 +11,7 @@ use base::{Clock, Epoch, Name, limits};
 use datafusion::catalog::TableProvider;
 use journal::{Disk, Journal};
 use rows::sink::{Sink, SinkError};
+use tokio::sync::Semaphore;
 
 use crate::plan::FlowPlan;
 use crate::view::View;
@@ -136,6 +137,8 @@ pub struct Settings {
     pub tick_delay_max: Duration,
     /// Memory of one recomputation.
     pub memory_bytes_max: usize,
+    /// Room for recomputations with a schedule at the same time, of all flows together.
+    pub runs: Arc<Semaphore>,
 }
 
 impl Default for Settings {
@@ -150,6 +153,7 @@ impl Default for Settings {
             state_disk_bytes_max: limits::STATE_DISK_BYTES_MAX,
             tick_delay_max: limits::TICK_DELAY_MAX,
             memory_bytes_max: limits::QUERY_MEMORY_BYTES_MAX,
+            runs: Arc::new(Semaphore::new(limits::RUNS_MAX as usize)),
         }
     }
 }

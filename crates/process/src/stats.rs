@@ -1,8 +1,11 @@
 //! What a flow tells about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use base::{Epoch, Name, SequenceNumber, ShardId};
+use serde::{Deserialize, Serialize};
+use spec::CheckSeverity;
 
 /// A flow at one moment; all counts are exact at the tick it names.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,6 +36,10 @@ pub struct Stats {
     pub streams: BTreeMap<Name, StreamStats>,
     /// Each table, dead letters and raw tables included.
     pub tables: BTreeMap<Name, TableStats>,
+    /// Each check of a table.
+    pub checks: Arc<Vec<CheckStats>>,
+    /// The last runs of each table that is recomputed, oldest first.
+    pub runs: BTreeMap<Name, Arc<VecDeque<RunStats>>>,
     /// Each lookup.
     pub lookups: BTreeMap<Name, LookupStats>,
     /// Why the flow stopped by itself, if it did.
@@ -98,6 +105,119 @@ pub struct TableStats {
     /// How far event time has come, in microseconds since 1970: windows that end before it are
     /// final.
     pub watermark_us: Option<i64>,
+    /// What starts its runs, if something does.
+    pub starts: Option<String>,
+    /// When it runs next, where time says so, in milliseconds since 1970.
+    pub next_ms: Option<u64>,
+    /// What a run that is due waits for.
+    pub waits_for: Option<String>,
+}
+
+/// A run of a table that is recomputed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStats {
+    /// Its number, counted from 1 for each table.
+    pub number: u64,
+    /// When it was due, in milliseconds since 1970.
+    pub due_ms: u64,
+    /// What started it: `change`, `every`, `cron`, `after`, `object`, that the
+    /// `project` changed, or somebody who `asked`.
+    pub cause: String,
+    /// How it is.
+    pub state: RunState,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// When the last attempt began.
+    pub began_ms: Option<u64>,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Rows that it read.
+    pub rows_in: Option<u64>,
+    /// Rows that it made.
+    pub rows_out: Option<u64>,
+    /// Bytes of stored rows that it would read at most, known before it read any.
+    pub bytes_estimated: Option<u64>,
+    /// Bytes of stored rows that it read.
+    pub bytes_read: Option<u64>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}
+
+/// How a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// It is due and has not begun.
+    Waiting,
+    /// It is under way.
+    Running,
+    /// An attempt failed, and another follows.
+    Retrying,
+    /// Its rows are the table.
+    Done,
+    /// No further attempt is made; the rows of the run before stay.
+    Failed,
+    /// Its moment passed while the program did not run.
+    Skipped,
+}
+
+impl RunState {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Waiting => "waiting",
+            RunState::Running => "running",
+            RunState::Retrying => "retrying",
+            RunState::Done => "done",
+            RunState::Failed => "failed",
+            RunState::Skipped => "skipped",
+        }
+    }
+}
+
+/// A check of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckStats {
+    /// The table.
+    pub table: Name,
+    /// The check's name.
+    pub check: String,
+    /// What must hold, for people.
+    pub told: String,
+    /// What follows if it does not.
+    pub severity: CheckSeverity,
+    /// Whether it holds.
+    pub state: CheckState,
+    /// How many rows, or values, are wrong, where they can be counted.
+    pub wrong: Option<u64>,
+    /// Why it fails.
+    pub message: Option<String>,
+    /// Since when it passes or fails, in milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// When it was asked last.
+    pub asked_ms: Option<u64>,
+}
+
+/// Whether a check holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckState {
+    /// It was not asked yet.
+    Waiting,
+    /// It holds.
+    Passing,
+    /// It does not, or cannot be asked.
+    Failing,
+}
+
+impl CheckState {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckState::Waiting => "waiting",
+            CheckState::Passing => "passing",
+            CheckState::Failing => "failing",
+        }
+    }
 }
 
 /// A lookup.

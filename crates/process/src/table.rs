@@ -197,7 +197,7 @@ impl Body {
             TableKind::Running => Body::Running(Box::new(Running::new(session, plan, room).await?)),
             TableKind::Append => Body::Append(Append::new(session, plan).await?),
             TableKind::Raw | TableKind::Dead | TableKind::Lookup | TableKind::Recomputed => {
-                Body::Whole(Whole::new(plan))
+                Body::Whole(Whole::new())
             }
         })
     }

@@ -99,6 +99,11 @@ impl TableView {
         in_memory.saturating_add(usize::try_from(on_disk).unwrap_or(usize::MAX))
     }
 
+    /// Returns whether its hot rows are all of it, whatever is stored.
+    pub fn is_hot(&self) -> bool {
+        matches!(self.hides, Hides::All)
+    }
+
     /// Returns the table without its hidden column.
     pub(crate) fn without_final(self: &Arc<Self>) -> Arc<TableView> {
         let schema = crate::plan::seen(&self.schema, false);

@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::Result;
+use parking_lot::RwLock;
 
 use crate::context::{CATALOG, SCHEMA, SYSTEM_SCHEMA};
 use crate::hidden::{Shown, WHOLE};
+use crate::past::{PAST, Past};
 
 /// The schema in which PostgreSQL's clients look for what there is.
 const PG_CATALOG: &str = "pg_catalog";
@@ -31,6 +33,8 @@ pub struct Snapshot {
     pub system: BTreeMap<String, Arc<dyn TableProvider>>,
     /// The buckets: schemas whose tables are patterns of keys.
     pub buckets: BTreeMap<String, Arc<dyn SchemaProvider>>,
+    /// The tables as they were; without it only the newest rows can be asked for.
+    pub past: Option<Arc<dyn Past>>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -60,6 +64,7 @@ impl Snapshot {
 pub(crate) struct Database {
     tables: Source,
     postgres: OnceLock<Arc<dyn SchemaProvider>>,
+    past: RwLock<Vec<Arc<dyn TableProvider>>>,
 }
 
 enum Source {
@@ -82,13 +87,20 @@ impl Database {
         let database = Database {
             tables: Source::Moment(Arc::clone(snapshot)),
             postgres: postgres.map_or_else(OnceLock::new, OnceLock::from),
+            past: RwLock::default(),
         };
         Arc::new(database)
     }
 
     /// Shows what there is whenever it is asked; for what only names tables.
     pub(crate) fn now(catalog: Arc<dyn Catalog>) -> Arc<Database> {
-        Arc::new(Database { tables: Source::Now(catalog), postgres: OnceLock::new() })
+        let (postgres, past) = (OnceLock::new(), RwLock::default());
+        Arc::new(Database { tables: Source::Now(catalog), postgres, past })
+    }
+
+    /// Shows the tables that stand for earlier versions, numbered from 0.
+    pub(crate) fn show_past(&self, tables: Vec<Arc<dyn TableProvider>>) {
+        *self.past.write() = tables;
     }
 
     /// Returns PostgreSQL's own tables, if they were registered.
@@ -115,6 +127,7 @@ impl CatalogProvider for Database {
             SCHEMA => Part::Project,
             SYSTEM_SCHEMA => Part::System,
             WHOLE => Part::Whole,
+            PAST => return Some(Arc::new(Numbered(self.past.read().clone()))),
             bucket => return snapshot.buckets.get(bucket).cloned(),
         };
         Some(Arc::new(Tables { snapshot, part }))
@@ -196,6 +209,26 @@ impl SchemaProvider for Tables {
 
     fn table_exist(&self, name: &str) -> bool {
         self.find(name).is_some()
+    }
+}
+
+/// Tables whose names are their numbers.
+#[derive(Debug)]
+struct Numbered(Vec<Arc<dyn TableProvider>>);
+
+#[async_trait]
+impl SchemaProvider for Numbered {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let number = name.parse::<usize>().ok();
+        Ok(number.and_then(|it| self.0.get(it)).map(Arc::clone))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        name.parse::<usize>().is_ok_and(|it| it < self.0.len())
     }
 }
 

@@ -33,7 +33,11 @@ use crate::words;
 /// Faults shown of one text; what follows is mostly a consequence.
 const FAULTS_MAX: usize = 20;
 
-/// Plans a SELECT over tables of the given columns and returns the columns it makes.
+/// What the names of the program's own tables begin with.
+const SYSTEM_PREFIX: &str = "system.";
+
+/// Plans a SELECT over tables of the given columns and returns the columns it makes; the program's
+/// own tables are `system.NAME`.
 ///
 /// # Errors
 /// Every fault of the text, with its place in the project.
@@ -42,6 +46,12 @@ pub fn select(
     tables: &BTreeMap<String, SchemaRef>,
 ) -> Result<SchemaRef, Vec<Fault>> {
     columns(&sql.text, tables).map_err(|errors| faults(sql, errors))
+}
+
+/// Returns the plan of a SELECT over tables of the given columns; nothing if it has faults.
+pub(crate) fn plan(sql: &str, tables: &BTreeMap<String, SchemaRef>) -> Option<LogicalPlan> {
+    let Statement::Statement(statement) = statement::parse_one(sql).ok()? else { return None };
+    Planner::over(tables).ok()?.plan(sql, *statement).ok()
 }
 
 /// Verifies that an expression over the columns of `table` is true or false for each row.
@@ -229,7 +239,10 @@ impl Planner {
         let mut snapshot = Snapshot::default();
         for (name, schema) in tables {
             let empty = MemTable::try_new(Arc::clone(schema), vec![Vec::new()])?;
-            snapshot.tables.insert(name.clone(), Arc::new(empty));
+            match name.strip_prefix(SYSTEM_PREFIX) {
+                Some(name) => snapshot.system.insert(name.to_owned(), Arc::new(empty)),
+                None => snapshot.tables.insert(name.clone(), Arc::new(empty)),
+            };
         }
         let database = Database::at(&Arc::new(snapshot.clone()), None);
         let state = SessionStateBuilder::new_from_existing(state)
@@ -240,8 +253,9 @@ impl Planner {
 
     fn plan(&self, sql: &str, statement: Sql) -> Result<LogicalPlan, SqlError> {
         let plan = async {
-            let statement = Statement::Statement(Box::new(statement));
-            let plan = statement::plan(&self.state, &self.snapshot, statement).await?;
+            let mut statement = Statement::Statement(Box::new(statement));
+            statement::reveal(&mut statement, &self.snapshot);
+            let plan = statement::plan(&self.state, statement).await?;
             // Types are compared by the analyzer, the rest by whoever makes the plan that runs.
             self.state.create_physical_plan(&plan).await?;
             Ok(plan)

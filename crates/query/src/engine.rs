@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
 use crate::context::{self, CATALOG, ContextSettings};
 use crate::error::SqlError;
+use crate::past;
 use crate::statement;
 use crate::words;
 
@@ -118,9 +119,9 @@ impl Engine {
         let snapshot = self.catalog.snapshot();
         let database = Database::at(&snapshot, self.live.postgres());
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
-            .with_catalog_list(Arc::new(Databases(database)))
+            .with_catalog_list(Arc::new(Databases(Arc::clone(&database))))
             .build();
-        Moment { engine: self, state, snapshot }
+        Moment { engine: self, state, snapshot, database }
     }
 
     /// Returns the clock that limits statements.
@@ -134,6 +135,7 @@ pub(crate) struct Moment<'a> {
     engine: &'a Engine,
     pub(crate) state: SessionState,
     snapshot: Arc<Snapshot>,
+    database: Arc<Database>,
 }
 
 impl Moment<'_> {
@@ -141,11 +143,15 @@ impl Moment<'_> {
     pub(crate) async fn plan(
         &self,
         sql: &str,
-        statement: Statement,
+        mut statement: Statement,
     ) -> Result<LogicalPlan, SqlError> {
         statement::refuse_changes(&statement)?;
-        let plan = statement::plan(&self.state, &self.snapshot, statement).await;
-        plan.map_err(|error| with_nearest_table(words::of(sql, &error), &self.snapshot))
+        let nearest = |error| with_nearest_table(error, &self.snapshot);
+        statement::reveal(&mut statement, &self.snapshot);
+        let past = past::take_out(&self.state, &self.snapshot, sql, &mut statement).await;
+        self.database.show_past(past.map_err(nearest)?);
+        let plan = statement::plan(&self.state, statement).await;
+        plan.map_err(|error| nearest(words::of(sql, &error)))
     }
 
     /// Runs a plan for at most `duration`, when no more than the allowed number of others run.

@@ -18,9 +18,12 @@ mod types;
 
 pub mod catalog;
 mod hidden;
+mod past;
 
 pub mod check;
+mod dialect;
 pub mod engine;
+pub mod lineage;
 mod statement;
 
 pub mod postgres;
@@ -37,3 +40,4 @@ pub use crate::context::{ContextSettings, context};
 pub use crate::engine::{Answer, Engine};
 pub use crate::error::SqlError;
 pub use crate::hidden::FINAL;
+pub use crate::past::{AsOf, Past};

@@ -7,9 +7,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use sqlparser::ast::Statement as Sql;
-use sqlparser::dialect::PostgreSqlDialect;
 
 use crate::catalog::Snapshot;
+use crate::dialect::Ours;
 use crate::error::SqlError;
 use crate::hidden;
 use crate::words;
@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 50;
 /// Reads all statements of a text.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
     let statements = DFParserBuilder::new(sql)
-        .with_dialect(&PostgreSqlDialect {})
+        .with_dialect(&Ours::of(sql))
         .with_recursion_limit(DEPTH_MAX)
         .build()
         .and_then(|mut parser| parser.parse_statements());
@@ -76,13 +76,11 @@ fn first_words(statement: &str) -> String {
     if words.is_empty() { "this statement".to_owned() } else { words.join(" ") }
 }
 
-/// Plans a statement over the tables of a snapshot and verifies that it only reads.
+/// Plans a statement and verifies that it only reads.
 pub(crate) async fn plan(
     state: &SessionState,
-    snapshot: &Snapshot,
-    mut statement: Statement,
+    statement: Statement,
 ) -> Result<LogicalPlan, DataFusionError> {
-    reveal(&mut statement, snapshot);
     let plan = state.statement_to_plan(statement).await?;
     let only_read =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -90,7 +88,8 @@ pub(crate) async fn plan(
     Ok(plan)
 }
 
-fn reveal(statement: &mut Statement, snapshot: &Snapshot) {
+/// Gives the SELECTs that speak of a hidden column the whole tables.
+pub(crate) fn reveal(statement: &mut Statement, snapshot: &Snapshot) {
     match statement {
         Statement::Statement(sql) => hidden::reveal(sql, snapshot),
         Statement::Explain(explain) => reveal(&mut explain.statement, snapshot),

@@ -69,6 +69,7 @@ pub(crate) fn stream(format: Format, columns: Vec<Column>) -> Stream {
         replay: Span::default(),
         replay_size: ByteSize::default(),
         keep: None,
+        rest: spec::Rest::default(),
         idle: Span::default(),
         limit: spec::Rate::default(),
         columns,

@@ -25,16 +25,20 @@ mod graph;
 mod rates;
 
 mod assets;
+mod catalog;
 mod change;
 mod dead;
 mod guard;
 mod live;
 mod metrics;
 mod routes;
+mod runs;
 mod sql;
 mod trace;
 
 pub use crate::answers::{Answer, Answers, AskError, Batches, Question};
+pub use crate::catalog::search::Hit;
+pub use crate::catalog::{Catalog, Entry, EntryColumn, EntryKind, Origin, Reader};
 pub use crate::change::{
     ApplyState, Applying, Back, Change, ChangeAction, ChangeBuild, ChangeItem, Waiting, Wanted,
 };
@@ -44,7 +48,7 @@ pub use crate::facts::{
     Table, TableKind,
 };
 pub use crate::guard::Hosts;
-pub use crate::pipeline::{Pipeline, Replay, Replayed};
+pub use crate::pipeline::{Begun, Pipeline, Replay, Replayed, Restore, Restored};
 pub use crate::routes::{Settings, Show};
 pub use crate::trace::{
     Row, Trace, TraceAlert, TraceFound, TraceGroup, TraceRecord, TraceState, TraceTable,

@@ -4,6 +4,7 @@ use base::{Name, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::answers::AskError;
+use crate::catalog::Catalog;
 use crate::change::{Applying, Back, Change, Wanted};
 use crate::facts::Facts;
 use crate::trace::Trace;
@@ -17,10 +18,16 @@ pub trait Pipeline: Send + Sync {
     /// lists that are at hand, no query. Totals must never go down; `show` makes rates of them.
     fn facts(&self) -> Facts;
 
+    /// Returns everything there is, described.
+    fn catalog(&self) -> Catalog;
+
     /// Sends dead letters through today's rules, each once; those that fail again are dead again.
     ///
     /// Returns when the outcome of each is known and durable.
     async fn replay_dead(&self, replay: Replay) -> Result<Replayed, AskError>;
+
+    /// Lets a table that is recomputed run now: the run that failed last again, else a new one.
+    async fn run_table(&self, table: Name) -> Result<Begun, AskError>;
 
     /// Compares a project with the one that runs; nothing is changed.
     async fn plan(&self, wanted: Wanted) -> Result<Change, AskError>;
@@ -37,8 +44,20 @@ pub trait Pipeline: Send + Sync {
     /// Returns how far the change under way has come, or what became of the last one.
     fn applying(&self) -> Applying;
 
+    /// Lets the rows of a table be again what they were.
+    async fn restore(&self, wanted: Restore) -> Result<Restored, AskError>;
+
     /// Follows a record through everything it touched, as that is now.
     async fn trace(&self, stream: Name, place: Place) -> Result<Trace, AskError>;
+}
+
+/// A run that begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The table.
+    pub table: String,
+    /// The number of the run in `system.runs`.
+    pub run: u64,
 }
 
 /// Which dead letters to send again: all conditions that are set must hold.
@@ -63,4 +82,31 @@ pub struct Replayed {
     pub stored: u64,
     /// Those that failed again and are dead with their new reason.
     pub dead: u64,
+}
+
+/// Which table goes back to which of its versions: by number, or by a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The table.
+    pub table: Name,
+    /// The version.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// The moment at which that version was in force, in milliseconds since 1970.
+    #[serde(default)]
+    pub moment_ms: Option<u64>,
+}
+
+/// What going back did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The version whose rows are there again.
+    pub from: u64,
+    /// The new version with these rows.
+    pub version: u64,
+    /// Rows before.
+    pub rows_before: u64,
+    /// Rows now.
+    pub rows: u64,
 }

@@ -19,8 +19,8 @@ use crate::fault::Refusal;
 use crate::graph::{self, Graph};
 use crate::guard::{self, Hosts};
 use crate::live::Hub;
-use crate::pipeline::Pipeline;
-use crate::{assets, change, dead, metrics, sql, trace};
+use crate::pipeline::{Pipeline, Restore, Restored};
+use crate::{assets, catalog, change, dead, metrics, runs, sql, trace};
 
 /// How it is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +68,15 @@ impl Show {
             .route("/v1/dashboards/{name}", get(dashboard))
             .route("/v1/dead/{name}", get(dead::list))
             .route("/v1/dead/{name}/replay", post(dead::replay))
+            .route("/v1/runs/{table}", post(runs::begin))
             .route("/v1/alerts", get(alerts))
+            .route("/v1/catalog", get(catalog::list))
+            .route("/v1/catalog/{name}", get(catalog::one))
+            .route("/v1/catalog/{name}/statistics", get(catalog::statistics))
             .route("/v1/plan", post(change::plan))
             .route("/v1/apply", get(change::applying).post(change::apply))
             .route("/v1/rollback", get(change::plan_rollback).post(change::rollback))
+            .route("/v1/restore", post(restore))
             .route("/v1/trace/{stream}/{place}", get(trace::show))
             .route("/v1/{*rest}", get(nothing).post(nothing))
             .route("/metrics", get(metrics_now))
@@ -157,6 +162,13 @@ struct AlertsNow {
 async fn alerts(State(show): State<Show>) -> Json<AlertsNow> {
     let facts = show.inner.hub.facts();
     Json(AlertsNow { alerts: facts.alerts, notices: facts.notices })
+}
+
+async fn restore(
+    State(show): State<Show>,
+    Json(wanted): Json<Restore>,
+) -> Result<Json<Restored>, Refusal> {
+    show.pipeline().restore(wanted).await.map(Json).map_err(Refusal::of_ours)
 }
 
 async fn metrics_now(State(show): State<Show>) -> Response {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::Name;
 
 use crate::project::Project;
+use crate::source::Word;
 use crate::table::Table;
 
 /// What a project declares, and who reads whom.
@@ -120,7 +121,8 @@ impl Project {
         let names = self.streams.keys().chain(self.tables.keys());
         towards.extend(names.map(|it| (it.clone(), it.clone())));
         for table in self.tables.values() {
-            for read in depends(table).filter(|it| !self.lookups.contains_key(it)) {
+            let tied = depends(table).chain(table.ties().filter_map(tied_to));
+            for read in tied.filter(|it| towards.contains_key(it)).collect::<Vec<_>>() {
                 let (one, other) = (last(&towards, &table.name), last(&towards, &read));
                 let (first, second) = if one < other { (one, other) } else { (other, one) };
                 towards.insert(second, first);
@@ -173,6 +175,11 @@ fn depends(table: &Table) -> impl Iterator<Item = Name> {
 
 fn owners(beside: &[String]) -> impl Iterator<Item = Name> {
     beside.iter().filter_map(|it| owner(it))
+}
+
+/// Returns what a word stands for: a stream, a table, or the owner of dead letters.
+fn tied_to(word: &Word) -> Option<Name> {
+    owner(&word.text).or_else(|| Name::new(&word.text).ok())
 }
 
 /// Returns whose dead letters these are.

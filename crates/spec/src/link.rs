@@ -10,6 +10,7 @@ use crate::graph;
 use crate::project::Project;
 use crate::source::{Spot, Word};
 use crate::sql::Read;
+use crate::table::batch::{self, Starts};
 use crate::test::{Line, TestLinks};
 
 /// The names of a project, and who uses which.
@@ -145,6 +146,12 @@ pub(crate) fn resolve(ctx: &mut LoadCtx<'_>, project: &mut Project, mut links: L
             (alert.reads, alert.reads_beside, alert.notify) = (ours, beside, notify);
         }
     }
+    for check in project.tables.values().flat_map(|it| &it.checks) {
+        for word in check.reads() {
+            find_checked(ctx, &links, word);
+        }
+    }
+    find_starts(ctx, &links, project);
     for word in project.keys.values().flat_map(|it| it.streams.iter().flatten()) {
         links.find_stream(ctx, word);
     }
@@ -182,6 +189,78 @@ fn find_all(
         }
     }
     (ours, beside)
+}
+
+/// Looks up what a check of a table reads.
+fn find_checked(ctx: &mut LoadCtx<'_>, links: &Links, word: &Word) {
+    if let Some(Target::Beside(name)) = links.find(ctx, &word.text, &word.spot)
+        && name.starts_with("system.")
+    {
+        let help = "a check reads streams, lookups, tables and their dead letters".to_owned();
+        ctx.faults.push(word.fault(format!("a check cannot read `{name}`"), Some(help)));
+    }
+}
+
+/// Looks up what starts tables.
+fn find_starts(ctx: &mut LoadCtx<'_>, links: &Links, project: &mut Project) {
+    for table in project.tables.values_mut() {
+        match &mut table.batch.starts {
+            Some(Starts::After(words)) => {
+                for word in words.iter() {
+                    find_after(ctx, links, &table.name, word);
+                }
+            }
+            Some(Starts::NewObject(object)) => {
+                let bucket = &object.bucket;
+                if links.section(&bucket.text) != Some("bucket") {
+                    let help = match nearest(&bucket.text, links.names_of(&["bucket"])) {
+                        Some(right) => format!("did you mean `new object in {right}`?"),
+                        None => format!("declare it: `[bucket.{bucket}]` with `from = \"FOLDER\"`"),
+                    };
+                    ctx.missing(&bucket.spot, format!("there is no bucket `{bucket}`"), help);
+                }
+                let mut doors = project.streams.values().flat_map(|it| &it.from);
+                object.is_read = doors.any(|it| batch::reads_bucket(it, &bucket.text));
+            }
+            _ => {}
+        }
+    }
+    report_waits(ctx, project);
+}
+
+fn find_after(ctx: &mut LoadCtx<'_>, links: &Links, table: &Name, word: &Word) {
+    if word.text == table.as_str() {
+        let help = "name the tables whose runs come before".to_owned();
+        ctx.faults.push(word.fault(format!("`{table}` cannot run after itself"), Some(help)));
+    } else if links.section(&word.text) != Some("table") {
+        let help = match nearest(&word.text, links.names_of(&["table"])) {
+            Some(right) => format!("did you mean `{right}`?"),
+            None => "`after` names tables that are recomputed".to_owned(),
+        };
+        ctx.missing(&word.spot, format!("there is no table `{word}`"), help);
+    }
+}
+
+/// Faults tables that wait for each other's runs in a circle.
+fn report_waits(ctx: &mut LoadCtx<'_>, project: &Project) {
+    for (name, table) in &project.tables {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let waits_for = table.batch.waits_for().iter();
+        let mut open: Vec<&Word> = waits_for.filter(|it| it.text != name.as_str()).collect();
+        while let Some(word) = open.pop() {
+            if word.text == name.as_str() {
+                let help = "one of them must be started by something else".to_owned();
+                let message = format!("`{name}` runs after itself, by way of others");
+                ctx.faults.push(table.spot.fault(message, Some(help)));
+                break;
+            }
+            if seen.insert(&word.text)
+                && let Some(next) = project.tables.get(word.as_str())
+            {
+                open.extend(next.batch.waits_for());
+            }
+        }
+    }
 }
 
 fn find_notify(ctx: &mut LoadCtx<'_>, links: &Links, of_alert: &AlertLinks) -> Vec<Name> {

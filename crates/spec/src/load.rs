@@ -19,7 +19,7 @@ use crate::names;
 use crate::project::{Project, ProjectOptions};
 use crate::source::{SourceFile, Sources};
 use crate::sql::{SqlText, extent};
-use crate::{alert, bucket, dashboard, key, lookup, mail, stream, table, test};
+use crate::{alert, bucket, dashboard, key, lookup, mail, rest, stream, table, test};
 
 /// Reads the project in `folder`, with the overlays of `env`; secrets come from `secrets` by
 /// their name. All faults come together, sorted by file and place.
@@ -315,6 +315,14 @@ fn read_sql_files<'i>(
         let inside = text.get(settings.clone()).unwrap_or_default();
         let before = ctx.faults.len();
         let tree = document::parse(inside, start + settings.start, sources, &mut ctx.faults);
+        if before < ctx.faults.len() && is_within_text(inside) {
+            let help = "write the steps of a `cron` as `0-59/10`, or the settings of this table \
+                        into a .toml file";
+            let range = start + settings.end..start + settings.end + 2;
+            ctx.faults.truncate(before);
+            ctx.fault(&range, "this ends the comment, within a text", Some(help.to_owned()));
+            continue;
+        }
         if before < ctx.faults.len() && tree.is_empty() {
             let help = "the first block comment holds the table's settings in TOML; write prose \
                         with `--`, or as `description = \"…\"`";
@@ -358,6 +366,19 @@ fn settings_comment(text: &str) -> Option<std::ops::Range<usize>> {
             return comment_end(inside).map(|end| at + 2..at + 2 + end);
         }
     }
+}
+
+/// Returns whether a text in quotes is open at the end.
+fn is_within_text(inside: &str) -> bool {
+    let mut open = None;
+    for sign in inside.lines().last().unwrap_or_default().chars().filter(|it| "\"'".contains(*it)) {
+        open = match open {
+            None => Some(sign),
+            Some(opened) if opened == sign => None,
+            Some(_) => open,
+        };
+    }
+    open.is_some()
 }
 
 /// Returns where the comment ends; comments nest, as they do in SQL.
@@ -472,6 +493,13 @@ impl<'i> Reader<'i> {
         self.project.owner = options.owner;
         self.project.flush = ctx.span(options.flush, "flush");
         self.project.memory = options.memory.map(|it| it.value.0);
+        self.project.upkeep = rest::read_upkeep(ctx, options.upkeep);
+        self.project.time_zone = options.time_zone.map(|it| ctx.word(&it));
+        if let Some(said) = options.runs_max.as_ref().filter(|it| it.value == 0) {
+            let help = "at least 1, or leave it out".to_owned();
+            ctx.fault(&said.range, "with `runs_max = 0` nothing would ever run", Some(help));
+        }
+        self.project.runs_max = options.runs_max.map(|it| it.value);
         self.project.keys = key::read(ctx, options.keys);
         self.project.client_limit = options.client_limit.map(|it| it.read(ctx)).unwrap_or_default();
         self.links.says_mail = options.mail.is_some();

@@ -14,7 +14,9 @@ use crate::fault::Faults;
 use crate::key::{Key, KeyOptions, Rate, RateOptions};
 use crate::lookup::Lookup;
 use crate::mail::{Mail, MailOptions};
+use crate::rest::{Upkeep, UpkeepOptions};
 use crate::said::{Entries, Said, Words};
+use crate::source::Word;
 use crate::stream::Stream;
 use crate::table::Table;
 use crate::test::Test;
@@ -36,6 +38,12 @@ pub struct Project {
     pub flush: Option<Span>,
     /// Memory for the state of each flow's tables; the program's default if not said.
     pub memory: Option<ByteSize>,
+    /// How often stored files are merged and let go, and for how long at a time.
+    pub upkeep: Upkeep,
+    /// The time zone of `cron`; UTC if not said.
+    pub time_zone: Option<Word>,
+    /// How many tables with `every`, `cron`, `after` or `on` are recomputed at the same time.
+    pub runs_max: Option<u32>,
     /// Who may come in; everybody on this machine if there is none.
     pub keys: BTreeMap<Name, Key>,
     /// How much each client may send.
@@ -77,6 +85,14 @@ pub(crate) struct ProjectOptions {
     /// Memory for the groups of each flow's tables, for example `"4 GB"`; what is beyond it goes to
     /// disk.
     pub(crate) memory: Option<Said<Words<ByteSize>>>,
+    /// How often stored files are merged and let go, and for how long at a time:
+    /// `{ every = "20 seconds", budget = "5 seconds" }`.
+    pub(crate) upkeep: Option<UpkeepOptions>,
+    /// The time zone of `cron`: `"Europe/Paris"`; UTC if not said.
+    pub(crate) time_zone: Option<Said<String>>,
+    /// How many tables with `every`, `cron`, `after` or `on` are recomputed at the same time; 2 if not
+    /// said.
+    pub(crate) runs_max: Option<Said<u32>>,
     /// Who may send and ask: `[project.keys.NAME]`. As soon as there is one, every request needs one.
     #[serde(default)]
     pub(crate) keys: Entries<KeyOptions>,

@@ -8,7 +8,7 @@ use crate::source::Spot;
 
 mod parse;
 
-pub(crate) use crate::sql::parse::{Read, extent, parse_condition, parse_select};
+pub(crate) use crate::sql::parse::{Read, extent, is_select, parse_condition, parse_select};
 
 /// SQL of the project: a SELECT, a check, a partition expression.
 #[derive(Clone, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{self, DoorUse, Doors};
 use crate::key::{Rate, RateOptions};
-use crate::said::{Entries, FromWords, ReadApart, Said, Words, choose, listed};
+use crate::rest::{self, Rest, SnapshotOptions};
+use crate::said::{Entries, FromWords, OneOrMore, ReadApart, Said, Words, choose, listed};
 use crate::source::Spot;
 use crate::sql::{self, SqlText};
 
@@ -39,6 +40,8 @@ pub struct Stream {
     pub replay_size: ByteSize,
     /// How long rows are kept; for ever if not said.
     pub keep: Option<Span>,
+    /// How stored rows are kept.
+    pub rest: Rest,
     /// How long a shard may be silent before it no longer holds the watermark.
     pub idle: Span,
     /// How much may come in a second.
@@ -130,26 +133,13 @@ impl fmt::Display for ColumnType {
     }
 }
 
-/// What must be true of each row.
+/// What must be true of each row; one that fails is rejected.
 #[derive(Debug, Clone)]
 pub struct Check {
     /// Its name.
     pub name: String,
-    /// A boolean expression over the row, or over all rows of a table.
+    /// A boolean expression over the row.
     pub sql: SqlText,
-    /// What follows if it is not true.
-    pub severity: CheckSeverity,
-}
-
-/// What follows from a check that is not true.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema)]
-#[schemars(inline, rename_all = "lowercase")]
-pub enum CheckSeverity {
-    /// It is shown. The only one for a table unless it says otherwise.
-    #[default]
-    Warn,
-    /// On a table, the table is marked as failed; on a stream, the row is rejected.
-    Fail,
 }
 
 /// How a record becomes a row.
@@ -188,6 +178,15 @@ pub(crate) struct StreamOptions {
     replay_size: Option<Said<Words<ByteSize>>>,
     /// How long rows are kept; for ever if not said.
     keep: Option<Said<Words<Span>>>,
+    /// How long earlier versions of its stored rows can be asked for with `AS OF`; 50 minutes if not
+    /// said.
+    history: Option<Said<Words<Span>>>,
+    /// The columns that questions filter by: stored rows are ordered by them where files are merged,
+    /// so that what a question does not need is not read.
+    cluster: Option<OneOrMore>,
+    /// Keeps a version of its stored rows for longer, to go back to:
+    /// `{ every = "12 hours", keep = 2 }`.
+    snapshots: Option<Said<SnapshotOptions>>,
     /// How long a shard may be silent before it no longer holds back windows; `"10 seconds"` if
     /// not said.
     idle: Option<Said<Words<Span>>>,
@@ -235,6 +234,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     let time = options.time.and_then(|it| known_column(ctx, &it, "time", &columns));
     let key = options.key.and_then(|it| known_column(ctx, &it, "key", &columns));
     let replay_size = options.replay_size.map(|it| it.value.0);
+    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots);
     Stream {
         time: time.map(|it| it.name.clone()),
         key: key.map(|it| it.name.clone()),
@@ -244,6 +244,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         replay: ctx.span(options.replay, "replay").unwrap_or(REPLAY_DEFAULT),
         replay_size: replay_size.unwrap_or(REPLAY_SIZE_DEFAULT),
         keep: ctx.span(options.keep, "keep"),
+        rest,
         idle: ctx.span(options.idle, "idle").unwrap_or(IDLE_DEFAULT),
         limit: options.limit.map(|it| it.read(ctx)).unwrap_or_default(),
         checks: read_checks(ctx, options.checks),
@@ -269,6 +270,7 @@ pub(crate) fn plain(name: Name, spot: Spot) -> Stream {
         replay: REPLAY_DEFAULT,
         replay_size: REPLAY_SIZE_DEFAULT,
         keep: None,
+        rest: Rest::default(),
         idle: IDLE_DEFAULT,
         limit: Rate::default(),
         columns: Vec::new(),
@@ -412,7 +414,7 @@ fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<Said<String>>) -> Vec<Che
                 continue;
             }
         }
-        checks.push(Check { name: name.value, sql, severity: CheckSeverity::Fail });
+        checks.push(Check { name: name.value, sql });
     }
     checks
 }

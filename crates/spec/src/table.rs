@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 
-use base::{Name, Span};
+use base::{ByteSize, Name, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
-use crate::said::{Entries, FromWords, Said, Words, choose};
+use crate::rest::{self, Rest, SnapshotOptions};
+use crate::said::{Entries, FromWords, OneOrMore, Said, Words, choose};
 use crate::serve::{self, Serve, ServeBy};
 use crate::source::{Spot, Word};
 use crate::sql::{self, Read, SqlText};
-use crate::stream::{Check, CheckSeverity};
+use crate::table::batch::{Batch, Missed, On, Reads, Starts};
+use crate::table::check::{CheckEntry, TableCheck};
+
+pub(crate) mod batch;
+pub(crate) mod check;
 
 /// A table.
 #[derive(Debug, Clone)]
@@ -35,8 +40,10 @@ pub struct Table {
     pub partition: Option<Partition>,
     /// How long its rows are kept; for ever if not said.
     pub keep: Option<Span>,
-    /// How often it is recomputed, where it cannot be kept up to date.
-    pub every: Option<Span>,
+    /// How stored rows are kept.
+    pub rest: Rest,
+    /// When it is recomputed, where it is, and what a run may cost.
+    pub batch: Batch,
     /// How often running totals are stored.
     pub publish: Span,
     /// How its rows are found by key, if they are.
@@ -44,13 +51,29 @@ pub struct Table {
     /// Where it says that a changed lookup changes the rows of before too.
     pub lookup_backfill: Option<Spot>,
     /// What must hold of its rows.
-    pub checks: Vec<Check>,
+    pub checks: Vec<TableCheck>,
     /// What it is, for people.
     pub description: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
     /// Free words to find it by.
     pub tags: Vec<String>,
+}
+
+impl Table {
+    /// Returns what else it must show the same tick as, beside what it reads: what its checks read,
+    /// and what starts it.
+    pub fn ties(&self) -> impl Iterator<Item = &Word> {
+        self.checks.iter().flat_map(TableCheck::reads).chain(self.batch.ties())
+    }
+
+    /// Returns how often it is recomputed at most, if that is what starts it.
+    pub fn every(&self) -> Option<Span> {
+        match &self.batch.starts {
+            Some(Starts::Every(span)) => Some(*span),
+            _ => None,
+        }
+    }
 }
 
 /// What happens to a row whose window is over.
@@ -101,8 +124,40 @@ pub(crate) struct TableOptions {
     partition: Option<Said<Words<PartitionBy>>>,
     /// How long its rows are kept; for ever if not said.
     keep: Option<Said<Words<Span>>>,
-    /// How often it is recomputed, where it cannot be kept up to date row by row.
+    /// How long earlier versions of its stored rows can be asked for with `AS OF`; 50 minutes if not
+    /// said.
+    history: Option<Said<Words<Span>>>,
+    /// The columns that questions filter by: stored rows are ordered by them where files are merged,
+    /// so that what a question does not need is not read.
+    cluster: Option<OneOrMore>,
+    /// Keeps a version of its stored rows for longer, to go back to:
+    /// `{ every = "12 hours", keep = 2 }`.
+    snapshots: Option<Said<SnapshotOptions>>,
+    /// How often it is recomputed, where it cannot be kept up to date row by row and what it reads
+    /// has changed.
     every: Option<Said<Words<Span>>>,
+    /// The moments at which it is recomputed, whatever its SELECT: `"0 2 * * *"`, or in words
+    /// `"monday 07:00"`; in the project's `time_zone`.
+    cron: Option<Said<String>>,
+    /// The tables after whose runs it is recomputed, once each of them has run.
+    after: Option<OneOrMore>,
+    /// What makes it be recomputed: `"new object in BUCKET"`.
+    on: Option<Said<Words<On>>>,
+    /// What a run reads: `"all"` (if not said) rows, and replaces those of the run before; or of streams
+    /// only what is `"new"` since the run before, and adds to them.
+    reads: Option<Said<Words<Reads>>>,
+    /// What becomes of moments of `cron` at which the program did not run: `"once"` (if not said) makes
+    /// up for all of them by one run, `"skip"` by none, `"catch up"` by one each.
+    missed: Option<Said<Words<Missed>>>,
+    /// How often a run that failed is tried again; 3 with `cron`, `after` or `on`, else 0.
+    retries: Option<u32>,
+    /// How long after a failure it is tried again, `"10 seconds"` if not said; twice as long after each
+    /// that follows.
+    retry_after: Option<Said<Words<Span>>>,
+    /// How long a run may take; without an end if not said.
+    timeout: Option<Said<Words<Span>>>,
+    /// How many bytes of stored rows a run may read: one that would read more does not begin.
+    read_max: Option<Said<Words<ByteSize>>>,
     /// How often running totals are stored; `"1 minute"` if not said.
     publish: Option<Said<Words<Span>>>,
     /// Lets its rows be read one key at a time, in milliseconds, by `GET /v1/tables/NAME/KEY` and the
@@ -111,10 +166,11 @@ pub(crate) struct TableOptions {
     /// Whether a changed lookup changes the rows of before too: the table, and those that follow it,
     /// are then computed again from the stored rows, beside what runs.
     lookup_backfill: Option<Said<bool>>,
-    /// What must hold of its rows, in SQL: `one_row_per_order = "count(*) = count(DISTINCT id)"`,
-    /// or `{ sql = "..", severity = "fail" }`. A table that breaks one is marked; no row is dropped.
+    /// What must hold of its rows: a condition in SQL as in `"total >= 0"`, or
+    /// `{ unique = "order_id", severity = "fail" }`. No row is dropped; a check that fails stops the
+    /// tables behind if its severity is `"fail"`.
     #[serde(default)]
-    checks: Entries<TableCheck>,
+    checks: Entries<CheckEntry>,
     /// What it is, for people.
     description: Option<String>,
     /// Who answers for it.
@@ -136,7 +192,7 @@ pub(crate) fn read(
     file_sql: Option<SqlText>,
 ) -> Option<(Table, Vec<Read>)> {
     let before = ctx.faults.len();
-    let options: TableOptions = ctx.read(value);
+    let mut options: TableOptions = ctx.read(value);
     let is_sound = ctx.faults.len() == before;
     if let (Some(said), true) = (&options.sql, file_sql.is_some()) {
         let help = "remove it: the SELECT stands below the comment".to_owned();
@@ -148,14 +204,15 @@ pub(crate) fn read(
         let help = format!("add `sql = '''SELECT …'''`, or put the SELECT into `{name}.sql`");
         ctx.missing(&declared.spot, format!("`{name}` has no `sql`"), help);
     }
-    let checks = read_checks(ctx, options.checks);
+    let batch = batch::read(ctx, &mut options);
+    let checks = check::read(ctx, options.checks);
     let partition = options.partition.map(|said| Partition {
         word: Word { text: said.value.0.written.clone(), spot: ctx.spot(&said.range) },
         column: said.value.0.column,
         unit: said.value.0.unit,
     });
     let keep = ctx.span(options.keep, "keep");
-    let every = ctx.span(options.every, "every");
+    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots);
     let publish = ctx.span(options.publish, "publish").unwrap_or(PUBLISH_DEFAULT);
     let serve = options.serve.and_then(|it| serve::read(ctx, it));
     let lookup_backfill = options.lookup_backfill.filter(|it| it.value);
@@ -171,7 +228,8 @@ pub(crate) fn read(
         late: options.late.map_or(LATE_DEFAULT, |it| it.value.0),
         partition,
         keep,
-        every,
+        rest,
+        batch,
         publish,
         serve,
         lookup_backfill,
@@ -196,7 +254,8 @@ pub(crate) fn plain(name: Name, spot: Spot, sql: SqlText) -> Table {
         late: LATE_DEFAULT,
         partition: None,
         keep: None,
-        every: None,
+        rest: Rest::default(),
+        batch: Batch::default(),
         publish: PUBLISH_DEFAULT,
         serve: None,
         lookup_backfill: None,
@@ -204,120 +263,6 @@ pub(crate) fn plain(name: Name, spot: Spot, sql: SqlText) -> Table {
         description: None,
         owner: None,
         tags: Vec::new(),
-    }
-}
-
-/// A check of a table: SQL, or a table with its severity.
-#[derive(Debug)]
-enum TableCheck {
-    Sql(Said<String>),
-    Full(TableCheckOptions),
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(inline)]
-struct TableCheckOptions {
-    /// A condition over the row, or over all rows where it aggregates.
-    sql: Option<Said<String>>,
-    /// What follows if it is not true: `"warn"` (if not said) shows it, `"fail"` marks the table.
-    severity: Option<Said<Words<CheckSeverity>>>,
-}
-
-fn read_checks(ctx: &mut LoadCtx<'_>, entries: Entries<TableCheck>) -> Vec<Check> {
-    if let Some((name, _)) = entries.0.first() {
-        let message = "the checks of a table are read, but this version does not run them";
-        let help = "ask in an alert meanwhile: `SELECT … WHERE NOT (condition)`".to_owned();
-        ctx.warnings.push(ctx.spot(&name.range).warning(message, Some(help)));
-    }
-    let mut checks = Vec::new();
-    for (name, check) in entries.0 {
-        let (said, severity) = match check {
-            TableCheck::Sql(said) => (Some(said), None),
-            TableCheck::Full(full) => (full.sql, full.severity),
-        };
-        let Some(said) = said else {
-            let help = "add `sql = \"CONDITION\"`".to_owned();
-            ctx.fault(&name.range, format!("the check `{}` has no `sql`", name.value), Some(help));
-            continue;
-        };
-        let sql = ctx.sql(&said);
-        match sql::parse_condition(&sql) {
-            Ok(reads) => {
-                for read in reads {
-                    let help = "a check sees the rows of its own table";
-                    let message = format!("a check cannot read `{}`", read.name);
-                    ctx.faults.push(read.spot.fault(message, Some(help.to_owned())));
-                }
-            }
-            Err(fault) => ctx.faults.push(*fault),
-        }
-        let severity = severity.map(|it| it.value.0).unwrap_or_default();
-        checks.push(Check { name: name.value, sql, severity });
-    }
-    checks
-}
-
-impl<'de> Deserialize<'de> for TableCheck {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TableCheck, D::Error> {
-        let said = Said::<SqlOrOptions>::deserialize(deserializer)?;
-        Ok(match said.value {
-            SqlOrOptions::Sql(value) => TableCheck::Sql(Said { value, range: said.range }),
-            SqlOrOptions::Options(options) => TableCheck::Full(options),
-        })
-    }
-}
-
-enum SqlOrOptions {
-    Sql(String),
-    Options(TableCheckOptions),
-}
-
-impl<'de> Deserialize<'de> for SqlOrOptions {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<SqlOrOptions, D::Error> {
-        deserializer.deserialize_any(SqlOrOptionsVisitor)
-    }
-}
-
-struct SqlOrOptionsVisitor;
-
-impl<'de> serde::de::Visitor<'de> for SqlOrOptionsVisitor {
-    type Value = SqlOrOptions;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a condition in SQL, or `{ sql = \"..\", severity = \"fail\" }`")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SqlOrOptions, E> {
-        Ok(SqlOrOptions::Sql(text.to_owned()))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SqlOrOptions, A::Error> {
-        let map = serde::de::value::MapAccessDeserializer::new(map);
-        TableCheckOptions::deserialize(map).map(SqlOrOptions::Options)
-    }
-}
-
-impl JsonSchema for TableCheck {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "TableCheck".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let options = generator.subschema_for::<TableCheckOptions>();
-        json_schema!({ "anyOf": [{ "type": "string" }, options] })
-    }
-}
-
-impl FromWords for CheckSeverity {
-    const WHAT: &'static str = "`\"warn\"` or `\"fail\"`";
-
-    fn from_words(text: &str) -> Result<CheckSeverity, String> {
-        choose(text, &[("warn", CheckSeverity::Warn), ("fail", CheckSeverity::Fail)])
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use base::{Clock, limits};
@@ -11,11 +10,13 @@ use uuid::Uuid;
 
 use crate::disk::{Disk, at};
 use crate::error::Error;
+use crate::history::Reach;
 use crate::lake::Settings;
 use crate::layout::Layout;
 use crate::log::{Format, Line, Log, MetaData, Protocol};
 use crate::partition::Split;
 use crate::schema;
+use crate::snapshot;
 use crate::state::State;
 use crate::table::{LakeTable, Version, blocking};
 
@@ -33,19 +34,19 @@ pub(crate) async fn open(
     let log = Log::new(&layout.name, root, disk.clone());
     let (ours, folder, made_by) = (log.clone(), root.to_owned(), disk.clone());
     let first = first_version(&layout, &clock, &settings)?;
-    blocking(&layout.name, move || {
+    let snapshots = blocking(&layout.name, move || {
         made_by.create_folders(&folder).map_err(at("make the folder", &folder))?;
         if !ours.settle()? {
             // If another program makes the table at this moment, its version is read below.
             ours.append(0, &first)?;
         }
-        Ok(())
+        snapshot::read_all(ours.table(), &folder, &made_by)
     })
     .await?;
     let read = log.read(&layout.app_id()).await?;
     let layout = Arc::new(layout);
     let state = State::new(root, layout, read)?;
-    let table = LakeTable::new(root.to_owned(), log, state, disk, clock, settings);
+    let table = LakeTable::new(root.to_owned(), log, (state, snapshots), disk, clock, settings);
     let mut state = table.state.lock().await;
     table.follow(&mut state).await?;
     drop(state);
@@ -66,20 +67,22 @@ fn first_version(
         format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
         schema_string: String::new(),
         partition_columns: Vec::new(),
-        configuration: configuration(settings.replaced_kept),
+        configuration: BTreeMap::new(),
         created_time: i64::try_from(clock.now_ms()).ok(),
     };
-    let metadata = described(&metadata, &layout.schema, split.as_ref()).map_err(wrong)?;
+    let mut metadata = described(&metadata, &layout.schema, split.as_ref()).map_err(wrong)?;
+    let kept_ms = Reach::of(layout, settings.replaced_kept).kept_ms;
+    metadata.configuration.extend(kept_for_others(kept_ms));
     Ok(vec![Line::Protocol(Protocol::ours()), Line::MetaData(metadata)])
 }
 
 /// Tells other programs for how long older versions can be read.
-fn configuration(kept: Duration) -> BTreeMap<String, String> {
-    let kept = format!("interval {} seconds", kept.as_secs());
-    BTreeMap::from([
+fn kept_for_others(kept_ms: u64) -> [(String, String); 2] {
+    let kept = format!("interval {} seconds", kept_ms / 1_000);
+    [
         ("delta.logRetentionDuration".to_owned(), kept.clone()),
         ("delta.deletedFileRetentionDuration".to_owned(), kept),
-    ])
+    ]
 }
 
 /// Returns the metadata with other columns and partitions.
@@ -157,15 +160,18 @@ impl LakeTable {
         for column in &evolution.no_longer_null {
             self.check_no_nulls(state, column)?;
         }
-        let new = described(old, &evolution.columns, state.split.as_ref()).map_err(wrong)?;
+        let mut new = described(old, &evolution.columns, state.split.as_ref()).map_err(wrong)?;
+        let is_told = self.tell_others(state, &mut new);
         let is_moved = new.partition_columns != old.partition_columns
             || (old.configuration.contains_key(PARTITION)
                 && old.configuration.get(PARTITION) != new.configuration.get(PARTITION));
-        if !is_moved && has_same_columns(&stored, &evolution.columns) {
+        let has_same_columns = has_same_columns(&stored, &evolution.columns);
+        if !is_moved && has_same_columns && is_told {
             return Ok(None);
         }
+        let is_same = !is_moved && has_same_columns;
         let mut version = Version {
-            operation: "REPLACE COLUMNS",
+            operation: if is_same { "SET TBLPROPERTIES" } else { "REPLACE COLUMNS" },
             metadata: Some(new),
             data_change: true,
             ..Version::default()
@@ -187,6 +193,19 @@ impl LakeTable {
                 .await?;
         }
         Ok(Some(version))
+    }
+
+    /// Lets the metadata say how long versions are kept; returns whether it said so before.
+    fn tell_others(&self, state: &State, metadata: &mut MetaData) -> bool {
+        if state.layout.rest.history.is_none() {
+            return true;
+        }
+        let reach = Reach::of(&state.layout, self.settings.replaced_kept);
+        let mut is_told = true;
+        for (key, kept) in kept_for_others(reach.kept_ms) {
+            is_told &= metadata.configuration.insert(key, kept.clone()) == Some(kept);
+        }
+        is_told
     }
 
     /// A column may be `not null` only if no stored row has a null there.

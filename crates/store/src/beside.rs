@@ -344,8 +344,8 @@ impl Pinned {
     }
 
     fn provider_of(&self, files: Vec<Arc<LakeFile>>, state: &State) -> Arc<dyn TableProvider> {
-        let schema = Arc::clone(&self.layout.schema);
-        let view = View { schema, files, facts: state.view().facts };
+        let (layout, schema) = (Arc::clone(&self.layout), Arc::clone(&self.layout.schema));
+        let view = View { layout, schema, files, facts: state.view().facts };
         Arc::new(LakeProvider::new(Arc::new(view)))
     }
 }

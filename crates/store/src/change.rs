@@ -9,6 +9,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use rows::sink::{Actions, Replace};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::file::{self, NewFile, Purpose, Writer};
@@ -154,6 +155,8 @@ pub(crate) struct Place {
     pub(crate) root: Arc<Path>,
     pub(crate) columns: SchemaRef,
     pub(crate) split: Option<Split>,
+    /// The columns by which rows are ordered where files are merged.
+    pub(crate) cluster: Vec<String>,
     pub(crate) file_bytes_max: u64,
 }
 
@@ -164,6 +167,7 @@ impl Place {
             root: Arc::from(root),
             columns: Arc::clone(&state.columns),
             split: state.split.clone(),
+            cluster: state.layout.rest.cluster.clone(),
             file_bytes_max,
         }
     }
@@ -236,6 +240,11 @@ impl Place {
     pub(crate) fn merge(&self, files: &[Arc<LakeFile>]) -> Result<Vec<NewFile>, Error> {
         let mut writer = self.writer(Purpose::Again);
         let partition = files.first().and_then(|it| self.partition_of(it)).flatten();
+        if !self.cluster.is_empty() {
+            let rows = cluster::in_order(&self.root, &self.columns, files, &self.cluster)?;
+            writer.write(partition, rows)?;
+            return writer.finish();
+        }
         let batches = files.iter().flat_map(|file| match self.read(file, |_| Ok(None)) {
             Ok(batches) => {
                 Box::new(batches) as Box<dyn Iterator<Item = Result<RecordBatch, Error>>>

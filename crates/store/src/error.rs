@@ -102,6 +102,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An earlier version that cannot be asked for.
+    #[error("{reason}")]
+    Past {
+        /// The table.
+        table: String,
+        /// What was asked for, and what can be.
+        reason: String,
+        /// Whether it was there once, as far as can be told.
+        is_gone: bool,
+    },
+    /// Something goes on that needs the table's files as they are.
+    #[error(
+        "table `{table}` is being merged, or another is being built from it; try again in a minute"
+    )]
+    Busy {
+        /// The table.
+        table: String,
+    },
     /// The work was cut off because the program ends, or it panicked.
     #[error("work on table `{table}` was cut off")]
     CutOff {
@@ -114,12 +132,16 @@ impl Error {
     /// Returns what the caller should do.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::Layout { .. } | Error::Change { .. } | Error::Place { .. } => Kind::Invalid,
+            Error::Layout { .. }
+            | Error::Change { .. }
+            | Error::Place { .. }
+            | Error::Past { .. } => Kind::Invalid,
             Error::Disk { .. }
             | Error::Lot { .. }
             | Error::CutOff { .. }
             | Error::Index { .. }
-            | Error::IndexBehind { .. } => Kind::Unavailable,
+            | Error::IndexBehind { .. }
+            | Error::Busy { .. } => Kind::Unavailable,
             Error::Log { .. } | Error::Damaged { .. } | Error::File { .. } => Kind::Corrupt,
             Error::Contended { .. } => Kind::Conflict,
         }

@@ -51,6 +51,8 @@ pub struct Maintained {
     pub files_swept: u64,
     /// Checkpoints of logs that were written.
     pub checkpoints: u64,
+    /// Snapshots that were taken.
+    pub snapshots: u64,
 }
 
 /// All tables of a data folder, each in `FOLDER/NAME`. Cheap to clone.
@@ -181,6 +183,7 @@ impl Lake {
                     all.files_expired += done.files_expired;
                     all.files_swept += done.files_swept;
                     all.checkpoints += done.checkpoints;
+                    all.snapshots += done.snapshots;
                 }
                 Err(error) => failed = failed.or(Some(error)),
             }

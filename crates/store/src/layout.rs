@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{Schema, SchemaRef};
 use base::{Name, Span};
-use spec::PartitionUnit;
+use spec::{PartitionUnit, Snapshots};
 
 /// What the lake needs to know of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,12 +15,25 @@ pub struct Layout {
     pub partition: Option<Partition>,
     /// How long rows are kept; for ever if not said. Needs `time`.
     pub keep: Option<Span>,
+    /// How rows are kept beyond that.
+    pub rest: Rest,
     /// The timestamp column that tells a row's age.
     pub time: Option<String>,
     /// The flow that fills the table, for people who read the log.
     pub flow: String,
     /// Which making of the table this is; transactions are counted per incarnation.
     pub incarnation: String,
+}
+
+/// How rows are kept beyond `keep`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// How long earlier versions can be asked for.
+    pub history: Option<Span>,
+    /// The columns by which rows are ordered where files are merged.
+    pub cluster: Vec<String>,
+    /// How often a version is kept for longer, and how many.
+    pub snapshots: Option<Snapshots>,
 }
 
 /// Rows whose value of `column` (or the named part of its time) differs never share a file.
@@ -62,5 +75,16 @@ impl Asked {
 impl From<&spec::Partition> for Partition {
     fn from(declared: &spec::Partition) -> Partition {
         Partition { column: declared.column.clone(), unit: declared.unit }
+    }
+}
+
+impl From<&spec::Rest> for Rest {
+    fn from(declared: &spec::Rest) -> Rest {
+        let cluster = declared.cluster.iter().map(ToString::to_string);
+        Rest {
+            history: declared.history,
+            cluster: cluster.collect(),
+            snapshots: declared.snapshots,
+        }
     }
 }

@@ -110,6 +110,14 @@ pub(crate) struct Remove {
     pub(crate) size: u64,
 }
 
+impl Add {
+    /// Returns how many rows it says it has.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        let told: serde_json::Value = serde_json::from_str(self.stats.as_ref()?).ok()?;
+        told.get("numRecords")?.as_u64()
+    }
+}
+
 impl Protocol {
     /// Returns the protocol of the tables made here.
     pub(crate) fn ours() -> Protocol {
@@ -122,7 +130,7 @@ impl Protocol {
 }
 
 /// A table's log as it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Read {
     pub(crate) version: u64,
     pub(crate) metadata: MetaData,
@@ -147,7 +155,11 @@ impl Log {
         self.root.join(FOLDER)
     }
 
-    fn path_of(&self, version: u64) -> PathBuf {
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub(crate) fn path_of(&self, version: u64) -> PathBuf {
         self.folder().join(format!("{version:020}.json"))
     }
 
@@ -195,18 +207,31 @@ impl Log {
 
     /// Opens the table at its last version.
     pub(crate) async fn open(&self) -> Result<DeltaTable, Error> {
+        self.builder()?.load().await.map_err(|it| self.wrong(it))
+    }
+
+    fn builder(&self) -> Result<DeltaTableBuilder, Error> {
         let url = Url::from_directory_path(&self.root).map_err(|()| Error::Damaged {
             table: self.table.clone(),
             reason: format!("`{}` is not an absolute path", self.root.display()),
         })?;
         let store = Arc::new(SyncedFiles::new(self.disk.clone()));
         let builder = DeltaTableBuilder::from_url(url.clone()).map_err(|it| self.wrong(it))?;
-        builder.with_storage_backend(store, url).load().await.map_err(|it| self.wrong(it))
+        Ok(builder.with_storage_backend(store, url))
     }
 
     /// Reads the log: what the table is, its files, and the last epoch of `app_id`.
     pub(crate) async fn read(&self, app_id: &str) -> Result<Read, Error> {
-        let table = self.open().await?;
+        self.read_of(&self.open().await?, app_id).await
+    }
+
+    /// Reads the log as it stood at a version.
+    pub(crate) async fn read_at(&self, version: u64, app_id: &str) -> Result<Read, Error> {
+        let table = self.builder()?.with_version(version).load().await;
+        self.read_of(&table.map_err(|it| self.wrong(it))?, app_id).await
+    }
+
+    async fn read_of(&self, table: &DeltaTable, app_id: &str) -> Result<Read, Error> {
         let log_store = table.log_store();
         let state = table.snapshot().map_err(|it| self.wrong(it))?;
         let metadata = self.metadata(state.metadata(), state.protocol())?;

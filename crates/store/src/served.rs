@@ -67,6 +67,8 @@ pub struct Served {
     keep: Option<Span>,
     work: Mutex<Work>,
     progress: Progress,
+    /// The last epoch that is in the index, as `told` has it.
+    epoch: AtomicU64,
 }
 
 /// How far an index that is being built has come.
@@ -191,9 +193,11 @@ impl Serving {
             keep: layout.keep,
             work: Mutex::new(Work::Follows),
             progress: Progress::default(),
+            epoch: AtomicU64::default(),
         });
-        if served.told().map_err(of_index)?.is_none() {
-            served.build().await?;
+        match served.told().map_err(of_index)? {
+            Some(point) => served.epoch.store(point.epoch, Ordering::Release),
+            None => served.build().await?,
         }
         Ok(served)
     }
@@ -278,13 +282,9 @@ impl Served {
         })
     }
 
-    /// Returns the last epoch in the index.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub fn epoch(&self) -> Result<Epoch, Error> {
-        let point = self.told().map_err(|it| self.of_index(it))?;
-        Ok(Epoch(point.ok_or_else(|| self.behind())?.epoch))
+    /// Returns the last epoch in the index: what is stored by it is found from now on.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Acquire))
     }
 
     /// Lets go of rows that are older than the table keeps them; returns how many.
@@ -519,6 +519,7 @@ impl Served {
         let mut batch = self.serving.database.batch();
         self.tell(&mut batch, point);
         let done = batch.commit();
+        self.epoch.store(point.epoch, Ordering::Release);
         let done = done.and_then(|()| self.serving.database.persist(PersistMode::SyncData));
         done.map_err(|it| self.of_index(it))
     }

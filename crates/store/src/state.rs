@@ -53,6 +53,7 @@ pub(crate) struct State {
 /// The table as readers see it: never changes.
 #[derive(Debug)]
 pub(crate) struct View {
+    pub(crate) layout: Arc<Layout>,
     pub(crate) schema: SchemaRef,
     pub(crate) files: Vec<Arc<LakeFile>>,
     pub(crate) facts: Facts,
@@ -144,6 +145,13 @@ impl State {
         let split = layout.partition.as_ref();
         let split =
             split.map(|it| Split::new(it, &evolution.columns)).transpose().map_err(wrong)?;
+        for column in &layout.rest.cluster {
+            if layout.schema.field_with_name(column).is_err() {
+                return Err(wrong(format!(
+                    "its rows are ordered by `{column}`, which is no column of it; correct `cluster`"
+                )));
+            }
+        }
         let mut state = State {
             split,
             columns: evolution.columns,
@@ -186,7 +194,8 @@ impl State {
             version: self.version,
             committed_ms: self.committed_ms,
         };
-        View { schema: Arc::clone(&self.layout.schema), files, facts }
+        let (layout, schema) = (Arc::clone(&self.layout), Arc::clone(&self.layout.schema));
+        View { layout, schema, files, facts }
     }
 
     /// Returns where a timestamp column stands.

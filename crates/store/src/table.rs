@@ -19,6 +19,7 @@ use crate::lake::Settings;
 use crate::log::{Add, CommitInfo, Line, Log, MetaData, Txn};
 use crate::provider::LakeProvider;
 use crate::schema::{conform, stranger};
+use crate::snapshot::Snapshots;
 use crate::state::{LakeFile, State, View};
 use crate::upkeep::Upkeep;
 
@@ -41,6 +42,8 @@ pub struct LakeTable {
     pub(crate) upkeep: Arc<tokio::sync::Mutex<Upkeep>>,
     /// When files left the table, for the sweep.
     pub(crate) left_ms: Mutex<BTreeMap<String, u64>>,
+    /// Versions that are kept for longer.
+    pub(crate) snapshots: Mutex<Snapshots>,
 }
 
 /// What a table holds at the moment.
@@ -75,7 +78,7 @@ impl LakeTable {
     pub(crate) fn new(
         root: PathBuf,
         log: Log,
-        state: State,
+        (state, snapshots): (State, Snapshots),
         disk: Disk,
         clock: Arc<dyn Clock>,
         settings: Settings,
@@ -91,6 +94,7 @@ impl LakeTable {
             clock,
             state: tokio::sync::Mutex::new(state),
             left_ms: Mutex::new(BTreeMap::new()),
+            snapshots: Mutex::new(snapshots),
         }
     }
 
@@ -107,7 +111,7 @@ impl LakeTable {
     /// Returns what is committed now as a table for SQL. It costs no I/O, works in any session
     /// and keeps showing the same rows, for at least `Settings::replaced_kept`.
     pub fn provider(&self) -> Arc<dyn TableProvider> {
-        Arc::new(LakeProvider::new(Arc::clone(&self.view.read())))
+        Arc::new(LakeProvider::new(self.view()))
     }
 
     /// Returns what the table holds now.
@@ -140,6 +144,10 @@ impl LakeTable {
         self.left_ms.lock().extend(gone.map(|it| (it, now_ms)));
         self.show(state);
         Ok(())
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read())
     }
 
     pub(crate) fn show(&self, state: &State) {

@@ -16,6 +16,7 @@ use crate::change::not_older;
 use crate::disk::{UNFINISHED, at};
 use crate::error::Error;
 use crate::file::{NewFile, Purpose};
+use crate::history::Reach;
 use crate::lake::Maintained;
 use crate::log::{FOLDER, version_of};
 use crate::state::{LakeFile, State};
@@ -53,6 +54,8 @@ impl LakeTable {
         let mut done = Maintained::default();
         let Ok(mut upkeep) = self.upkeep.try_lock() else { return Ok(done) };
         let has_time = || self.clock.elapsed() < until;
+        // First: what is about to go is what somebody may want back.
+        done.snapshots += self.snapshot_if_due().await?;
         if has_time() {
             done.files_expired += self.expire().await?;
         }
@@ -71,8 +74,14 @@ impl LakeTable {
         Ok(done)
     }
 
-    fn kept_ms(&self) -> u64 {
+    /// How long files that were replaced stay at least.
+    fn least_kept_ms(&self) -> u64 {
         u64::try_from(self.settings.replaced_kept.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long those stay that earlier versions need.
+    fn kept_ms(&self) -> u64 {
+        Reach::of(&self.view().layout, self.settings.replaced_kept).kept_ms
     }
 
     /// Takes out files whose rows are all too old, and rewrites those of which most are.
@@ -145,7 +154,7 @@ impl LakeTable {
     /// which nothing has happened for a while.
     fn to_merge(&self, state: &State) -> Vec<Arc<LakeFile>> {
         let large = self.settings.file_bytes_max / 2;
-        let resting_ms = self.clock.now_ms().saturating_sub(self.kept_ms());
+        let resting_ms = self.clock.now_ms().saturating_sub(self.least_kept_ms());
         let resting_ms = i64::try_from(resting_ms).unwrap_or(i64::MAX);
         let place = self.place(state);
         let mut partitions: BTreeMap<_, Vec<&Arc<LakeFile>>> = BTreeMap::new();
@@ -238,7 +247,7 @@ impl LakeTable {
         let version = self.state.lock().await.version;
         let mut known = match upkeep.checkpoints.take() {
             Some(known) => known,
-            None => self.last_checkpoint().await?.map(|it| (it, now_ms)).into_iter().collect(),
+            None => self.checkpoints_there().await?,
         };
         let last = known.last().map_or(0, |(version, _)| *version);
         let mut written = 0;
@@ -271,15 +280,15 @@ impl LakeTable {
         Ok(version)
     }
 
-    async fn last_checkpoint(&self) -> Result<Option<u64>, Error> {
-        let folder = self.log.folder();
+    /// Returns the checkpoints that are there and when their versions were written, oldest first.
+    async fn checkpoints_there(&self) -> Result<Vec<(u64, u64)>, Error> {
+        let (log, now_ms) = (self.log.clone(), self.clock.now_ms());
         self.blocking(move || {
-            let names = names_in(&folder)?;
-            Ok(names
-                .iter()
-                .filter(|it| it.contains(".checkpoint"))
-                .filter_map(|it| version_of(it))
-                .max())
+            let names = names_in(&log.folder())?;
+            let checkpoints = names.iter().filter(|it| it.contains(".checkpoint"));
+            let versions: BTreeSet<u64> = checkpoints.filter_map(|it| version_of(it)).collect();
+            let made = versions.into_iter().map(|it| Ok((it, log.made_ms(it)?.unwrap_or(now_ms))));
+            made.collect()
         })
         .await
     }
@@ -298,16 +307,32 @@ impl LakeTable {
         .await
     }
 
+    /// Reads from the log when files left the table before the program began.
+    async fn recall_left(&self) -> Result<(), Error> {
+        let log = self.log.clone();
+        let before = self.blocking(move || log.left_ms()).await?;
+        let mut left_ms = self.left_ms.lock();
+        for (path, then_ms) in before {
+            left_ms.entry(path).or_insert(then_ms);
+        }
+        Ok(())
+    }
+
     /// Deletes files that no version names: replaced ones when readers had their time, and those
     /// of epochs that were never committed.
     async fn sweep(&self, upkeep: &mut Upkeep) -> Result<u64, Error> {
         let (now_ms, kept_ms) = (self.clock.now_ms(), self.kept_ms());
-        if upkeep.swept_ms.is_some_and(|it| now_ms.saturating_sub(it) < kept_ms / 4) {
+        let least_ms = self.least_kept_ms();
+        if upkeep.swept_ms.is_some_and(|it| now_ms.saturating_sub(it) < least_ms / 4) {
             return Ok(0);
+        }
+        if upkeep.swept_ms.is_none() {
+            self.recall_left().await?;
         }
         upkeep.swept_ms = Some(now_ms);
         let root = self.root.clone();
         let found = self.blocking(move || files_in(&root)).await?;
+        let in_snapshots = self.in_snapshots();
         self.left_ms.lock().retain(|path, _| found.contains(path));
         upkeep.unnamed_ms.retain(|path, _| found.contains(path));
         let mut swept = 0;
@@ -317,13 +342,19 @@ impl LakeTable {
             self.refresh(&mut state).await?;
             let mut needless = Vec::new();
             for path in some {
-                if state.files.contains_key(path) {
+                if state.files.contains_key(path) || in_snapshots.contains(path) {
                     upkeep.unnamed_ms.remove(path);
                     continue;
                 }
+                // What no version in the log names is needed by none that can be asked for.
                 let left_ms = self.left_ms.lock().get(path).copied();
-                let since_ms = left_ms
-                    .unwrap_or_else(|| *upkeep.unnamed_ms.entry(path.clone()).or_insert(now_ms));
+                let (since_ms, kept_ms) = match left_ms {
+                    Some(left_ms) => (left_ms, kept_ms),
+                    None => {
+                        let first_ms = upkeep.unnamed_ms.entry(path.clone()).or_insert(now_ms);
+                        (*first_ms, least_ms)
+                    }
+                };
                 if is_needless(path, state.epoch, now_ms.saturating_sub(since_ms), kept_ms) {
                     needless.push(path.clone());
                 }

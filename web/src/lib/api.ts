@@ -1,5 +1,13 @@
 // Requests to the program; a refusal becomes an error that says what to do.
-import type { Answer, DeadLetters, ErrorBody, Replayed } from "./types";
+import type {
+  Answer,
+  CatalogEntry,
+  CatalogHit,
+  DeadLetters,
+  ErrorBody,
+  Replayed,
+  Statistics,
+} from "./types";
 
 export class Refused extends Error {
   constructor(readonly body: ErrorBody) {
@@ -66,6 +74,20 @@ export async function dead(
 export async function replay(stream: string, filter: Record<string, string>): Promise<Replayed> {
   const path = `/v1/dead/${encodeURIComponent(stream)}/replay`;
   return (await (await request(path, json(filter))).json()) as Replayed;
+}
+
+export async function catalogue(words: string, signal: AbortSignal): Promise<CatalogHit[]> {
+  const response = await request(`/v1/catalog?q=${encodeURIComponent(words)}`, { signal });
+  return ((await response.json()) as { entries: CatalogHit[] }).entries;
+}
+
+export async function entry(name: string, signal: AbortSignal): Promise<CatalogEntry> {
+  return (await (await request(`/v1/catalog/${encodeURIComponent(name)}`, { signal })).json()) as CatalogEntry;
+}
+
+export async function statistics(name: string, signal: AbortSignal): Promise<Statistics> {
+  const path = `/v1/catalog/${encodeURIComponent(name)}/statistics`;
+  return (await (await request(path, { signal })).json()) as Statistics;
 }
 
 /** Quotes a name for SQL where it needs quotes. */

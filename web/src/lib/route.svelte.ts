@@ -1,6 +1,6 @@
 // Which page the address names, and going to another without loading anew.
 
-export const PAGES = ["pipeline", "dashboards", "sql", "streams", "dead", "alerts"] as const;
+export const PAGES = ["pipeline", "dashboards", "sql", "streams", "catalog", "dead", "alerts"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export interface Route {

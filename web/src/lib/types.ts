@@ -252,3 +252,58 @@ export interface Replayed {
   stored: number;
   dead: number;
 }
+
+export type EntryKind = "stream" | "table" | "lookup" | "bucket" | "dashboard" | "alert";
+
+/** What a search of the catalogue finds. */
+export interface CatalogHit {
+  kind: EntryKind;
+  name: string;
+  description: string | null;
+  owner: string | null;
+  tags: string[];
+  layer: string | null;
+  rows: number;
+  updated_ms: number | null;
+  stale_since_ms: number | null;
+  found_in: string[];
+}
+
+/** One thing that is described. */
+export interface CatalogEntry {
+  kind: EntryKind;
+  name: string;
+  description: string | null;
+  owner: string | null;
+  tags: string[];
+  layer: string | null;
+  declared: string;
+  sql: string;
+  columns: (Column & { from: { table: string; column: string }[] })[];
+  reads: string[];
+  read_by: { kind: EntryKind; name: string }[];
+  partition: string | null;
+  rows: number;
+  bytes: number;
+  files: number;
+  updated_ms: number | null;
+  stale_since_ms: number | null;
+}
+
+export interface ColumnStatistics {
+  name: string;
+  type: string;
+  nulls: number;
+  distinct: number;
+  min: Cell;
+  max: Cell;
+  top: [Cell, number][];
+  histogram: number[];
+}
+
+export interface Statistics {
+  name: string;
+  rows: number;
+  is_part: boolean;
+  columns: ColumnStatistics[];
+}

@@ -162,7 +162,7 @@ impl Batch {
         match (*part_of as usize).checked_sub(1).and_then(|it| self.parts.get_mut(it)) {
             Some((_, part)) => part.push(key, bytes).map_err(refused)?,
             None => {
-                let mut part = Records::with_capacity(share);
+                let mut part = Records::with_capacity(share.max(key.len() + bytes.len()));
                 part.push(key, bytes).map_err(refused)?;
                 self.parts.push((slot, part));
                 *part_of = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);

@@ -186,6 +186,9 @@ pub(super) struct Read {
     pub(super) is_end: bool,
 }
 
+/// Bytes to look at first, where it is not known how large records are.
+const FIRST_BYTES: usize = 1 << 20;
+
 /// Reads records of a shard from `from` on, within `bounds`: so many records, so many bytes, but at
 /// least one record if there is one.
 pub(super) fn read(
@@ -210,7 +213,19 @@ pub(super) fn read(
         Read { records: Vec::new(), next, has_more: false, last_ms: None, is_end: false };
     let mut bytes_left = bytes_max;
     loop {
-        let frames = match journal.read(stream, shard, read.next, bytes_left) {
+        if read.records.len() == records_max {
+            read.has_more = read.next < known.next;
+            read.is_end = known.closed_ms.is_some() && !read.has_more;
+            return Ok(read);
+        }
+        // As much as the records will take that are still wanted, by those there are: what else is
+        // read is unpacked in vain.
+        let taken = bytes_max - bytes_left;
+        let wanted = match read.records.len() {
+            0 => FIRST_BYTES,
+            count => (taken / count + 1).saturating_mul(records_max - count),
+        };
+        let frames = match journal.read(stream, shard, read.next, wanted.min(bytes_left)) {
             Err(journal::Error::Expired { first, .. }) if read.next < first => {
                 read.next = first;
                 continue;

@@ -2,8 +2,8 @@
 
 use base::{ByteSize, Span, limits};
 use spec::{
-    Alert, AlertOn, CheckSeverity, Dashboard, DoorUse, Format, Late, Lookup, Notify, NotifyFormat,
-    Project, Stream, Table, Word,
+    Alert, AlertOn, Dashboard, DoorUse, Format, Late, Lookup, Notify, NotifyFormat, Project,
+    Starts, Stream, Table, Word,
 };
 
 /// Names and values, in the order of the reference.
@@ -68,6 +68,14 @@ impl Settings {
         self
     }
 
+    fn at_rest(self, it: &spec::Rest) -> Settings {
+        let snapshots =
+            it.snapshots.map(|it| format!("every {}, the newest {}", it.every, it.keep));
+        self.with("history", kept(it.history))
+            .with("cluster", or_none(Some(words(&it.cluster).as_str()).filter(|it| !it.is_empty())))
+            .with("snapshots", or_none(snapshots.as_deref()))
+    }
+
     fn person(
         self,
         description: Option<&String>,
@@ -84,8 +92,11 @@ impl Settings {
         Settings::new()
             .with("name", &it.name)
             .with("flush", it.flush.map_or_else(|| "5 seconds".to_owned(), |it| it.to_string()))
+            .with("time_zone", or_none(it.time_zone.as_ref().map(Word::as_str)))
+            .with("runs_max", it.runs_max.unwrap_or(limits::RUNS_MAX))
             .with("memory", it.memory.unwrap_or(ByteSize(limits::STATE_BYTES_MAX as u64)))
             .hidden("description", it.description.clone().unwrap_or_default())
+            .with("upkeep", format!("every {}, {} at most", it.upkeep.every, it.upkeep.budget))
             .with("client_limit", it.client_limit)
             .mail(it)
             .keys(it)
@@ -147,6 +158,7 @@ impl Settings {
             .with("replay", it.replay)
             .with("replay_size", it.replay_size)
             .with("keep", kept(it.keep))
+            .at_rest(&it.rest)
             .with("idle", it.idle)
             .with(LIMIT, it.limit);
         for check in &it.checks {
@@ -180,17 +192,27 @@ impl Settings {
                 },
             )
             .with("keep", kept(it.keep))
-            .with("every", kept(it.every))
+            .at_rest(&it.rest)
+            .with("starts", or_none(it.batch.starts.as_ref().map(Starts::told).as_deref()))
+            .with("reads", if it.batch.reads_new.is_some() { "new" } else { "all" })
+            .with("missed", it.batch.missed.as_str())
+            .with(
+                "retries",
+                it.batch.retries.map_or_else(|| "usual".to_owned(), |it| it.to_string()),
+            )
+            .with("retry_after", kept(it.batch.retry_after))
+            .with("timeout", kept(it.batch.timeout))
+            .with(
+                "read_max",
+                it.batch.read_max.map_or_else(|| "none".to_owned(), |it| it.to_string()),
+            )
             .with("publish", it.publish)
             .with("lookup_backfill", it.lookup_backfill.is_some().to_string())
             .with("serve", or_none(it.serve.as_ref().map(serve).as_deref()));
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
-            let severity = match check.severity {
-                CheckSeverity::Warn => "warn",
-                CheckSeverity::Fail => "fail",
-            };
-            settings = settings.with(&name, format!("{} ({severity})", check.sql.text.trim()));
+            let severity = check.severity.as_str();
+            settings = settings.with(&name, format!("{} ({severity})", check.told()));
         }
         settings.person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
     }

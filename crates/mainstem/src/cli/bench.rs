@@ -58,7 +58,7 @@ impl Bench {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
         let ctx = Ctx { folder: folder.clone(), time: self.seconds };
-        let measured = self.measure(&ctx).await;
+        let measured = Box::pin(self.measure(&ctx)).await;
         std::fs::remove_dir_all(&folder).context("cannot clean up")?;
         let figures = measured?;
         println!("\n{}", table(&figures));
@@ -83,7 +83,7 @@ impl Bench {
         }
         let only = self.only.as_deref().unwrap_or("nexmark");
         if let (Some(events), true) = (&self.nexmark, only.starts_with("nexmark")) {
-            figures.extend(nexmark::measure(ctx, events, only).await?);
+            figures.extend(Box::pin(nexmark::measure(ctx, events, only)).await?);
         }
         Ok(figures)
     }

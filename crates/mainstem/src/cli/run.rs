@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admission;
+use crate::alerting::own;
 use crate::answers::EngineAnswers;
 use crate::catalog::Tables;
 use crate::compile::{Compiled, compile, compile_texts};
@@ -168,6 +169,7 @@ impl Run {
         if let Some(wanted) = then {
             change_into(&pipeline, wanted).await;
         }
+        own::watch(&pipeline)?;
         watching::watch(&pipeline, &self.dir, self.env.clone());
         home.announce(&addresses)?;
         println!("ready http={} postgres={}", addresses.http, addresses.postgres);

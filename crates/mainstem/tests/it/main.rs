@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod batch;
 mod browser;
 mod buckets;
 mod change;
@@ -23,6 +24,7 @@ mod guide;
 mod keys;
 mod kill;
 mod kinesis;
+mod lake;
 mod mail;
 mod nexmark;
 mod postgres;

@@ -41,7 +41,7 @@ async fn a_question_costs_something_as_a_flow_and_once() {
         let found = run(&folder, &clock, &question).await.unwrap();
         assert_eq!(found.records, 6_000);
         assert!(0 < found.epochs);
-        let asked = once(&question).await.unwrap();
+        let asked = Box::pin(once(&question)).await.unwrap();
         assert!(0 < asked.rows);
     }
 }

@@ -15,7 +15,7 @@ fn batch(values: &[Option<i64>]) -> RecordBatch {
 
 fn declared(name: &str, sql: &str) -> spec::Check {
     let sql = spec::SqlText::outside("test", sql);
-    spec::Check { name: name.to_owned(), sql, severity: spec::CheckSeverity::default() }
+    spec::Check { name: name.to_owned(), sql }
 }
 
 fn check(sqls: &[&str], values: &[Option<i64>], expected: &Expect) {

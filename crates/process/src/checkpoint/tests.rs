@@ -29,7 +29,7 @@ fn sample(epoch: u64) -> Checkpoint {
     let table = TablePoint {
         epoch: Epoch(epoch),
         watermark_us: Some(-3),
-        detached: Some(Detached { since_ms: 1, error: "why".to_owned() }),
+        detached: Some(Detached { since_ms: 1, error: "why".to_owned(), is_held: false }),
         actions: Some(Actions(serde_json::json!({"add": ["a.parquet"]}))),
         ..TablePoint::default()
     };

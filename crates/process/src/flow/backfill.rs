@@ -20,6 +20,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use tokio::task::JoinHandle;
 
+use crate::error::in_words;
 use crate::flow::tick::{Fresh, moved};
 use crate::flow::{Flow, Views, find_provider, stream};
 use crate::lookup::Lookup;
@@ -115,7 +116,8 @@ impl Flow {
         for (place, run) in self.tables.iter_mut().enumerate() {
             let today = History::of(&run.plan, &self.lookups);
             // One that could not be made is tried again with the next version.
-            if run.detached.is_none() && run.history != today && run.tried != today {
+            let is_outdated = run.detached.is_none() && run.history != today && run.tried != today;
+            if is_outdated || std::mem::take(&mut run.returns) {
                 run.tried = today.clone();
                 outdated.push((place, today));
             }
@@ -127,6 +129,9 @@ impl Flow {
             return self.begin_backfill(outdated, now_ms).await;
         }
         for (place, today) in outdated {
+            if let Some(run) = self.tables.get_mut(place) {
+                run.attach();
+            }
             self.rebuild(place, None).await;
             let Some(run) = self.tables.get_mut(place) else { continue };
             run.history = today;
@@ -184,6 +189,9 @@ impl Flow {
             let max = ByteSize(limits::HOT_BYTES_MAX as u64);
             tracing::warn!(flow = %self.name, "{STAY}: more than {max} of rows came meanwhile");
             backfill.task.abort();
+            for run in self.tables.iter_mut().filter(|it| it.is_held()) {
+                run.returns = backfill.is_of(run.plan.name());
+            }
             self.backfill = None;
         }
     }
@@ -206,8 +214,9 @@ impl Flow {
         let made = match task.await {
             Ok(Ok(made)) => made,
             Ok(Err(error)) => {
-                let error = error.strip_backtrace();
+                let error = in_words(&error);
                 tracing::warn!(flow = %self.name, error, "{STAY}");
+                self.give_up(&tables, &error, now_ms);
                 return BTreeMap::new();
             }
             Err(_told_already) => return BTreeMap::new(),
@@ -225,16 +234,28 @@ impl Flow {
                 Ok(true) => {
                     run.history = history;
                     run.tagged = Some(epoch);
+                    if run.is_held() {
+                        run.attach();
+                    }
                     self.changed.insert(name);
                 }
                 Err(error) => {
-                    let error = error.strip_backtrace();
+                    let error = in_words(&error);
                     tracing::warn!(table = %name, error, "{STAY}");
                     break; // Those above follow this one.
                 }
             }
         }
         told
+    }
+
+    /// Says of tables that were held, and could not be made anew, why they stand still.
+    fn give_up(&mut self, tables: &[(Name, History)], error: &str, now_ms: u64) {
+        for run in self.tables.iter_mut().filter(|it| it.is_held()) {
+            if tables.iter().any(|(it, _)| it == run.plan.name()) {
+                run.detach(now_ms, error.to_owned());
+            }
+        }
     }
 
     /// Brings a table that was made beside up to date, and puts it in its place; not if it fails
@@ -251,7 +272,7 @@ impl Flow {
             return Ok(false);
         };
         let (below, rest) = self.tables.split_at_mut(place);
-        let run = rest.first_mut().filter(|it| it.detached.is_none());
+        let run = rest.first_mut().filter(|it| it.detached.is_none() || it.is_held());
         let Some(run) = run else { return Ok(false) };
         let before = run.body.window_rows().map(|it| (it.watermark, it.corrections));
         if let (Body::Sliced(sliced), Some((watermark, _))) = (&mut body, before) {

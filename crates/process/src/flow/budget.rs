@@ -2,6 +2,7 @@
 
 use base::ByteSize;
 
+use crate::error::in_words;
 use crate::flow::{Flow, TableRun};
 use crate::table::Room;
 
@@ -35,11 +36,11 @@ impl Flow {
                 // What cannot be put on disk stays in memory, but not without an end.
                 Err(error) if all / 2 <= max => {
                     let table = run.plan.name();
-                    let error = error.strip_backtrace();
+                    let error = in_words(&error);
                     tracing::warn!(%table, error, "state cannot be put on disk: it stays in memory");
                 }
                 Err(error) => {
-                    run.detach(now_ms, error.strip_backtrace());
+                    run.detach(now_ms, in_words(&error));
                     self.changed.insert(run.plan.name().clone());
                 }
             }

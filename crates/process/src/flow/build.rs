@@ -136,13 +136,14 @@ impl Build {
             [&beside.followed, &beside.told, &beside.seen].iter().any(|all| all.contains(it.name()))
         };
         setup.plan.tables.retain(|it| is_built(it) || is_read(it));
+        setup.plan.checks.clear(); // What runs asks them.
         let by_time = |it: &&Arc<TablePlan>| it.window.is_some() || it.slices.is_some();
         let is_by_time = setup.plan.tables.iter().filter(|it| is_built(it)).any(|it| by_time(&it));
         let plan = setup.plan.clone();
         let nothing = Past::read(&setup.disk, &setup.folder, None)?;
         let mut flow = Box::pin(Flow::stand_up(setup, &nothing)).await?;
         for run in flow.tables.iter_mut().filter(|it| !is_built(&it.plan)) {
-            let mut whole = Whole::new(&run.plan);
+            let mut whole = Whole::new();
             whole.is_dirty = false;
             run.body = Body::Whole(whole);
             run.given = Some(Given::default());

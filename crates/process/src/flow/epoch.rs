@@ -4,7 +4,7 @@ use base::{Epoch, Name};
 use rows::sink::Change;
 
 use crate::checkpoint::{Checkpoint, Piece, State, StreamPoint, TablePoint};
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::flow::{Flow, TableRun};
 use crate::handover::{HandedOver, Handover, TableChange};
 use crate::table::StateRows;
@@ -30,7 +30,8 @@ impl Flow {
         let mut state = State::default();
         let checkpoint = self.checkpoint(epoch, &mut state, &observed);
         let stays = |it: &TableChange| {
-            checkpoint.tables.get(&it.table).is_none_or(|it| it.detached.is_none())
+            let point = checkpoint.tables.get(&it.table);
+            point.and_then(|it| it.detached.as_ref()).is_none_or(|it| it.is_held)
         };
         changes.retain(stays);
         self.observer_state = observed;
@@ -56,14 +57,16 @@ impl Flow {
         }
         for run in &mut self.tables {
             add(&run.plan.dead, &run.dead_stored, true, run.dead.change(epoch));
-            if run.detached.is_some() || run.given.is_some() {
+            // One that is held has stored what it showed; it gets nothing new.
+            let is_out = run.detached.is_some() && !run.is_held();
+            if is_out || run.given.is_some() {
                 continue;
             }
             let of = run.tagged.take().unwrap_or(epoch);
             match run.body.change(of, now_ms) {
                 Ok(change) => add(run.plan.name(), &run.own, false, change),
                 Err(error) => {
-                    run.detach(now_ms, error.strip_backtrace());
+                    run.detach(now_ms, in_words(&error));
                     self.changed.insert(run.plan.name().clone());
                 }
             }
@@ -75,7 +78,9 @@ impl Flow {
     fn durable_differs(&self) -> bool {
         let table_differs = |run: &TableRun| {
             let point = self.durable.tables.get(run.plan.name());
-            point.is_none_or(|it| it.detached != run.detached)
+            let is_other =
+                |it: &TablePoint| run.is_recomputed() && it.book.as_ref() != Some(&run.book);
+            point.is_none_or(|it| it.detached != run.detached || is_other(it))
         };
         self.streams.iter().any(|it| !self.durable.streams.contains_key(&it.plan.declared.name))
             || self.tables.iter().any(table_differs)
@@ -198,11 +203,12 @@ impl TableRun {
             fingerprint: self.plan.fingerprint_with(&self.history),
             ..TablePoint::default()
         };
+        point.book = self.is_recomputed().then(|| self.book.clone());
         if let Some(rows) = self.body.window_rows() {
             point.watermark_us = rows.watermark;
             point.corrections = rows.corrections;
         }
-        if self.detached.is_none() {
+        if self.detached.is_none() || self.is_held() {
             let written = durable.pieces(self.plan.name());
             let stored = match self.body.state(is_worth_more(&written)) {
                 Ok(None) => Ok(None),
@@ -222,7 +228,7 @@ impl TableRun {
                 Ok(section) => point.state = section,
                 Err(error) => {
                     point.forget_state();
-                    self.detach(now_ms, error.strip_backtrace());
+                    self.detach(now_ms, in_words(&error));
                 }
             }
         }

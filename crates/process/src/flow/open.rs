@@ -15,9 +15,12 @@ use datafusion::catalog::TableProvider;
 use journal::Disk;
 use tokio::sync::watch;
 
+use crate::batch::Book;
 use crate::checkpoint::{Checkpoint, Files, Piece, StreamPoint, TablePoint, read_rows};
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::flow::backfill::History;
+use crate::flow::checks::CheckRun;
+use crate::flow::runs::Target;
 use crate::flow::stream::StreamRun;
 use crate::flow::{Flow, Stored, TableRun, find_provider, stream};
 use crate::handle::Shown;
@@ -66,6 +69,22 @@ impl Past {
         self.all.iter().chain(&self.built)
     }
 
+    /// Returns the book of a table's runs: one that was built beside begins a book of its own, and
+    /// goes on with the older one.
+    fn book(&self, name: &Name) -> Option<Book> {
+        let points = self.checkpoints().filter_map(|(_, it)| it.tables.get(name));
+        let points: Vec<&TablePoint> = points.collect();
+        let newest = points.iter().max_by_key(|it| it.epoch)?.book.as_ref();
+        let longest =
+            points.iter().filter_map(|it| it.book.as_ref()).max_by_key(|it| it.number())?;
+        match newest {
+            Some(newest) if newest.number() < longest.number() => {
+                Some(longest.with_rows_of(newest))
+            }
+            _ => Some(longest.clone()),
+        }
+    }
+
     fn own(&self, flow: &Name) -> Option<&(Files, Checkpoint)> {
         self.all.iter().find(|(_, it)| it.flow == *flow)
     }
@@ -99,11 +118,13 @@ impl Flow {
         flow.take_streams(&past);
         Box::pin(flow.take_tables(&past)).await?;
         flow.take_observer(&past)?;
+        flow.resume_runs();
         Box::pin(flow.refresh_tables(flow.clock.now_ms(), true)).await;
         let views = flow.all_views();
         flow.changed.clear();
         flow.swap(views);
-        if flow.inherits(&past) {
+        // From which moment on a schedule counts must not be forgotten.
+        if flow.inherits(&past) || flow.has_new_schedules() {
             Box::pin(flow.flush()).await?;
         }
         flow.spills.sweep(&flow.durable);
@@ -163,6 +184,7 @@ impl Flow {
             streams,
             lookups,
             tables,
+            checks: plan.checks.iter().map(CheckRun::new).collect(),
             backfill: None,
             observer,
             durable,
@@ -210,7 +232,22 @@ impl Flow {
             }
             // A table that was dropped and comes again has missed what came in meanwhile.
             let is_left = point.epoch < checkpoint.epoch;
+            if let Some(held) = point.detached.as_ref().filter(|it| it.is_held && !is_left)
+                && plan.made(&point.fingerprint, &history)
+            {
+                // Its rows stay as they are until the check was asked.
+                if let Some(run) = self.tables.get_mut(place) {
+                    run.detached = Some(held.clone());
+                }
+                if point.state.is_some() && checkpoint.is_current() {
+                    self.restore(place, files, &checkpoint.pieces(plan.name()), point)?;
+                }
+                continue;
+            }
             let is_same = plan.made(&point.fingerprint, &history) && point.detached.is_none();
+            if plan.kind == TableKind::Recomputed {
+                self.take_book(place, past, is_same && !is_left);
+            }
             if is_left || !is_same {
                 self.rebuild(place, None).await;
                 continue;
@@ -226,6 +263,16 @@ impl Flow {
             }
         }
         Ok(())
+    }
+
+    /// Takes over what ran so far; a table that is to have other rows runs at once.
+    fn take_book(&mut self, place: usize, past: &Past, is_same: bool) {
+        let now_ms = self.clock.now_ms();
+        let Some(run) = self.tables.get_mut(place) else { return };
+        run.book = past.book(run.plan.name()).unwrap_or_default();
+        if !is_same {
+            run.book.outdate(&run.plan.batch, now_ms);
+        }
     }
 
     fn restore(
@@ -280,7 +327,7 @@ impl Flow {
             (body, _) => body.rebuild(&step).await,
         };
         if let Err(error) = rebuilt {
-            run.detach(now_ms, error.strip_backtrace());
+            run.detach(now_ms, in_words(&error));
         }
     }
 
@@ -325,8 +372,12 @@ impl TableRun {
             history,
             tagged: None,
             detached: None,
+            held: None,
+            returns: false,
             stats: TableStats::default(),
+            book: Book::default(),
             job: None,
+            target: Target::new(),
             rests_until: Duration::ZERO,
             given: None,
             plan: Arc::clone(plan),

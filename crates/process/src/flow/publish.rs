@@ -7,16 +7,16 @@ use arrow::array::RecordBatch;
 use base::Name;
 use datafusion::catalog::{MemTable, TableProvider};
 
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::flow::stream::{self, StreamRun};
-use crate::flow::{Flow, Job, TableRun, Views, find_provider};
+use crate::flow::{Flow, TableRun, Views, find_provider};
 use crate::lookup::Lookup;
 use crate::operator::Start;
 use crate::plan::TableKind;
 use crate::plan::slices::{Link, Told};
 use crate::stats::LookupStats;
 use crate::table::sliced::Below;
-use crate::table::{self, Body, Step, whole};
+use crate::table::{self, Body, Step};
 use crate::view::{Hides, TableView, View};
 
 /// A table that is computed slice by slice may take this share of the time.
@@ -28,6 +28,7 @@ impl Flow {
         let now_ms = self.clock.now_ms();
         Box::pin(self.refresh_tables(now_ms, false)).await;
         self.compute_wholes(now_ms).await;
+        self.run_checks(now_ms).await;
         self.show(true).await;
         Ok(())
     }
@@ -104,77 +105,13 @@ impl Flow {
                     told.entry(plan.name().clone()).or_default().extend(refreshed.changed);
                 }
                 Err(error) => {
-                    run.detach(now_ms, error.strip_backtrace());
+                    run.detach(now_ms, in_words(&error));
                     self.changed.insert(plan.name().clone());
                 }
             }
         }
         self.tell_backfill(&told);
         self.keep_within_memory();
-    }
-
-    /// Computes the whole tables whose turn it is.
-    async fn compute_wholes(&mut self, now_ms: u64) {
-        for place in 0..self.tables.len() {
-            self.finish_job(place, now_ms).await;
-            let Some(run) = self.tables.get_mut(place).filter(|it| it.given.is_none()) else {
-                continue;
-            };
-            let Body::Whole(whole) = &mut run.body else { continue };
-            whole.is_dirty |= run.plan.reads.iter().any(|it| self.changed.contains(it));
-            let began = self.clock.elapsed();
-            let is_due = if self.is_running { whole.is_due(began) } else { whole.is_dirty };
-            if !is_due || run.detached.is_some() || run.job.is_some() {
-                continue;
-            }
-            whole.is_dirty = false;
-            let plan = Arc::clone(&run.plan);
-            let tables = plan.reads.iter().filter_map(|it| {
-                let view = self.table_view(it)?;
-                Some((it.to_string(), table::provider(&view, plan.sees_final)))
-            });
-            let tables: Vec<(String, Arc<dyn TableProvider>)> = tables.collect();
-            let computed = whole::compute(self.wholes.clone(), plan, tables, now_ms);
-            let handle = base::task::spawn("recompute", computed);
-            if let Some(run) = self.tables.get_mut(place) {
-                run.job = Some(Job { began, handle });
-            }
-            if !self.is_running {
-                self.finish_job(place, now_ms).await;
-            }
-        }
-    }
-
-    /// Takes over what a computation made; in a running flow only if it is ready.
-    async fn finish_job(&mut self, place: usize, now_ms: u64) {
-        let Some(run) = self.tables.get_mut(place) else { return };
-        if self.is_running && run.job.as_ref().is_some_and(|it| !it.handle.is_finished()) {
-            return;
-        }
-        let Some(job) = run.job.take() else { return };
-        let computed = job.handle.await;
-        let now = self.clock.elapsed();
-        self.changed.insert(run.plan.name().clone());
-        match (computed, &mut run.body) {
-            (Ok(Ok(rows)), Body::Whole(whole)) => {
-                run.stats.rows_out += rows.iter().map(|it| it.num_rows() as u64).sum::<u64>();
-                let took = now.saturating_sub(job.began);
-                run.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                run.stats.stale_since_ms = None;
-                run.stats.error = None;
-                whole.ran(self.epoch, rows, job.began, now);
-            }
-            (Ok(Err(error)), Body::Whole(whole)) => {
-                // The next change of what it reads tries again; until then its rows are stale.
-                whole.pause(job.began, now);
-                let error = error.strip_backtrace();
-                tracing::warn!(table = %run.plan.name(), error, "table could not be recomputed");
-                run.stats.stale_since_ms.get_or_insert(now_ms);
-                run.stats.error = Some(error);
-            }
-            (Err(panic), _) => run.detach(now_ms, panic.to_string()),
-            (Ok(_), _) => {}
-        }
     }
 
     /// Makes the view of all tables and swaps it in.
@@ -262,6 +199,9 @@ impl Flow {
             if let Some(detached) = &run.detached {
                 run.stats.stale_since_ms = Some(detached.since_ms);
                 run.stats.error = Some(detached.error.clone());
+            }
+            if run.is_recomputed() {
+                self.stats.runs.insert(run.plan.name().clone(), Arc::clone(&run.book.rows));
             }
             self.stats.tables.insert(run.plan.name().clone(), run.stats.clone());
         }

@@ -20,7 +20,7 @@ pub(crate) const SHOW_SHARE: u32 = 4;
 /// Nothing is watched less often than this: files of lookups, idle shards, whole tables.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often a whole table that is being computed is looked after.
+/// How often what runs beside the ticks is looked after: whole tables, checks.
 const JOB_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Why the loop woke up.
@@ -102,7 +102,7 @@ impl Flow {
             rounds.tick_took = self.clock.elapsed().saturating_sub(began);
             rounds.is_hidden = true;
         }
-        rounds.is_hidden |= !self.changed.is_empty();
+        rounds.is_hidden |= !self.changed.is_empty() || self.has_finished_jobs();
         let is_behind = self.is_behind();
         self.show_if_worth_it(rounds).await?;
         self.flush_if_due().await?;
@@ -219,6 +219,22 @@ impl Flow {
                 rounds.is_hidden = true;
                 Ok(None)
             }
+            Some(Request::Renew(table, answer)) => {
+                self.finish_epoch().await?;
+                for run in self.tables.iter_mut().filter(|it| *it.name() == table) {
+                    run.own.renew();
+                }
+                self.changed.insert(table);
+                // Whoever asked looks next.
+                self.publish().await?;
+                drop(answer.send(Ok(())));
+                Ok(None)
+            }
+            Some(Request::Run(table, answer)) => {
+                drop(answer.send(Ok(self.ask_for_run(&table))));
+                rounds.is_hidden = true;
+                Ok(None)
+            }
             Some(Request::Stop(answer)) => {
                 self.flush_now().await?;
                 Ok(Some(answer))
@@ -242,7 +258,7 @@ impl Flow {
             let since = self.clock.elapsed().saturating_sub(rounds.shown_at);
             pause = pause.min((rounds.show_took * SHOW_SHARE).saturating_sub(since));
         }
-        if self.tables.iter().any(|it| it.job.is_some()) {
+        if self.has_jobs() {
             pause = pause.min(JOB_LOOK_EVERY);
         }
         let mut time = self.clock.sleep(pause.max(Duration::from_millis(1)));

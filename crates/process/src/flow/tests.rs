@@ -22,6 +22,7 @@ mod built;
 mod by_key;
 mod case;
 mod cases;
+mod checks;
 mod crash;
 mod live;
 mod lookups;
@@ -29,6 +30,7 @@ mod random;
 mod recovery;
 mod reshard;
 mod restart;
+mod runs;
 mod shop;
 mod spill;
 mod trace;
@@ -67,7 +69,7 @@ impl World {
         World::of(plan(&project, &BTreeMap::new()).await.expect("so is its SQL"), 1, 1)
     }
 
-    fn of(plan: Plan, shards: u32, seed: u64) -> World {
+    pub(super) fn of(plan: Plan, shards: u32, seed: u64) -> World {
         let clock = ManualClock::at(NOW_MS);
         let disk = SimulatedDisk::new(seed);
         let mut tables = BTreeMap::new();

@@ -9,7 +9,7 @@ use datafusion::catalog::TableProvider;
 use rows::dead::{Builder, Record};
 
 use crate::checkpoint::Detached;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::flow::{Flow, TableRun, find_provider, stream};
 use crate::table::{self, Body, DeadRow, Moved, Step, Stepped};
 
@@ -43,6 +43,7 @@ impl Flow {
             }
         }
         self.epoch_records += records;
+        self.note_objects(&fresh);
         self.through_tables(fresh, now_ms).await?;
         if 0 < records {
             let took = self.clock.elapsed().saturating_sub(began);
@@ -117,7 +118,7 @@ impl Flow {
             match stepped {
                 Ok(stepped) => run.take_in(stepped, self.epoch, &mut self.changed, &mut fresh),
                 Err(error) => {
-                    run.detach(now_ms, error.strip_backtrace());
+                    run.detach(now_ms, in_words(&error));
                     self.changed.insert(plan.name().clone());
                 }
             }
@@ -193,7 +194,7 @@ impl TableRun {
     pub(crate) fn detach(&mut self, now_ms: u64, error: String) {
         tracing::warn!(table = %self.name(), error, "table is stale: it no longer follows");
         self.job = None;
-        self.detached = Some(Detached { since_ms: now_ms, error });
+        self.detached = Some(Detached { since_ms: now_ms, error, is_held: false });
         if let Body::Whole(whole) = &mut self.body {
             whole.is_dirty = false;
         }

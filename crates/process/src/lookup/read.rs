@@ -421,6 +421,7 @@ impl LookupFile {
             replay: Span::default(),
             replay_size: ByteSize(0),
             keep: None,
+            rest: spec::Rest::default(),
             idle: Span::default(),
             limit: spec::Rate::default(),
             columns: columns.to_vec(),

@@ -9,11 +9,14 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use spec::{Fault, Faults, Project, SqlText};
 
+use crate::batch::Rules;
 use crate::lookup::read::LookupFile;
+use crate::plan::checks::{self, CheckPlan};
+use crate::plan::flows::{self, Parts};
 use crate::plan::select::{self, Class};
 use crate::plan::slices::{Link, Slices, Told, Windows};
 use crate::plan::{
-    FlowPlan, Known, LookupPlan, Plan, Source, Sources, StreamPlan, TableKind, TablePlan, seen,
+    Known, LookupPlan, Plan, Source, Sources, StreamPlan, TableKind, TablePlan, seen,
 };
 use crate::session;
 use crate::slot::{Slot, SlotTable};
@@ -40,8 +43,11 @@ pub async fn plan_sound(project: &Project, given: &BTreeMap<Name, Vec<String>>) 
     for name in from_order(project) {
         planner.table(&name).await;
     }
-    let faults = std::mem::take(&mut planner.faults);
-    (planner.into_flows(), faults)
+    planner.check_starts();
+    planner.checks().await;
+    let Planner { streams, lookups, tables, checks, faults, .. } = planner;
+    let flows = flows::group(Parts { streams, lookups, tables, checks });
+    (Plan { flows, warnings: Faults::default() }, faults)
 }
 
 /// Plans tables one after the other, each on top of those it reads.
@@ -52,6 +58,7 @@ struct Planner<'a> {
     streams: BTreeMap<Name, StreamPlan>,
     lookups: BTreeMap<Name, Arc<LookupPlan>>,
     tables: Vec<Arc<TablePlan>>,
+    checks: Vec<Arc<CheckPlan>>,
     faults: Faults,
 }
 
@@ -68,6 +75,7 @@ impl<'a> Planner<'a> {
             streams: BTreeMap::new(),
             lookups: BTreeMap::new(),
             tables: Vec::new(),
+            checks: Vec::new(),
             faults: Faults::default(),
         })
     }
@@ -198,7 +206,15 @@ impl<'a> Planner<'a> {
         let plan = query::functions::window::with_ends(select::without_order(plan))
             .map_err(|error| one(select::fault_of(&declared.sql, &error)))?;
         self.warn_timeless(declared, &plan);
-        let (class, plan) = select::classify(plan, &self.known);
+        let (class, plan) = if declared.batch.is_started() {
+            self.check_new(declared, &reads).map_err(one)?;
+            (Class::Started, plan)
+        } else {
+            select::classify(plan, &self.known)
+        };
+        if let Class::Whole { reason } = &class {
+            self.warn_whole(declared, &reads, reason);
+        }
         let made = self.make_table(declared, reads, plan, class);
         let table = made.map_err(one)?;
         let table = Arc::new(TablePlan { sees_final, ..table });
@@ -282,8 +298,7 @@ impl<'a> Planner<'a> {
                 slices = Some(found);
                 (TableKind::Windowed, Vec::new(), Some(window), other())
             }
-            Class::Whole { reason } => {
-                self.warn_whole(declared, &reads, &reason);
+            Class::Whole { .. } | Class::Started => {
                 (TableKind::Recomputed, Vec::new(), None, other())
             }
         };
@@ -292,7 +307,7 @@ impl<'a> Planner<'a> {
         let input_keep = inputs.iter().filter_map(|it| self.known.get(it)?.keep).min();
         self.check_backfill(declared, &lookups, input_keep)?;
         let backfills = self.backfills(declared, kind, &reads, &lookups);
-        let fingerprint = self.fingerprint(sql, &select, kind, &reads)?;
+        let fingerprint = self.fingerprint(declared, &select, kind, &reads)?;
         let grouped = match &window {
             Some(window) if slices.is_none() => {
                 select::by_panes(&select, window).map_err(|error| select::fault_of(sql, &error))?
@@ -316,6 +331,7 @@ impl<'a> Planner<'a> {
             sources,
             sees_final: false,
             asks_time,
+            batch: Rules::of(&declared.batch, self.project.time_zone.as_ref())?,
             fingerprint,
         })
     }
@@ -365,16 +381,18 @@ impl<'a> Planner<'a> {
     /// Tells the rows of this table from others; those of the tables below count in.
     fn fingerprint(
         &self,
-        sql: &SqlText,
+        declared: &spec::Table,
         select: &LogicalPlan,
         kind: TableKind,
         reads: &[Name],
     ) -> Result<String, Fault> {
+        let sql = &declared.sql;
         let below = reads.iter().filter_map(|it| Some(self.known.get(it)?.fingerprint.as_str()));
         let below = below.collect::<Vec<&str>>().concat();
         let pruned = self.session.state().optimize(select);
         let pruned = pruned.map_err(|error| select::fault_of(sql, &error))?;
-        Ok(select::fingerprint(select, &pruned, kind, &below))
+        let adds = if declared.batch.reads_new.is_some() { "+new" } else { "" };
+        Ok(select::fingerprint(select, &pruned, kind, &format!("{below}{adds}")))
     }
 
     /// Notes that windows wait for this column of a stream.
@@ -446,59 +464,59 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Groups what FROM ties together.
-    fn into_flows(self) -> Plan {
-        let mut flows: Vec<FlowPlan> = Vec::new();
-        let mut of_thing: BTreeMap<Name, usize> = BTreeMap::new();
-        let mut parts: Vec<(Vec<Name>, Vec<Name>)> = Vec::new();
-        for (name, stream) in &self.streams {
-            of_thing.insert(name.clone(), parts.len());
-            of_thing.insert(stream.dead.clone(), parts.len());
-            parts.push((vec![name.clone()], Vec::new()));
+    /// Only what streams got can be told from what they had.
+    fn check_new(&self, declared: &spec::Table, reads: &[Name]) -> Result<(), Fault> {
+        let Some(spot) = &declared.batch.reads_new else { return Ok(()) };
+        if reads.iter().any(|it| self.streams.contains_key(it)) {
+            return Ok(());
         }
-        for table in &self.tables {
-            let own = parts.len();
-            parts.push((Vec::new(), vec![table.name().clone()]));
-            let mut tied: Vec<usize> =
-                table.reads.iter().filter_map(|it| of_thing.get(it).copied()).collect();
-            tied.push(own);
-            let target = tied.iter().copied().min().unwrap_or(own);
-            of_thing.insert(table.name().clone(), own);
-            of_thing.insert(table.dead.clone(), own);
-            for from in tied.into_iter().filter(|it| *it != target) {
-                let (streams, tables) = parts.get_mut(from).map(std::mem::take).unwrap_or_default();
-                if let Some(into) = parts.get_mut(target) {
-                    into.0.extend(streams);
-                    into.1.extend(tables);
+        let message = format!("`reads = \"new\"`, but `{}` reads no stream", declared.name);
+        let help = "read the stream itself, or leave `reads` out".to_owned();
+        Err(spot.fault(message, Some(help)))
+    }
+
+    /// Tables after whose runs others run must have runs.
+    fn check_starts(&mut self) {
+        for table in self.project.tables.values() {
+            for word in table.batch.waits_for() {
+                let known = self.known.get(word.as_str());
+                if known.is_none_or(|it| it.kind == TableKind::Recomputed) {
+                    continue;
                 }
-                of_thing.values_mut().filter(|it| **it == from).for_each(|it| *it = target);
+                let message = format!("`{word}` has no runs: it follows what it reads by itself");
+                let help = format!(
+                    "read `{word}` and leave `after` out, or give `{word}` a `cron` of its own"
+                );
+                self.faults.push(word.fault(message, Some(help)));
             }
         }
-        let mut streams: BTreeMap<Name, Arc<StreamPlan>> =
-            self.streams.into_iter().map(|(name, it)| (name, Arc::new(it))).collect();
-        let mut idle = self.lookups.clone();
-        for (mut of_flow, tables) in parts {
-            of_flow.sort();
-            let tables: Vec<_> =
-                self.tables.iter().filter(|it| tables.contains(it.name())).cloned().collect();
-            let Some(name) = of_flow.first().or_else(|| tables.first().map(|it| it.name())) else {
-                continue;
-            };
-            let read = |it: &&Arc<LookupPlan>| tables.iter().any(|t| t.lookups.contains(&it.name));
-            let lookups: Vec<_> = self.lookups.values().filter(read).cloned().collect();
-            for lookup in &lookups {
-                idle.remove(&lookup.name);
+    }
+
+    /// Plans the checks of all tables; those of a table with a fault of its own wait.
+    async fn checks(&mut self) {
+        let tables = self.tables.clone();
+        for table in &tables {
+            for check in &table.declared.checks {
+                let reads = check.reads().iter().filter_map(|it| Name::new(&it.text).ok());
+                let reads: Vec<Name> = [table.name().clone()].into_iter().chain(reads).collect();
+                if reads.iter().any(|it| !self.known.contains_key(it)) {
+                    continue; // What it reads has a fault of its own; that one is told.
+                }
+                if let Err(error) = self.register(&reads, checks::sees_hidden(check)) {
+                    self.faults.push(check.spot.fault(error.strip_backtrace(), None));
+                    continue;
+                }
+                let of = checks::Of { session: &self.session, known: &self.known, table };
+                let planned = match of.refuse_circle(check, &reads, &tables) {
+                    Ok(()) => of.plan(check, reads).await,
+                    Err(faults) => Err(faults),
+                };
+                match planned {
+                    Ok(check) => self.checks.push(Arc::new(check)),
+                    Err(faults) => self.faults.merge(faults),
+                }
             }
-            let name = name.clone();
-            let streams = of_flow.iter().filter_map(|it| streams.remove(it)).collect();
-            flows.push(FlowPlan { name, streams, lookups, tables });
         }
-        // Lookups that no table reads can still be asked.
-        for (name, lookup) in idle {
-            let (streams, tables) = (Vec::new(), Vec::new());
-            flows.push(FlowPlan { name, streams, lookups: vec![lookup], tables });
-        }
-        Plan { flows, warnings: Faults::default() }
     }
 }
 

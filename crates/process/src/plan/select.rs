@@ -46,6 +46,8 @@ pub(crate) enum Class {
     Whole {
         reason: String,
     },
+    /// Recomputed when something starts it, whatever it is.
+    Started,
     /// A window that is grouped by but not selected.
     WindowHidden {
         name: String,

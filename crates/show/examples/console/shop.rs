@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::{Clock, Kind, Name, Place};
 use serde_json::json;
 use show::{
-    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Back, Change, Chart,
-    ChartKind, Check, Column, Dashboard, Door, Edge, Facts, Flow, Journal, Notice, NoticeState,
-    Pipeline, Question, Reject, Replay, Replayed, Stream, Table, TableKind, Trace, Wanted,
+    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Back, Begun, Catalog,
+    Change, Chart, ChartKind, Check, Column, Dashboard, Door, Edge, Entry, EntryColumn, EntryKind,
+    Facts, Flow, Journal, Notice, NoticeState, Pipeline, Question, Reject, Replay, Replayed,
+    Stream, Table, TableKind, Trace, Wanted,
 };
 
 use super::tables;
@@ -104,6 +105,36 @@ impl Pipeline for Shop {
         }
     }
 
+    fn catalog(&self) -> Catalog {
+        let facts = self.facts();
+        let plain = |columns: &[Column]| -> Vec<EntryColumn> {
+            columns.iter().map(|it| EntryColumn { column: it.clone(), from: Vec::new() }).collect()
+        };
+        let streams = facts.streams.iter().map(|it| Entry {
+            kind: EntryKind::Stream,
+            name: it.name.clone(),
+            description: it.description.clone(),
+            layer: Some("raw".to_owned()),
+            columns: plain(&it.columns),
+            rows: it.stored,
+            ..Entry::default()
+        });
+        let tables = facts.tables.iter().map(|it| Entry {
+            kind: EntryKind::Table,
+            name: it.name.clone(),
+            description: it.description.clone(),
+            layer: it.layer.clone(),
+            columns: plain(&it.columns),
+            reads: it.reads.clone(),
+            rows: it.rows,
+            bytes: it.bytes,
+            files: it.files,
+            sql: it.sql.clone(),
+            ..Entry::default()
+        });
+        Catalog { project: facts.project.clone(), entries: streams.chain(tables).collect() }
+    }
+
     async fn replay_dead(&self, replay: Replay) -> Result<Replayed, AskError> {
         if replay.stream.as_str() != "orders" {
             let message = format!("stream `{}` not found", replay.stream);
@@ -112,6 +143,10 @@ impl Pipeline for Shop {
         let sent = if replay.place.is_some() { 1 } else { 1_200 };
         self.replayed.fetch_add(sent / 2, Ordering::Relaxed);
         Ok(Replayed { sent, stored: sent / 2, dead: sent - sent / 2 })
+    }
+
+    async fn run_table(&self, table: Name) -> Result<Begun, AskError> {
+        Ok(Begun { table: table.to_string(), run: 1 })
     }
 
     async fn plan(&self, _: Wanted) -> Result<Change, AskError> {
@@ -132,6 +167,11 @@ impl Pipeline for Shop {
 
     fn applying(&self) -> Applying {
         Applying::default()
+    }
+
+    async fn restore(&self, wanted: show::Restore) -> Result<show::Restored, AskError> {
+        let message = format!("`{}` has no earlier versions: this shop keeps none", wanted.table);
+        Err(AskError::new(Kind::Missing, message))
     }
 
     async fn trace(&self, stream: Name, place: Place) -> Result<Trace, AskError> {

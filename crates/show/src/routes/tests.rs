@@ -91,6 +91,19 @@ async fn a_dashboard_comes_with_its_data_and_its_faults() {
 }
 
 #[tokio::test]
+async fn a_table_is_asked_to_run_by_its_name() {
+    let (show, _clock) = served();
+    let ask = |path: &str| {
+        let request = Request::post(path.to_owned()).header("host", "localhost:7070");
+        request.body(Body::empty()).unwrap()
+    };
+    let begun = json(send(&show, ask("/v1/runs/sales")).await).await;
+    assert_eq!(begun, serde_json::json!({"table": "sales", "run": 1}));
+    let wrong = send(&show, ask("/v1/runs/%20")).await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn health_and_metrics_answer() {
     let (show, _clock) = served();
     assert_eq!(get_from(&show, "/healthz").await.status(), StatusCode::OK);
@@ -110,11 +123,20 @@ impl Pipeline for Broken {
         Facts { problems: vec![Problem { message, help, tolerable: false }], ..Facts::default() }
     }
 
+    fn catalog(&self) -> crate::Catalog {
+        crate::Catalog::default()
+    }
+
     async fn replay_dead(
         &self,
         _replay: crate::Replay,
     ) -> Result<crate::Replayed, crate::AskError> {
         Ok(crate::Replayed::default())
+    }
+
+    async fn run_table(&self, table: base::Name) -> Result<crate::Begun, crate::AskError> {
+        let message = format!("there is no table `{table}` that is recomputed");
+        Err(crate::AskError::new(Kind::Missing, message))
     }
 
     async fn plan(&self, _: crate::Wanted) -> Result<crate::Change, crate::AskError> {
@@ -135,6 +157,10 @@ impl Pipeline for Broken {
 
     fn applying(&self) -> crate::Applying {
         crate::Applying::default()
+    }
+
+    async fn restore(&self, _: Restore) -> Result<Restored, crate::AskError> {
+        Err(crate::AskError::new(Kind::Missing, "nothing was kept"))
     }
 
     async fn trace(&self, _: base::Name, _: base::Place) -> Result<crate::Trace, crate::AskError> {

@@ -157,7 +157,11 @@ pub(crate) fn summary(project: &Project) -> String {
         let partition = it.partition.as_ref().map(|it| (&it.column, it.unit));
         lines.push(format!(
             "  {:?} {:?} {partition:?} keep={:?} every={:?} publish={}",
-            it.layer, it.late, it.keep, it.every, it.publish
+            it.layer,
+            it.late,
+            it.keep,
+            it.every(),
+            it.publish
         ));
         lines.push(format!("  {}", it.sql.text.lines().next().unwrap_or_default()));
         let checks = it.checks.iter();
@@ -488,6 +492,19 @@ fn syntax_errors_do_not_hide_the_rest_and_make_no_false_alarms() {
 }
 
 #[test]
+fn a_cron_in_a_comment_must_not_end_it() {
+    check_all(
+        &[
+            ("a.toml", "[stream.orders]\ncolumns.id = 'int'\n"),
+            ("x.sql", "/*\ncron = '*/10 * * * *'\n*/\nSELECT id FROM orders"),
+        ],
+        &expect![[r#"
+            x.sql:2:9: this ends the comment, within a text; write the steps of a `cron` as `0-59/10`, or the settings of this table into a .toml file
+        "#]],
+    );
+}
+
+#[test]
 fn secrets_that_are_not_set_are_named() {
     let toml = r#"
 notify.n.webhook = "https://${HOST}/${PATH}"
@@ -627,12 +644,11 @@ checks.e = '1 IN (SELECT x FROM a)'
             c.sql:4:11: `publish` must be a duration such as "10 minutes", not the integer `5`
             c.sql:5:3: there is no SELECT; write one `SELECT … FROM …`
             d.sql:1:18: unexpected key or value; expected newline, `#`
-            e.sql:2:8: the checks of a table are read, but this version does not run them; ask in an alert meanwhile: `SELECT … WHERE NOT (condition)`
             e.sql:2:16: the SQL ends where an expression should follow
             e.sql:3:47: `fatal` is not known here; write one of `warn` or `fail`
-            e.sql:4:8: the check `c` has no `sql`; add `sql = "CONDITION"`
-            e.sql:5:12: `d` must be a condition in SQL, or `{ sql = "..", severity = "fail" }`, not the integer `4`
-            e.sql:6:33: a check cannot read `a`; a check sees the rows of its own table
+            e.sql:4:8: the check `c` says nothing; add `sql = "CONDITION"`, or another of `sql`, `unique`, `not_null`, `references`, `freshness` or `row_change`
+            e.sql:5:12: `d` must be a condition in SQL, or `{ unique = "..", severity = "fail" }`, not the integer `4`
+            e.sql:6:33: a condition cannot read `a`; a condition sees the rows of its own table; write `references`, or a SELECT of the rows that must not be
             f.sql:1:18: unexpected EOF while in a multi-line comment
         "#]],
     );

@@ -27,11 +27,24 @@ pub(crate) struct Read {
 /// The dialect the engine plans with.
 const DIALECT: GenericDialect = GenericDialect {};
 
+/// What a SELECT begins with.
+const STARTS: &[&str] = &["SELECT", "WITH", "VALUES", "("];
+
+/// Returns whether the text begins as a SELECT does, and not as a condition may.
+pub(crate) fn is_select(sql: &SqlText) -> bool {
+    let tokens = tokenize(sql).unwrap_or_default();
+    let first = tokens.iter().find(|it| is_visible(it));
+    first.is_some_and(|it| matches!(word(it).as_str(), "SELECT" | "WITH"))
+}
+
+fn word(token: &TokenWithSpan) -> String {
+    token.token.to_string().to_uppercase()
+}
+
 /// Returns what a SELECT reads.
 pub(crate) fn parse_select(sql: &SqlText) -> Result<Vec<Read>, Faults> {
     let one = |fault: Box<Fault>| Faults::from_iter([*fault]);
     let tokens = tokenize(sql).map_err(one)?;
-    let starts = ["SELECT", "WITH", "VALUES", "("];
     match tokens.iter().find(|it| is_visible(it)) {
         None => {
             let help = "write one `SELECT … FROM …`".to_owned();
@@ -41,7 +54,7 @@ pub(crate) fn parse_select(sql: &SqlText) -> Result<Vec<Read>, Faults> {
                 Some(help),
             ))));
         }
-        Some(first) if !starts.contains(&first.token.to_string().to_uppercase().as_str()) => {
+        Some(first) if !STARTS.contains(&word(first).as_str()) => {
             let help = "what a table or an alert holds is one `SELECT …` or `WITH … SELECT …`";
             let message = format!("`{}` does not begin a SELECT", first.token);
             return Err(one(Box::new(sql.fault(

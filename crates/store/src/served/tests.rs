@@ -121,7 +121,7 @@ async fn a_lost_index_is_built_again_and_one_of_other_columns_too() {
     serving.forget("sales").unwrap();
     drop(served);
     let served = serve_in(&serving, Arc::clone(&table)).await;
-    assert_eq!(served.epoch().unwrap(), Epoch(3));
+    assert_eq!(served.epoch(), Epoch(3));
     check(&served).await;
     // What the table takes while nobody tells the index is found by looking.
     let actions = table.prepare(Epoch(4), Change::new(vec![batch(&rows)], Replace::Nothing)).await;

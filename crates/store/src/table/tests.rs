@@ -54,6 +54,7 @@ pub(crate) fn layout(name: &str) -> Layout {
         schema: schema(),
         partition: None,
         keep: None,
+        rest: crate::Rest::default(),
         time: Some("minute".to_owned()),
         flow: "sales".to_owned(),
         incarnation: "1".to_owned(),

@@ -276,3 +276,49 @@ fn only_what_no_checkpoint_can_name_is_needless() {
     assert!(!is_needless("part-0.parquet", Epoch(9), 10, 10), "another program's");
     assert!(is_needless("part-0.parquet", Epoch(9), FOREIGN_KEPT_MS, 10));
 }
+
+/// `FILES=100000` is the full number.
+#[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting")]
+fn files_wanted() -> u64 {
+    let asked = std::env::var("FILES").ok().and_then(|it| it.parse().ok());
+    let usual = if std::env::var_os("SLOW").is_some() { 20_000 } else { 2_000 };
+    asked.unwrap_or(usual)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_great_many_small_files_become_few_while_commits_go_on() {
+    let files = files_wanted();
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path(), Settings::default(), SystemClock::start()).unwrap();
+    let table = lake.table(layout("t")).await.unwrap();
+    // As another program would leave them: one version that adds them all.
+    let state = table.state.lock().await;
+    let (place, now_ms) = (table.place(&state), table.now_ms());
+    drop(state);
+    let add = (0..files).map(|number| {
+        let rows = batch(&[(Some(0), Some("FR"), i64::try_from(number).unwrap(), Some(1))]);
+        let written = place.write(Purpose::Again, vec![rows], std::iter::empty()).unwrap();
+        place.to_add(written.into_iter().next().unwrap(), now_ms, true)
+    });
+    let version =
+        Version { operation: "WRITE", add: add.collect(), data_change: true, ..Version::default() };
+    let mut state = table.state.lock().await;
+    assert!(table.publish(&mut state, version).await.unwrap());
+    drop(state);
+    assert_eq!(table.facts().files, files);
+
+    let began = SystemClock::start();
+    let (mut epoch, mut merged) = (0, 0);
+    while 24 < table.facts().files {
+        epoch += 1;
+        put(&table, epoch, append(&[(Some(0), Some("FR"), -1, None)])).await;
+        let done = lake.maintain(Duration::from_secs(5)).await.unwrap();
+        assert_ne!(done.files_compacted, 0, "{} files are left", table.facts().files);
+        merged += done.files_compacted;
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("{files} files in {took:.1} s, {merged} merged, {epoch} commits beside");
+    let sql = "SELECT count(*), count(DISTINCT orders), sum(orders) FROM t WHERE 0 <= orders";
+    assert_eq!(ask(&table, sql).await, [format!("{files} {files} {}", files * (files - 1) / 2)]);
+    assert_eq!(ask(&table, "SELECT count(*) FROM t").await, [(files + epoch).to_string()]);
+}

@@ -89,7 +89,7 @@ pub(crate) async fn measure(ctx: &Ctx, events: &Path, only: &str) -> anyhow::Res
     let wanted = only.strip_prefix("nexmark").unwrap_or_default().trim();
     for asked in QUESTIONS.iter().filter(|it| wanted.is_empty() || wanted == it.table) {
         eprintln!("measuring nexmark {}", asked.table);
-        figures.push(one(ctx, events, asked).await?);
+        figures.push(Box::pin(one(ctx, events, asked)).await?);
     }
     ensure!(!figures.is_empty(), "there is no question `{wanted}` that can be measured");
     Ok(figures)

@@ -10,13 +10,14 @@ use base::{Clock, Name};
 use journal::simulate::SimulatedDisk;
 use journal::{Append, Journal, Key, Records};
 use process::memory::MemoryTable;
-use process::{Flow, Setup};
+use process::{CheckState, CheckStats, Flow, Setup, View};
 use query::{Catalog, ContextSettings, Engine, Snapshot};
-use spec::{Line, Test};
+use spec::{CheckSeverity, Line, Test};
 
 use super::compare::{self, Row};
 use crate::catalog;
 use crate::compile::Compiled;
+use crate::system;
 
 /// Where a test without times begins: 2026-01-01.
 const START_MS: u64 = 1_767_225_600_000;
@@ -45,13 +46,18 @@ pub(crate) async fn run(compiled: &Compiled, test: &Test) -> anyhow::Result<Vec<
         flow.tick().await?;
     }
     let mut tables = BTreeMap::new();
-    for flow in &bench.flows {
-        tables.extend(catalog::providers(&flow.view()));
+    let views: Vec<Arc<View>> = bench.flows.iter().map(Flow::view).collect();
+    for view in &views {
+        tables.extend(catalog::providers(view));
     }
-    let snapshot = Arc::new(Snapshot { tables, ..Snapshot::default() });
+    let system = system::of_views(&views);
+    let snapshot = Arc::new(Snapshot { tables, system, ..Snapshot::default() });
     let engine =
         Engine::new(&ContextSettings::default(), Arc::new(Fixed(snapshot)), bench.shared())?;
     let mut failures = Vec::new();
+    if !test.expect.contains_key(CHECKS) {
+        failures.extend(views.iter().flat_map(|it| it.stats.checks.iter()).filter_map(failed));
+    }
     for (table, lines) in &test.expect {
         let expected = rows_of(lines)?;
         let actual = actual(&engine, table, &expected).await?;
@@ -61,6 +67,19 @@ pub(crate) async fn run(compiled: &Compiled, test: &Test) -> anyhow::Result<Vec<
         }
     }
     Ok(failures)
+}
+
+/// The table of what came of checks; a test that expects its rows may have some that fail.
+const CHECKS: &str = "system.checks";
+
+/// Says that a check fails, unless that only would be shown.
+fn failed(check: &CheckStats) -> Option<String> {
+    let is_failed = check.severity == CheckSeverity::Fail && check.state != CheckState::Passing;
+    let message = check.message.as_deref().unwrap_or("it was not asked");
+    is_failed.then(|| {
+        let (table, name, told) = (&check.table, &check.check, &check.told);
+        format!("    check `{name}` of `{table}` fails: {message} ({told})\n")
+    })
 }
 
 /// A journal and flows in memory.
@@ -168,7 +187,11 @@ async fn actual(engine: &Engine, table: &str, expected: &[Row]) -> anyhow::Resul
     let columns: Vec<String> =
         names.iter().map(|it| format!("\"{}\"", it.replace('"', "\"\""))).collect();
     let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
-    let sql = format!("SELECT {columns} FROM \"{table}\"");
+    let name = match table.split_once('.') {
+        Some((schema, name)) => format!("{schema}.\"{name}\""),
+        None => format!("\"{table}\""),
+    };
+    let sql = format!("SELECT {columns} FROM {name}");
     let answer =
         engine.ask(&sql).await.map_err(|error| anyhow::anyhow!("expect.{table}: {error}"))?;
     let batches = answer.all(base::limits::REQUEST_RECORDS_MAX).await?;

@@ -26,7 +26,10 @@ impl FlowPlan {
     /// opens.
     pub fn beside(&self, wanted: &BTreeSet<Name>) -> Beside {
         let mut beside = Beside::default();
-        for table in self.tables.iter().filter(|it| wanted.contains(it.name())) {
+        // What adds to its rows begins anew where it will go on.
+        let is_wanted =
+            |it: &&std::sync::Arc<TablePlan>| wanted.contains(it.name()) && !it.batch.reads_new;
+        for table in self.tables.iter().filter(is_wanted) {
             let read: Option<Vec<Read<'_>>> = table
                 .reads
                 .iter()

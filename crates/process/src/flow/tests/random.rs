@@ -217,7 +217,7 @@ impl Run {
                 if SMALLER_RUNS_MAX < runs {
                     return (smallest, fault);
                 }
-                if let Err(still) = smaller.go().await {
+                if let Err(still) = Box::pin(smaller.go()).await {
                     (smallest, fault) = (smaller, still);
                     continue 'again;
                 }
@@ -296,8 +296,8 @@ async fn random_tables_simulated_show_what_one_question_says() {
             *kinds.entry("refused").or_default() += 1;
             continue;
         }
-        if let Err(fault) = run.go().await {
-            let (smallest, fault) = run.smallest(fault).await;
+        if let Err(fault) = Box::pin(run.go()).await {
+            let (smallest, fault) = Box::pin(run.smallest(fault)).await;
             panic!("{}", told(&smallest, &fault).await);
         }
         let plan = run.plan().await.unwrap();
