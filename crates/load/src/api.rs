@@ -55,18 +55,26 @@ impl Api<'_> {
 
     /// Asks for the first value of the first row.
     pub(crate) fn sql(&self, sql: &str) -> anyhow::Result<Value> {
-        let body = json!({"sql": sql}).to_string();
+        let rows = self.rows(sql)?;
+        let first = rows.pointer("/0/0").context("a value")?;
+        Ok(first.clone())
+    }
+
+    /// Asks for all rows, each a list of values.
+    pub(crate) fn rows(&self, sql: &str) -> anyhow::Result<Value> {
+        let body = json!({"sql": sql, "rows_max": ROWS_MAX}).to_string();
         let request = post("/v1/sql", "content-type: application/json\r\n", body.as_bytes(), 0);
         let mut connection = Connection::open(self.address)?;
         let (status, answer) = connection.ask(&request)?;
         ensure!(status == 200, "{sql}: HTTP {status}: {}", String::from_utf8_lossy(answer));
-        let answer: Value = serde_json::from_slice(answer)?;
-        let row = answer.pointer("/rows/0").context("a row")?;
-        let first = row.as_array().and_then(|it| it.first());
-        let first = first.or_else(|| row.as_object().and_then(|it| it.values().next()));
-        first.cloned().context("a value")
+        let mut answer: Value = serde_json::from_slice(answer)?;
+        let rows = answer.get_mut("rows").context("rows")?;
+        Ok(rows.take())
     }
 }
+
+/// Rows of an answer, more than any question here has.
+const ROWS_MAX: u32 = 100_000;
 
 /// How often it is looked whether a stream is there: for half a minute.
 const ACTIVE_LOOKS_MAX: u32 = 300;

@@ -11,6 +11,7 @@ mod api;
 mod bare;
 mod bodies;
 mod drive;
+mod duck;
 mod http;
 mod measure;
 mod project;
@@ -59,6 +60,19 @@ struct Load {
     #[arg(long, value_name = "DIR")]
     nexmark: Option<PathBuf>,
 
+    /// The folder with TPC-H's tables as Parquet files, made by `tpchgen-cli` where they are
+    /// missing; without it what needs them is left out.
+    #[arg(long, value_name = "DIR")]
+    lake: Option<PathBuf>,
+
+    /// The scale of TPC-H: 1 is a gigabyte.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    scale: f64,
+
+    /// nycflights13's flights as a Parquet file; without it questions about it are left out.
+    #[arg(long, value_name = "FILE")]
+    flights: Option<PathBuf>,
+
     /// Where `cargo xtask peers` put the emulators.
     #[arg(long, value_name = "DIR", default_value = "target/peers")]
     peers: PathBuf,
@@ -79,6 +93,9 @@ struct Ctx {
     time: Duration,
     keys: u64,
     nexmark: Option<PathBuf>,
+    lake: Option<PathBuf>,
+    scale: f64,
+    flights: Option<PathBuf>,
     peers: PathBuf,
     clock: Arc<dyn Clock>,
 }
@@ -129,6 +146,9 @@ impl Load {
             time: self.seconds,
             keys: self.keys,
             nexmark: self.nexmark.clone(),
+            lake: self.lake.clone(),
+            scale: self.scale,
+            flights: self.flights.clone(),
             peers: self.peers.clone(),
             clock: SystemClock::start(),
         })

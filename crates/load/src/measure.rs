@@ -3,15 +3,20 @@
 //! machine hits both.
 
 mod acknowledge;
+mod bulk;
+mod flights;
 mod get;
 mod keys;
+mod lake;
 mod nexmark;
 mod peers;
 mod profile;
 mod put;
 mod shards;
 mod shop;
+mod small;
 mod subscribe;
+mod tpch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +50,11 @@ pub(crate) const MEASUREMENTS: &[(&str, Measure)] = &[
     ("shop", shop::full),
     ("shop steady", shop::steady),
     ("nexmark", nexmark::whole),
+    ("lake tpch", tpch::beside),
+    ("lake flights", flights::beside),
+    ("lake bulk", bulk::beside),
+    ("lake crawl", small::crawl),
+    ("lake compact", small::compact),
 ];
 
 /// Rounds of each side; the one in the middle counts.

@@ -68,6 +68,9 @@ pub(crate) fn state(settings: &ContextSettings) -> Result<SessionState, DataFusi
     // The planner is not always of one mind with itself about what may be NULL (`CASE WHEN a > 1 THEN
     // a END` is not, the expression made of it is); that is no reason not to answer.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // Parts of JSON text cost as much wherever they are taken out, and taking them out below a filter
+    // and a window fails where a column is both a part and a whole ("duplicate qualified field name").
+    options.optimizer.enable_leaf_expression_pushdown = false;
 
     let spill = match &settings.spill_folder {
         Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),

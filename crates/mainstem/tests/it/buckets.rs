@@ -3,26 +3,13 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{Program, data, peers, root};
-
-/// The example, where files may land.
-fn example(folder: &Path) -> PathBuf {
-    let project = folder.join("csv-warehouse");
-    std::fs::create_dir_all(&project).unwrap();
-    for entry in std::fs::read_dir(root().join("examples/csv-warehouse")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::copy(&path, project.join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    project
-}
+use crate::program::{Program, copied, data, peers};
 
 /// The days of the shop, in order.
 fn days() -> Option<Vec<(String, Vec<u8>)>> {
@@ -62,7 +49,7 @@ const READ: &str = "SELECT count(*) FROM loaded_files WHERE event = 'read'";
 async fn the_retail_days_land_one_by_one_through_kills_and_give_the_published_facts() {
     let Some(days) = days() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let project = example(folder.path());
+    let project = copied("csv-warehouse", folder.path());
     let (landing, own) = (project.join("landing"), folder.path().join("data"));
     let mut landed = 0;
     for (round, some) in days.chunks(days.len().div_ceil(4)).enumerate() {

@@ -29,6 +29,19 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
+/// Copies an example's project, without its tests, to where files may land.
+pub(crate) fn copied(example: &str, folder: &Path) -> PathBuf {
+    let project = folder.join(example);
+    std::fs::create_dir_all(&project).unwrap();
+    for entry in std::fs::read_dir(root().join("examples").join(example)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, project.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    project
+}
+
 /// Real data to test with, if it is on this machine.
 pub(crate) fn data(path: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("MAINSTEM_TEST_DATA")

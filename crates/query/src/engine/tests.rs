@@ -381,3 +381,21 @@ async fn no_question_sees_half_a_snapshot() {
     }
     assert!(10 < different.len(), "the catalog did not change: {different:?}");
 }
+
+#[tokio::test]
+async fn parts_of_json_are_taken_out_of_the_newest_rows_of_each_key() {
+    check(
+        "SELECT order_id, region ->> 'a' AS a, split_part(order_id, '/', 1) AS b FROM (
+           SELECT order_id, region, quantity, ROW_NUMBER() OVER (PARTITION BY order_id ORDER BY ts DESC) AS place
+           FROM orders WHERE quantity IN (2, 5))
+         WHERE place <= 1 AND quantity <> 5",
+        expect![[r#"
+            +----------+---+---+
+            | order_id | a | b |
+            +----------+---+---+
+            | 1        |   | 1 |
+            +----------+---+---+
+        "#]],
+    )
+    .await;
+}
