@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use base::{Epoch, Name};
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
+use datafusion::common::stats::Precision;
+use datafusion::common::{DFSchema, Result, ScalarValue, Statistics, internal_err};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType, ident, lit};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
@@ -228,6 +229,26 @@ impl TableProvider for TableView {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    /// About how many rows there are, and between which bounds the stored ones lie: joins are ordered
+    /// by it.
+    fn statistics(&self) -> Option<Statistics> {
+        let mut known = Statistics::new_unknown(&self.schema);
+        known.num_rows = Precision::Inexact(self.hot_rows());
+        if matches!(self.hides, Hides::All) {
+            return Some(known);
+        }
+        let stored = self.cold.statistics()?.to_inexact();
+        known.num_rows = known.num_rows.add(&stored.num_rows);
+        let schema = self.cold.schema();
+        for (field, column) in self.schema.fields().iter().zip(&mut known.column_statistics) {
+            let place = schema.index_of(field.name()).ok();
+            if let Some(found) = place.and_then(|it| stored.column_statistics.get(it)) {
+                column.clone_from(found);
+            }
+        }
+        Some(known)
     }
 }
 

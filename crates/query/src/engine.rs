@@ -11,6 +11,7 @@ use base::{Clock, Kind, limits};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -23,7 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
 use crate::context::{self, CATALOG, ContextSettings};
 use crate::error::SqlError;
+use crate::join_order::JoinOrder;
 use crate::past;
+use crate::selective::AskWhileReading;
 use crate::statement;
 use crate::words;
 
@@ -83,8 +86,12 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Engine, DataFusionError> {
         let live = Database::now(Arc::clone(&catalog));
-        let state = SessionStateBuilder::new_from_existing(context::state(settings)?)
+        let state = context::state(settings)?;
+        let rules = with_join_order(state.optimizers());
+        let state = SessionStateBuilder::new_from_existing(state)
             .with_catalog_list(Arc::new(Databases(Arc::clone(&live))))
+            .with_optimizer_rules(rules)
+            .with_physical_optimizer_rule(Arc::new(AskWhileReading))
             .build();
         let session = SessionContext::new_with_state(state);
         setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
@@ -128,6 +135,16 @@ impl Engine {
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
+}
+
+type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+
+/// Joins are ordered once conditions stand at their tables, and before columns are left out.
+fn with_join_order(rules: &[Arc<dyn OptimizerRule + Send + Sync>]) -> Rules {
+    let mut rules = rules.to_vec();
+    let place = rules.iter().position(|it| it.name() == "push_down_filter");
+    rules.insert(place.map_or(rules.len(), |it| it + 1), Arc::new(JoinOrder));
+    rules
 }
 
 /// One statement's view of the tables.

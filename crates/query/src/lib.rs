@@ -23,7 +23,9 @@ mod past;
 pub mod check;
 mod dialect;
 pub mod engine;
+mod join_order;
 pub mod lineage;
+mod selective;
 mod statement;
 
 pub mod postgres;

@@ -1,4 +1,4 @@
-//! Ten questions about a year of flights, in the manner of ClickBench, beside DuckDB over the file
+//! Ten questions about a year of flights, in the manner of `ClickBench`, beside DuckDB over the file
 //! that came in.
 
 use base::figure::Figure;
