@@ -140,6 +140,14 @@ pub const HOT_BYTES_MAX: usize = 512 << 20;
 /// Rows of one row group in a Parquet file: the unit that queries skip, and what a writer buffers.
 pub const ROW_GROUP_ROWS_MAX: usize = 512 * 1024;
 
+/// Rows of one row group in a file of cold rows: few questions come, so a better compression is
+/// worth more than groups that can be skipped.
+pub const COLD_ROW_GROUP_ROWS_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of files that are made cold at a time, if there are several: compressing strongly takes
+/// seconds for some megabytes, and upkeep looks at its budget only in between.
+pub const LAKE_COLD_BYTES: u64 = 16 << 20;
+
 /// A file of a table at rest; beyond it the next one is begun. Larger ones make compaction slow,
 /// smaller ones make many opens.
 pub const LAKE_FILE_BYTES_MAX: u64 = 128 << 20;

@@ -10,16 +10,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::{Name, Span, limits};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::bucket::book::Book;
-use crate::bucket::listing::{Event, Listing};
-use crate::bucket::place::Place;
+use crate::bucket::cold::{Cold, ColdObjects, ColdOptions, move_all, overlaps};
+use crate::bucket::listing::{Event, Listing, Object, What};
+use crate::bucket::place::{BucketPlace, Fetched, Folders, Place, open_store};
 use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
 use crate::inlet::Inlet;
 use crate::refusal::Refusal;
@@ -27,6 +30,7 @@ use crate::s3::folder::Folder;
 
 pub(crate) mod about;
 pub(crate) mod book;
+pub(crate) mod cold;
 pub(crate) mod listing;
 pub(crate) mod place;
 
@@ -47,6 +51,9 @@ pub(crate) struct Options {
     /// How long objects are kept, from when they were created; for ever if not said. One that a
     /// stream has still to read stays.
     pub(crate) keep: Option<Span>,
+    /// When and where old objects are moved, and stay objects of the bucket: `{ after = "30 days",
+    /// to = "cold" }`. None are if not said.
+    pub(crate) cold: Option<ColdOptions>,
     /// Settings of the cloud's store, by its own names: `{ aws_region = "eu-west-3",
     /// aws_endpoint = "http://..", aws_access_key_id = "${KEY}", aws_secret_access_key = "${SECRET}" }`.
     #[serde(default)]
@@ -108,12 +115,15 @@ impl Door for BucketDoor {
     ) -> Result<Running, OptionFault> {
         let options = Options::read(options)?;
         let name = stream.as_str().strip_suffix(EVENTS).unwrap_or(stream.as_str()).to_owned();
-        let place = Place::open(&options, &name, &inlet.buckets().folders())?;
+        let folders = inlet.buckets().folders();
+        let place = Place::open(&options, &name, &folders)?;
+        let cold = open_cold(&options, &name, &place, &folders)?;
         let (told, listing) = watch::channel(None);
-        let bucket =
-            Arc::new(Bucket { name: name.clone(), events: stream.clone(), place, listing });
+        let events = stream.clone();
+        let bucket = Arc::new(Bucket { name: name.clone(), events, place, listing, cold });
         inlet.buckets().open(&bucket);
-        let watcher = Watcher { options, bucket, told, inlet: inlet.clone() };
+        let mover = Mover::default();
+        let watcher = Watcher { options, bucket, told, inlet: inlet.clone(), mover };
         Ok(Running::start(NAME, |stop| watcher.run(stop)))
     }
 }
@@ -125,8 +135,69 @@ impl Options {
             return Err(OptionFault::at("every", format!("at least \"{EVERY_MIN}\"")));
         }
         Place::check(&options)?;
+        options.check_cold()?;
         Ok(options)
     }
+
+    fn check_cold(&self) -> Result<(), OptionFault> {
+        let Some(cold) = &self.cold else { return Ok(()) };
+        if self.keep.is_some_and(|keep| keep <= cold.after) {
+            let fault = OptionFault::at("cold.after", "objects are deleted by `keep` before that");
+            return Err(fault.with_help("move them earlier, or keep them longer"));
+        }
+        let is_cloud = cold.to.contains("://");
+        if is_cloud {
+            let store = if cold.store.is_empty() { &self.store } else { &cold.store };
+            let told = |it: OptionFault| OptionFault { key: Some("cold.to".to_owned()), ..it };
+            open_store(&cold.to, store).map_err(told)?;
+            let from = self.from.as_deref().unwrap_or_default().trim_end_matches('/');
+            let below = cold.to.strip_prefix(from).filter(|_| from.contains("://"));
+            if below.is_some_and(|it| it.is_empty() || it.starts_with('/')) {
+                return Err(inside());
+            }
+        } else if cold.to.is_empty() {
+            return Err(OptionFault::at("cold.to", "the path is empty"));
+        } else if let Some(key) = cold.store.keys().next() {
+            let message = "a folder has no settings of a store";
+            return Err(OptionFault::at(format!("cold.store.{key}"), message));
+        } else if cold.class.is_some() {
+            let fault = OptionFault::at("cold.class", "a folder has no storage classes");
+            return Err(fault.with_help("leave it out, or let `to` be such as `s3://..`"));
+        }
+        Ok(())
+    }
+}
+
+fn inside() -> OptionFault {
+    let message = "cold objects would lie where the bucket's own lie, and be objects again";
+    OptionFault::at("cold.to", message).with_help("name a place beside it")
+}
+
+/// Opens the cold tier, if there is or was one.
+fn open_cold(
+    options: &Options,
+    name: &str,
+    place: &Place,
+    folders: &Folders,
+) -> Result<Option<Arc<Cold>>, OptionFault> {
+    if let (Some(cold), Place::Folder(own)) = (&options.cold, place)
+        && !cold.to.contains("://")
+    {
+        let to = folders.project.join(&cold.to);
+        let made = std::fs::create_dir_all(&to).and_then(|()| to.canonicalize());
+        let to = made.map_err(|error| {
+            let to = to.display();
+            OptionFault::at("cold.to", format!("the folder {to} cannot be used: {error}"))
+        })?;
+        if overlaps(&to, own) {
+            return Err(inside());
+        }
+    }
+    let opened = Cold::open(name, options.cold.clone(), &options.store, folders);
+    let opened = opened.map_err(|error| {
+        OptionFault::at("cold", format!("what lies in the cold tier cannot be found out: {error}"))
+    })?;
+    Ok(opened.map(Arc::new))
 }
 
 /// A bucket that is open.
@@ -137,6 +208,45 @@ pub(crate) struct Bucket {
     pub(crate) place: Place,
     /// What lies in it, once it was looked at.
     pub(crate) listing: watch::Receiver<Option<Arc<Listing>>>,
+    /// What lies elsewhere.
+    pub(crate) cold: Option<Arc<Cold>>,
+}
+
+impl Bucket {
+    /// Makes a file of an object.
+    pub(crate) async fn fetch(&self, object: &Object) -> Result<Fetched, String> {
+        let found = self.cold.as_ref().and_then(|it| it.find(&object.key));
+        let found = found.filter(|it| it.object.is_version_of(object));
+        let (Some(found), Some(cold)) = (found, self.cold.clone()) else {
+            return self.place.fetch(object).await;
+        };
+        let fetched = tokio::task::spawn_blocking(move || cold.fetch(&found)).await;
+        fetched.map_err(|it| it.to_string())?.map_err(|it| it.to_string())
+    }
+
+    /// Adds to events what clients said of the objects.
+    pub(crate) async fn describe(&self, events: Vec<Event>) -> Result<Vec<Event>, String> {
+        let mut events = self.place.describe(events).await?;
+        let Some(cold) = &self.cold else { return Ok(events) };
+        for event in events.iter_mut().filter(|it| it.event != What::Deleted) {
+            event.about = event.about.take().or_else(|| cold.about(&event.object));
+        }
+        Ok(events)
+    }
+
+    /// Removes an object, wherever it lies.
+    async fn remove(&self, key: &str) -> Result<(), String> {
+        if let Some(cold) = self.cold.clone() {
+            let of = key.to_owned();
+            let forgot = tokio::task::spawn_blocking(move || cold.forget(&of)).await;
+            forgot.map_err(|it| it.to_string())?.map_err(|it| it.to_string())?;
+        }
+        self.place.remove(key).await
+    }
+
+    pub(crate) fn told(&self) -> BucketPlace {
+        BucketPlace { own: self.place.told(), cold: self.cold.clone().map(ColdObjects) }
+    }
 }
 
 /// The door's task.
@@ -145,10 +255,62 @@ struct Watcher {
     bucket: Arc<Bucket>,
     told: watch::Sender<Option<Arc<Listing>>>,
     inlet: Inlet,
+    mover: Mover,
+}
+
+/// Moves objects to the cold tier, beside the watching: compressing takes long.
+#[derive(Default)]
+struct Mover {
+    stop: Arc<AtomicBool>,
+    moving: Option<JoinHandle<bool>>,
+    /// When it is tried again after something failed.
+    not_before_ms: u64,
+}
+
+/// The pause after something could not be moved.
+const MOVE_PAUSE_MS: u64 = 60 * 1_000;
+
+impl Mover {
+    /// Returns whether nothing is moved now.
+    async fn is_idle(&mut self, now_ms: u64) -> bool {
+        match &mut self.moving {
+            Some(moving) if !moving.is_finished() => return false,
+            Some(moving) => {
+                if !moving.await.unwrap_or(false) {
+                    self.not_before_ms = now_ms + MOVE_PAUSE_MS;
+                }
+                self.moving = None;
+            }
+            None => {}
+        }
+        self.not_before_ms <= now_ms
+    }
+
+    fn start(&mut self, bucket: &Arc<Bucket>, cold: &Arc<Cold>, objects: Vec<Object>) {
+        let (bucket, cold) = (Arc::clone(bucket), Arc::clone(cold));
+        let stop = Arc::clone(&self.stop);
+        let work = move || move_all(&cold, &bucket.place, &objects, &stop);
+        self.moving = Some(tokio::task::spawn_blocking(work));
+    }
+
+    /// Breaks off what is under way, and waits for it.
+    async fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(moving) = self.moving.take()
+            && let Err(error) = moving.await
+        {
+            tracing::warn!(%error, "moving to the cold tier did not end by itself");
+        }
+    }
 }
 
 impl Watcher {
-    async fn run(self, mut stop: Stop) {
+    async fn run(mut self, mut stop: Stop) {
+        self.watch(&mut stop).await;
+        self.mover.end().await;
+    }
+
+    async fn watch(&mut self, stop: &mut Stop) {
         let clock = Arc::clone(self.inlet.clock());
         let mut book = loop {
             let (path, now) = (self.book_path(), clock.now_ms());
@@ -166,7 +328,7 @@ impl Watcher {
         let mut swept_ms = None;
         loop {
             self.sweep(&mut swept_ms);
-            let looked = self.look(&mut book, &mut stop).await;
+            let looked = self.look(&mut book, stop).await;
             match looked {
                 Ok(true) => {
                     if failed.take().is_some() {
@@ -205,16 +367,16 @@ impl Watcher {
     }
 
     /// Looks once and tells what is new; returns whether to go on.
-    async fn look(&self, book: &mut Book, stop: &mut Stop) -> Result<bool, String> {
+    async fn look(&mut self, book: &mut Book, stop: &mut Stop) -> Result<bool, String> {
         if !self.tell_pending(book, stop).await? {
             return Ok(false);
         }
         let now_ms = self.inlet.clock().now_ms();
-        let listing = self.bucket.place.list(now_ms, self.options.settle).await?;
+        let (listing, left) = self.list(now_ms).await?;
         let listing = Arc::new(listing);
         let events = listing.since(book.objects(), now_ms);
         for chunk in events.chunks(limits::BUCKET_EVENTS_CHUNK) {
-            let chunk = self.bucket.place.describe(chunk.to_vec()).await?;
+            let chunk = self.bucket.describe(chunk.to_vec()).await?;
             book.begin(chunk).await.map_err(|it| it.to_string())?;
             if !self.tell_pending(book, stop).await? {
                 return Ok(false);
@@ -224,7 +386,40 @@ impl Watcher {
         if let Some(keep) = self.options.keep {
             self.expire(&listing, keep, now_ms).await;
         }
+        self.cool(&listing, left, now_ms).await;
         Ok(true)
+    }
+
+    /// Lists what lies in the bucket, and returns with it what lies in two places.
+    async fn list(&self, now_ms: u64) -> Result<(Listing, Vec<Object>), String> {
+        let mut listing = self.bucket.place.list(now_ms, self.options.settle).await?;
+        let (Some(cold), bucket) = (self.bucket.cold.clone(), Arc::clone(&self.bucket)) else {
+            return Ok((listing, Vec::new()));
+        };
+        let merged = tokio::task::spawn_blocking(move || {
+            let left = cold.merge(&mut listing, &bucket.place)?;
+            Ok::<_, std::io::Error>((listing, left))
+        });
+        merged.await.map_err(|it| it.to_string())?.map_err(|it| it.to_string())
+    }
+
+    /// Moves what is old to the cold tier, but nothing that a stream has still to read.
+    async fn cool(&mut self, listing: &Listing, left: Vec<Object>, now_ms: u64) {
+        let Some(cold) = &self.bucket.cold else { return };
+        if !self.mover.is_idle(now_ms).await {
+            return;
+        }
+        let mut objects = left;
+        if let Some(after) = cold.after() {
+            let before = now_ms.saturating_sub(after.as_millis());
+            let is_old = |it: &&Object| it.cold.is_none() && it.created_ms < before;
+            let is_read = |it: &&Object| !self.inlet.buckets().is_wanted(&self.bucket.name, it);
+            objects.extend(listing.objects.iter().filter(is_old).filter(is_read).cloned());
+        }
+        objects.sort_by(|one, other| one.order().cmp(&other.order()));
+        if !objects.is_empty() || cold.is_untidy() {
+            self.mover.start(&self.bucket, cold, objects);
+        }
     }
 
     /// Tells what was written down to be told.
@@ -246,7 +441,7 @@ impl Watcher {
             if self.inlet.buckets().is_wanted(&self.bucket.name, object) {
                 continue;
             }
-            if let Err(error) = self.bucket.place.remove(&object.key).await {
+            if let Err(error) = self.bucket.remove(&object.key).await {
                 let (bucket, key) = (&self.bucket.name, &object.key);
                 tracing::warn!(%bucket, key, %error, "an object that is over cannot be removed");
                 return;

@@ -33,6 +33,20 @@ struct Options {
     /// sign, `{csv,tsv}` for one of several. All if not said.
     #[serde(default = "all")]
     matching: String,
+    /// Which number comes first in dates such as `01/04/2024`: `"day first"` or `"month first"`. If
+    /// it is not said each file decides by its values, and the month is first where none does.
+    dates: Option<Dates>,
+}
+
+/// Which number of a date comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Dates {
+    /// `01/04/2024` is the first of April.
+    #[serde(rename = "day first")]
+    DayFirst,
+    /// `01/04/2024` is the fourth of January.
+    #[serde(rename = "month first")]
+    MonthFirst,
 }
 
 fn all() -> String {
@@ -48,7 +62,8 @@ const NAME: &str = "files";
 const WAIT: Duration = Duration::from_millis(500);
 
 /// Opens a file as records of one stream; the key of the object says what it is called.
-pub type OpenFile = Arc<dyn Fn(&Path, &str) -> Result<Box<dyn FileRecords>, String> + Send + Sync>;
+pub type OpenFile =
+    Arc<dyn Fn(&Path, &str, Option<Dates>) -> Result<Box<dyn FileRecords>, String> + Send + Sync>;
 
 /// The records of a file, in its order.
 pub trait FileRecords: Send {
@@ -121,7 +136,7 @@ impl Reads {
     /// Returns whether an object is still to be read.
     pub(crate) fn wants(&self, object: &Object) -> bool {
         let is_new = match &*self.objects.read() {
-            Some(objects) => objects.get(&object.key) != Some(object),
+            Some(objects) => !objects.get(&object.key).is_some_and(|it| it.is_version_of(object)),
             None => true,
         };
         is_new && self.pattern.matches(&object.key)
@@ -261,7 +276,8 @@ impl Reader {
         wanted.sort_by_key(|it| it.order());
         let mut failed = None;
         for object in wanted {
-            let done = begun.take_if(|(it, _)| it == object).map_or(0, |(_, chunks)| chunks);
+            let done =
+                begun.take_if(|(it, _)| it.is_version_of(object)).map_or(0, |(_, chunks)| chunks);
             let outcome = match self.read_one(bucket, object, done, lines, stop).await {
                 Ok(outcome) => outcome,
                 // It is tried again with the next look, and keeps back no other.
@@ -285,7 +301,7 @@ impl Reader {
                 about: None,
             };
             let key = format!("{}-{}-over", self.stream, tag_of(&self.stream, object));
-            let event = bucket.place.describe(vec![event]).await?;
+            let event = bucket.describe(vec![event]).await?;
             let event: Vec<Vec<u8>> = event.iter().map(Event::to_json).collect();
             if !bucket::append(&self.inlet, &bucket.events, bucket::NAME, &event, &key, stop)
                 .await?
@@ -334,9 +350,9 @@ impl Reader {
         let Some(open) = self.inlet.buckets().opener(&self.stream) else {
             return Ok(Outcome::Failed("this stream cannot be read from files".to_owned()));
         };
-        let fetched = bucket.place.fetch(object).await?;
-        let (path, key) = (fetched.path.clone(), object.key.clone());
-        let opened = blocking(move || open(&path, &key)).await?;
+        let fetched = bucket.fetch(object).await?;
+        let (path, key, dates) = (fetched.path.clone(), object.key.clone(), self.options.dates);
+        let opened = blocking(move || open(&path, &key, dates)).await?;
         let mut file = match opened {
             Ok(file) => file,
             Err(why) => return Ok(Outcome::Failed(why)),
@@ -383,7 +399,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Returns what tells this version of an object, read by this stream, from all others.
 fn tag_of(stream: &Name, object: &Object) -> String {
-    let Object { key, size, etag, created_ms } = object;
+    let Object { key, size, etag, created_ms, cold: _ } = object;
     let text = format!("{stream}\0{key}\0{size}\0{etag}\0{created_ms}");
     Md5::digest(text).iter().map(|it| format!("{it:02x}")).collect()
 }

@@ -41,9 +41,10 @@ mod s3;
 mod share;
 mod sns;
 
-pub use crate::bucket::place::BucketPlace;
+pub use crate::bucket::cold::ColdObjects;
+pub use crate::bucket::place::{BucketPlace, OwnPlace};
 pub use crate::door::{Door, OptionFault, Running};
-pub use crate::files::{FileRecords, OpenFile};
+pub use crate::files::{Dates, FileRecords, OpenFile};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};
 pub use crate::items::{
     Ask, Attribute, AttributeKind, Found, Item, ItemFault, ItemTable, Items, Value,

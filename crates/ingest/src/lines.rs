@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::kept;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Lines {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
@@ -28,7 +28,12 @@ impl Lines {
     where
         T: DeserializeOwned + Send + 'static,
     {
-        blocking(move || open(path)).await
+        blocking(move || Lines::open_now(path)).await
+    }
+
+    /// Opens it where nobody else waits.
+    pub(crate) fn open_now<T: DeserializeOwned>(path: PathBuf) -> io::Result<(Lines, Vec<T>)> {
+        open(path)
     }
 
     /// Adds lines; they are on disk when this returns.
@@ -36,31 +41,37 @@ impl Lines {
         &mut self,
         lines: Vec<T>,
     ) -> io::Result<()> {
+        let mut now = self.clone();
+        let (now, added) = blocking(move || {
+            let added = now.add_now(&lines);
+            Ok((now, added))
+        })
+        .await?;
+        *self = now;
+        added
+    }
+
+    /// Adds lines where nobody else waits; they are on disk when this returns.
+    pub(crate) fn add_now<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
         if self.is_torn {
-            self.cut().await?;
+            self.cut()?;
         }
-        let (file, at) = (Arc::clone(&self.file), self.length);
-        let added = blocking(move || {
-            let bytes = written(&lines)?;
-            file.write_at(at, &[IoSlice::new(&bytes)])?;
-            file.sync()?;
-            Ok(bytes.len() as u64)
-        });
-        let added = added.await;
+        let bytes = written(lines)?;
+        let added = self
+            .file
+            .write_at(self.length, &[IoSlice::new(&bytes)])
+            .and_then(|()| self.file.sync());
         self.is_torn = added.is_err();
-        self.length += added?;
+        added?;
+        self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// Takes away what a failed write left behind the lines.
-    async fn cut(&mut self) -> io::Result<()> {
-        let (path, length) = (self.path.clone(), self.length);
-        *self = blocking(move || {
-            let bytes = std::fs::read(&path)?;
-            let whole = usize::try_from(length).unwrap_or(usize::MAX).min(bytes.len());
-            write_new(path, bytes.get(..whole).unwrap_or_default())
-        })
-        .await?;
+    fn cut(&mut self) -> io::Result<()> {
+        let bytes = std::fs::read(&self.path)?;
+        let whole = usize::try_from(self.length).unwrap_or(usize::MAX).min(bytes.len());
+        *self = write_new(self.path.clone(), bytes.get(..whole).unwrap_or_default())?;
         Ok(())
     }
 
@@ -69,12 +80,14 @@ impl Lines {
         &mut self,
         lines: Vec<T>,
     ) -> io::Result<()> {
-        let path = self.path.clone();
-        *self = blocking(move || {
-            let bytes = written(&lines)?;
-            write_new(path, &bytes)
-        })
-        .await?;
+        let mut now = self.clone();
+        *self = blocking(move || now.replace_now(&lines).map(|()| now)).await?;
+        Ok(())
+    }
+
+    /// Does so where nobody else waits.
+    pub(crate) fn replace_now<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
+        *self = write_new(self.path.clone(), &written(lines)?)?;
         Ok(())
     }
 }
@@ -105,7 +118,7 @@ fn open<T: DeserializeOwned>(path: PathBuf) -> io::Result<(Lines, Vec<T>)> {
         }
         let line = serde_json::from_slice(line).map_err(|error| {
             let (path, number) = (path.display(), number + 1);
-            let text = format!("{path}:{number}: {error}; remove the file to begin anew");
+            let text = format!("{path}:{number}: {error}; put the file back from a copy, or remove it to begin anew");
             io::Error::new(io::ErrorKind::InvalidData, text)
         })?;
         lines.push(line);

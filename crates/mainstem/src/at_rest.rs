@@ -82,7 +82,9 @@ impl Kind {
                 ("bytes_below", number.clone()),
                 ("files", number.clone()),
                 ("bytes", number.clone()),
-                ("rows", number),
+                ("rows", number.clone()),
+                ("cold_files", number.clone()),
+                ("cold_bytes", number),
             ],
         };
         columns.into_iter().map(|(name, kind)| Field::new(name, kind, true)).collect()
@@ -203,6 +205,8 @@ fn file_sizes(table: &str, rows: &[SizeClass]) -> Vec<ArrayRef> {
         number(|it| it.files),
         number(|it| it.bytes),
         number(|it| it.rows),
+        number(|it| it.cold_files),
+        number(|it| it.cold_bytes),
     ]
 }
 

@@ -2,13 +2,15 @@
 //! files in buckets.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use datafusion::catalog::{SchemaProvider, TableProvider};
-use ingest::BucketPlace;
+use ingest::{BucketPlace, ColdObjects, OwnPlace};
 use process::View;
 use query::{Catalog, Snapshot};
-use store::crawl::{Objects, Place};
+use store::crawl::{Elsewhere, Objects, Place};
 use tokio::runtime::Handle;
 
 use crate::earlier::Earlier;
@@ -31,16 +33,34 @@ impl Tables {
     fn buckets(&self) -> BTreeMap<String, Arc<dyn SchemaProvider>> {
         let places = self.pipeline.inlet.bucket_places().into_iter();
         let schemas = places.map(|(name, place)| {
-            let place = match place {
-                BucketPlace::Folder(folder) => Place::of_path(folder),
-                BucketPlace::Cloud(store, prefix) => {
+            let BucketPlace { own, cold } = place;
+            let place = match own {
+                OwnPlace::Folder(folder) => Place::of_path(folder),
+                OwnPlace::Cloud(store, prefix) => {
                     Place::of_store(store, &prefix, self.runtime.clone())
                 }
+            };
+            let place = match cold {
+                Some(cold) => place.with(Arc::new(Cold(cold))),
+                None => place,
             };
             let schema: Arc<dyn SchemaProvider> = Arc::new(Objects::new(&name, place));
             (name, schema)
         });
         schemas.collect()
+    }
+}
+
+/// The objects of a bucket that lie in its cold tier.
+struct Cold(ColdObjects);
+
+impl Elsewhere for Cold {
+    fn list(&self) -> Vec<(String, u64)> {
+        self.0.list()
+    }
+
+    fn open(&self, path: &str) -> Option<io::Result<File>> {
+        self.0.open(path)
     }
 }
 

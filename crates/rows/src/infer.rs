@@ -16,7 +16,7 @@ mod profile;
 
 pub use self::form::Form;
 pub(crate) use self::form::looks_like_a_value;
-pub use self::guess::{Evidence, Exception, Guess};
+pub use self::guess::{DateOrder, Evidence, Exception, Guess};
 pub use self::moments::Order;
 pub use self::profile::{Cell, Distinct, Place, Profile};
 

@@ -65,6 +65,8 @@ const COLUMNS: &[(&str, ColumnType, bool)] = &[
     ("records", ColumnType::Int, false),
     ("message", ColumnType::Text, false),
     ("metadata", ColumnType::Json, false),
+    ("tier", ColumnType::Text, false),
+    ("stored", ColumnType::Int, false),
 ];
 
 /// What a bucket declares.
@@ -124,10 +126,11 @@ pub(crate) fn read(
 /// The newest of what was told of each object, but for those that are gone.
 fn objects_of(events: &Name) -> String {
     format!(
-        "SELECT key, size, type, etag, created, at AS seen, metadata FROM (
-           SELECT event, key, size, type, etag, created, at, metadata,
+        "SELECT key, size, type, etag, created, at AS seen, metadata,
+                coalesce(tier, 'hot') AS tier, coalesce(stored, size) AS stored FROM (
+           SELECT event, key, size, type, etag, created, at, metadata, tier, stored,
                   ROW_NUMBER() OVER (PARTITION BY key ORDER BY _sequence DESC) AS place
-           FROM {events} WHERE event IN ('created', 'changed', 'deleted'))
+           FROM {events} WHERE event IN ('created', 'changed', 'deleted', 'moved'))
          WHERE place <= 1 AND event <> 'deleted'"
     )
 }

@@ -17,6 +17,8 @@ pub struct Rest {
     pub cluster: Vec<Word>,
     /// How often a version is kept for longer.
     pub snapshots: Option<Snapshots>,
+    /// How old all rows of a file must be when it is compressed strongly.
+    pub cold: Option<Span>,
 }
 
 /// How often a version is kept for longer, and how many.
@@ -37,6 +39,15 @@ pub(crate) struct SnapshotOptions {
     every: Option<Said<Words<Span>>>,
     /// How many are kept, the newest; 2 if not said.
     keep: Option<Said<u32>>,
+}
+
+/// `cold` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct ColdOptions {
+    /// How old all rows of a file must be, by the column `time` if there is one.
+    after: Option<Said<Words<Span>>>,
 }
 
 /// How often files are merged and let go, and for how long at a time.
@@ -83,12 +94,23 @@ pub(crate) fn read(
     history: Option<Said<Words<Span>>>,
     cluster: Option<OneOrMore>,
     snapshots: Option<Said<SnapshotOptions>>,
+    cold: Option<Said<ColdOptions>>,
 ) -> Rest {
     Rest {
         history: ctx.span(history, "history"),
         cluster: ctx.words(cluster),
         snapshots: snapshots.and_then(|it| read_snapshots(ctx, it)),
+        cold: cold.and_then(|it| read_cold(ctx, it)),
     }
+}
+
+fn read_cold(ctx: &mut LoadCtx<'_>, said: Said<ColdOptions>) -> Option<Span> {
+    let Said { value: options, range } = said;
+    if options.after.is_none() {
+        let help = "add `after = \"30 days\"`".to_owned();
+        ctx.fault(&range, "`cold` has no `after`", Some(help));
+    }
+    ctx.span(options.after, "after")
 }
 
 fn read_snapshots(ctx: &mut LoadCtx<'_>, said: Said<SnapshotOptions>) -> Option<Snapshots> {

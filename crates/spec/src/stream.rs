@@ -12,7 +12,7 @@ use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{self, DoorUse, Doors};
 use crate::key::{Rate, RateOptions};
-use crate::rest::{self, Rest, SnapshotOptions};
+use crate::rest::{self, ColdOptions, Rest, SnapshotOptions};
 use crate::said::{Entries, FromWords, OneOrMore, ReadApart, Said, Words, choose, listed};
 use crate::source::Spot;
 use crate::sql::{self, SqlText};
@@ -187,6 +187,9 @@ pub(crate) struct StreamOptions {
     /// Keeps a version of its stored rows for longer, to go back to:
     /// `{ every = "12 hours", keep = 2 }`.
     snapshots: Option<Said<SnapshotOptions>>,
+    /// When old rows are stored in fewer bytes, and read as before: `{ after = "30 days" }`. They are
+    /// written again once.
+    cold: Option<Said<ColdOptions>>,
     /// How long a shard may be silent before it no longer holds back windows; `"10 seconds"` if
     /// not said.
     idle: Option<Said<Words<Span>>>,
@@ -234,7 +237,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     let time = options.time.and_then(|it| known_column(ctx, &it, "time", &columns));
     let key = options.key.and_then(|it| known_column(ctx, &it, "key", &columns));
     let replay_size = options.replay_size.map(|it| it.value.0);
-    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots);
+    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots, options.cold);
     Stream {
         time: time.map(|it| it.name.clone()),
         key: key.map(|it| it.name.clone()),

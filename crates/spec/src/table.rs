@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
-use crate::rest::{self, Rest, SnapshotOptions};
+use crate::rest::{self, ColdOptions, Rest, SnapshotOptions};
 use crate::said::{Entries, FromWords, OneOrMore, Said, Words, choose};
 use crate::serve::{self, Serve, ServeBy};
 use crate::source::{Spot, Word};
@@ -133,6 +133,9 @@ pub(crate) struct TableOptions {
     /// Keeps a version of its stored rows for longer, to go back to:
     /// `{ every = "12 hours", keep = 2 }`.
     snapshots: Option<Said<SnapshotOptions>>,
+    /// When old rows are stored in fewer bytes, and read as before: `{ after = "30 days" }`. They are
+    /// written again once.
+    cold: Option<Said<ColdOptions>>,
     /// How often it is recomputed, where it cannot be kept up to date row by row and what it reads
     /// has changed.
     every: Option<Said<Words<Span>>>,
@@ -212,7 +215,7 @@ pub(crate) fn read(
         unit: said.value.0.unit,
     });
     let keep = ctx.span(options.keep, "keep");
-    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots);
+    let rest = rest::read(ctx, options.history, options.cluster, options.snapshots, options.cold);
     let publish = ctx.span(options.publish, "publish").unwrap_or(PUBLISH_DEFAULT);
     let serve = options.serve.and_then(|it| serve::read(ctx, it));
     let lookup_backfill = options.lookup_backfill.filter(|it| it.value);

@@ -294,7 +294,7 @@ async fn read_as(table: &LakeTable, layout: &Arc<Layout>) -> Result<State, Error
 fn epoch_of(file: &LakeFile) -> Option<Epoch> {
     match Purpose::of(&file.path) {
         Some(Purpose::Epoch(epoch)) if !file.path.starts_with(BUILD) => Some(epoch),
-        Some(Purpose::Epoch(_) | Purpose::Again) | None => None,
+        Some(Purpose::Epoch(_) | Purpose::Again | Purpose::Cold) | None => None,
     }
 }
 

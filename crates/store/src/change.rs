@@ -237,8 +237,12 @@ impl Place {
     }
 
     /// Merges files of one partition into few. Waits for the disk.
-    pub(crate) fn merge(&self, files: &[Arc<LakeFile>]) -> Result<Vec<NewFile>, Error> {
-        let mut writer = self.writer(Purpose::Again);
+    pub(crate) fn merge(
+        &self,
+        purpose: Purpose,
+        files: &[Arc<LakeFile>],
+    ) -> Result<Vec<NewFile>, Error> {
+        let mut writer = self.writer(purpose);
         let partition = files.first().and_then(|it| self.partition_of(it)).flatten();
         if !self.cluster.is_empty() {
             let rows = cluster::in_order(&self.root, &self.columns, files, &self.cluster)?;

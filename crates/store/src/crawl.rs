@@ -26,7 +26,7 @@ use spec::name_like;
 
 pub use self::change::{Change, changes};
 pub use self::files::{crawl, stamp};
-pub use self::place::Place;
+pub use self::place::{Elsewhere, Place};
 pub use self::propose::{Bucket, Column, Kind, Proposal, Section, formats_said, rows_said, why};
 pub use self::schema::Objects;
 

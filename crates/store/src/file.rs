@@ -43,6 +43,8 @@ pub(crate) enum Purpose {
     Epoch(Epoch),
     /// Rows that are in the table already.
     Again,
+    /// Old rows that are in the table already, to lie in few bytes.
+    Cold,
 }
 
 impl Purpose {
@@ -52,6 +54,7 @@ impl Purpose {
         match self {
             Purpose::Epoch(epoch) => format!("rows-{:020}-{id}.parquet", epoch.0),
             Purpose::Again => format!("again-{id}.parquet"),
+            Purpose::Cold => format!("cold-{id}.parquet"),
         }
     }
 
@@ -61,6 +64,9 @@ impl Purpose {
         let is_id = |id: &str| id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit());
         if let Some(id) = name.strip_prefix("again-") {
             return is_id(id).then_some(Purpose::Again);
+        }
+        if let Some(id) = name.strip_prefix("cold-") {
+            return is_id(id).then_some(Purpose::Cold);
         }
         let (epoch, id) = name.strip_prefix("rows-")?.split_once('-')?;
         is_id(id).then_some(Purpose::Epoch(Epoch(epoch.parse().ok()?)))
@@ -137,7 +143,7 @@ impl<'a> Writer<'a> {
         self.folders.insert(folder);
         let value = partition.and_then(|(_, value)| value).map(str::to_owned);
         let options = ArrowWriterOptions::new()
-            .with_properties(properties())
+            .with_properties(properties(self.purpose))
             // Others shall see plain Parquet types, not our views.
             .with_skip_arrow_metadata(true);
         let columns = Arc::clone(&self.columns);
@@ -205,13 +211,20 @@ impl Drop for OpenFile {
     }
 }
 
-fn properties() -> WriterProperties {
-    let level = ZstdLevel::try_new(1).unwrap_or_default();
+/// The strongest level of Zstandard that costs no more to read.
+const COLD_LEVEL: i32 = 19;
+
+fn properties(purpose: Purpose) -> WriterProperties {
+    let (level, rows) = match purpose {
+        Purpose::Epoch(_) | Purpose::Again => (1, limits::ROW_GROUP_ROWS_MAX),
+        Purpose::Cold => (COLD_LEVEL, limits::COLD_ROW_GROUP_ROWS_MAX),
+    };
+    let level = ZstdLevel::try_new(level).unwrap_or_default();
     WriterProperties::builder()
         .set_created_by("mainstem".to_owned())
         // Level 1 halves the bytes of snappy at nine tenths of its speed.
         .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_row_count(Some(rows))
         .set_coerce_types(true)
         .build()
 }

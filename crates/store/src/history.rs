@@ -83,6 +83,10 @@ pub struct SizeClass {
     pub bytes: u64,
     /// Their rows.
     pub rows: u64,
+    /// How many of them are compressed strongly, as `cold` asks.
+    pub cold_files: u64,
+    /// The bytes of those.
+    pub cold_bytes: u64,
 }
 
 /// The classes of a histogram of file sizes: where each begins. The first ones are those of compaction,
@@ -214,6 +218,10 @@ impl LakeTable {
             class.files += 1;
             class.bytes += file.bytes;
             class.rows += file.facts.as_ref().map_or(0, |it| it.rows);
+            if file.is_cold() {
+                class.cold_files += 1;
+                class.cold_bytes += file.bytes;
+            }
         }
         classes
     }

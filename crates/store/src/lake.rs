@@ -45,6 +45,8 @@ impl Default for Settings {
 pub struct Maintained {
     /// Small files that were merged into larger ones.
     pub files_compacted: u64,
+    /// Files of old rows that were compressed strongly.
+    pub files_cold: u64,
     /// Files that left the table because their rows are older than `keep`.
     pub files_expired: u64,
     /// Files that nothing refers to, deleted.
@@ -181,6 +183,7 @@ impl Lake {
                 Ok(done) => {
                     all.files_compacted += done.files_compacted;
                     all.files_expired += done.files_expired;
+                    all.files_cold += done.files_cold;
                     all.files_swept += done.files_swept;
                     all.checkpoints += done.checkpoints;
                     all.snapshots += done.snapshots;

@@ -34,6 +34,8 @@ pub struct Rest {
     pub cluster: Vec<String>,
     /// How often a version is kept for longer, and how many.
     pub snapshots: Option<Snapshots>,
+    /// How old all rows of a file must be when it is compressed strongly.
+    pub cold: Option<Span>,
 }
 
 /// Rows whose value of `column` (or the named part of its time) differs never share a file.
@@ -85,6 +87,7 @@ impl From<&spec::Rest> for Rest {
             history: declared.history,
             cluster: cluster.collect(),
             snapshots: declared.snapshots,
+            cold: declared.cold,
         }
     }
 }

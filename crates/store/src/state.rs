@@ -9,6 +9,7 @@ use base::Epoch;
 use datafusion::common::{ScalarValue, Statistics};
 
 use crate::error::Error;
+use crate::file::Purpose;
 use crate::layout::Layout;
 use crate::log::{Add, MetaData, Read, Remove};
 use crate::partition::Split;
@@ -60,6 +61,11 @@ pub(crate) struct View {
 }
 
 impl LakeFile {
+    /// Returns whether its rows are old and compressed strongly.
+    pub(crate) fn is_cold(&self) -> bool {
+        Purpose::of(&self.path) == Some(Purpose::Cold)
+    }
+
     /// Makes it of its line in the log.
     pub(crate) fn new(
         root: &Path,

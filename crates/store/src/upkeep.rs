@@ -65,6 +65,12 @@ impl LakeTable {
                 merged => done.files_compacted += merged,
             }
         }
+        while has_time() {
+            match self.make_cold().await? {
+                0 => break,
+                cold => done.files_cold += cold,
+            }
+        }
         if has_time() {
             done.checkpoints += self.checkpoint(&mut upkeep).await?;
         }
@@ -144,7 +150,7 @@ impl LakeTable {
             return Ok(0);
         }
         let merged = files.clone();
-        let written = self.blocking(move || place.merge(&merged)).await?;
+        let written = self.blocking(move || place.merge(Purpose::Again, &merged)).await?;
         let count = files.len() as u64;
         // A file that was replaced meanwhile is no reason to try again at once.
         Ok(if self.swap("OPTIMIZE", files, written, false).await? { count } else { 0 })
@@ -158,7 +164,7 @@ impl LakeTable {
         let resting_ms = i64::try_from(resting_ms).unwrap_or(i64::MAX);
         let place = self.place(state);
         let mut partitions: BTreeMap<_, Vec<&Arc<LakeFile>>> = BTreeMap::new();
-        for file in state.files.values().filter(|it| it.bytes < large) {
+        for file in state.files.values().filter(|it| it.bytes < large && !it.is_cold()) {
             if let Some(partition) = place.partition_of(file) {
                 partitions.entry(partition).or_default().push(file);
             }
@@ -185,6 +191,57 @@ impl LakeTable {
             bytes <= self.settings.file_bytes_max
         });
         fits.take(limits::LAKE_COMPACT_FILES_MAX).map(Arc::clone).collect()
+    }
+
+    /// Compresses some files strongly whose rows are all old; returns how many.
+    async fn make_cold(&self) -> Result<u64, Error> {
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
+        let files = self.to_make_cold(&state)?;
+        let place = self.place(&state);
+        drop(state);
+        if files.is_empty() {
+            return Ok(0);
+        }
+        let old = files.clone();
+        let written = self.blocking(move || place.merge(Purpose::Cold, &old)).await?;
+        let count = files.len() as u64;
+        Ok(if self.swap("OPTIMIZE", files, written, false).await? { count } else { 0 })
+    }
+
+    /// Chooses files of one partition, those that were written first. Their age is that of their
+    /// newest row, and of the file where the table has no column that tells it.
+    fn to_make_cold(&self, state: &State) -> Result<Vec<Arc<LakeFile>>, Error> {
+        let Some(after) = state.layout.rest.cold else { return Ok(Vec::new()) };
+        let oldest_ms = self.clock.now_ms().saturating_sub(after.as_millis());
+        let oldest_ms = i64::try_from(oldest_ms).unwrap_or(i64::MAX);
+        let wrong = |reason| Error::Layout { table: self.name.clone(), reason };
+        let time = state.layout.time.as_ref().map(|it| state.time_column(it)).transpose();
+        let time = time.map_err(wrong)?;
+        let is_old = |file: &LakeFile| match time.and_then(|it| file.times(it)) {
+            Some(times) => times.max < oldest_ms.saturating_mul(1_000) && times.nulls == 0,
+            None => file.modified_ms < oldest_ms,
+        };
+        let place = self.place(state);
+        let mut partitions: BTreeMap<_, Vec<&Arc<LakeFile>>> = BTreeMap::new();
+        for file in state.files.values().filter(|it| !it.is_cold() && is_old(it)) {
+            if let Some(partition) = place.partition_of(file) {
+                partitions.entry(partition).or_default().push(file);
+            }
+        }
+        let age = |it: &&Arc<LakeFile>| (it.modified_ms, it.path.clone());
+        let Some(mut files) =
+            partitions.into_values().min_by_key(|files| files.iter().map(age).min())
+        else {
+            return Ok(Vec::new());
+        };
+        files.sort_by_key(age);
+        let (first, mut bytes) = (files.first().map_or(0, |it| it.bytes), 0);
+        let fits = files.into_iter().take_while(|it| {
+            bytes += it.bytes;
+            bytes <= limits::LAKE_COLD_BYTES.max(first)
+        });
+        Ok(fits.take(limits::LAKE_COMPACT_FILES_MAX).map(Arc::clone).collect())
     }
 
     /// Puts `written` in the place of `files`, unless a commit has changed them meanwhile.
@@ -373,7 +430,7 @@ impl LakeTable {
 fn is_needless(path: &str, committed: base::Epoch, unnamed_ms: u64, kept_ms: u64) -> bool {
     match Purpose::of(path) {
         Some(Purpose::Epoch(epoch)) => epoch <= committed && kept_ms <= unnamed_ms,
-        Some(Purpose::Again) => kept_ms <= unnamed_ms,
+        Some(Purpose::Again | Purpose::Cold) => kept_ms <= unnamed_ms,
         None => FOREIGN_KEPT_MS.max(kept_ms) <= unnamed_ms,
     }
 }

@@ -96,7 +96,7 @@ impl Book {
         for event in events {
             let object = &event.object;
             match event.event {
-                What::Created | What::Changed => {
+                What::Created | What::Changed | What::Moved => {
                     self.objects.insert(object.key.clone(), object.clone());
                 }
                 What::Deleted => {

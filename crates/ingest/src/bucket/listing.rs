@@ -16,6 +16,9 @@ pub(crate) struct Object {
     pub(crate) etag: String,
     /// When it was written, in milliseconds since 1970.
     pub(crate) created_ms: u64,
+    /// How many bytes it takes in the cold tier, if it lies there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cold: Option<u64>,
 }
 
 /// All objects of a bucket, by key.
@@ -31,6 +34,8 @@ pub(crate) enum What {
     Created,
     Changed,
     Deleted,
+    /// It lies in the cold tier now, with the same contents.
+    Moved,
     /// Its rows are in a stream.
     Read,
     /// It could not be read.
@@ -67,6 +72,8 @@ struct Record<'a> {
     r#type: &'a str,
     etag: &'a str,
     created: String,
+    tier: &'a str,
+    stored: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +107,8 @@ impl Listing {
             .iter()
             .filter_map(|it| match before.get(&it.key) {
                 None => Some(event(What::Created, it)),
-                Some(known) if known != it => Some(event(What::Changed, it)),
+                Some(known) if !known.is_version_of(it) => Some(event(What::Changed, it)),
+                Some(known) if known.cold != it.cold => Some(event(What::Moved, it)),
                 Some(_) => None,
             })
             .collect();
@@ -111,6 +119,12 @@ impl Listing {
 }
 
 impl Object {
+    /// Returns whether both have the same contents, wherever they lie.
+    pub(crate) fn is_version_of(&self, other: &Object) -> bool {
+        let version = |it: &Object| (it.size, it.created_ms);
+        self.key == other.key && self.etag == other.etag && version(self) == version(other)
+    }
+
     /// Returns what tells which of two objects is read first.
     pub(crate) fn order(&self) -> (u64, &str) {
         (self.created_ms, &self.key)
@@ -132,6 +146,8 @@ impl Event {
                 .unwrap_or_else(|| type_of(&self.object.key)),
             etag: about.map_or(&self.object.etag, |it| &it.etag),
             created: time_in_words(self.object.created_ms),
+            tier: if self.object.cold.is_some() { "cold" } else { "hot" },
+            stored: self.object.cold.unwrap_or(self.object.size),
             stream: self.stream.as_deref(),
             records: self.records,
             message: self.message.as_deref(),

@@ -1,5 +1,8 @@
 //! Where a bucket lies: a folder of this machine, or a store in a cloud.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +10,17 @@ use std::time::Duration;
 use base::{Span, limits};
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
 use url::Url;
 
 use crate::bucket::Options;
 use crate::bucket::about::{self, About};
+use crate::bucket::cold::ColdObjects;
 use crate::bucket::listing::{Event, Listing, Object, What};
 use crate::door::OptionFault;
+use crate::s3::folder::Folder;
 
 /// Where things of buckets lie.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +48,16 @@ pub(crate) enum Place {
 
 /// Where a bucket lies, told to who reads its objects by himself.
 #[derive(Debug, Clone)]
-pub enum BucketPlace {
+pub struct BucketPlace {
+    /// Its own place.
+    pub own: OwnPlace,
+    /// The objects that lie elsewhere.
+    pub cold: Option<ColdObjects>,
+}
+
+/// Where the objects of a bucket lie that are not cold.
+#[derive(Debug, Clone)]
+pub enum OwnPlace {
     /// A folder of this machine.
     Folder(PathBuf),
     /// A store, and what keys begin with there.
@@ -53,7 +68,8 @@ pub enum BucketPlace {
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) path: PathBuf,
-    is_ours: bool,
+    /// Whether it is removed afterwards.
+    pub(crate) is_ours: bool,
 }
 
 /// What a file is called while it is written.
@@ -66,7 +82,7 @@ impl Place {
     /// Looks for faults without a network.
     pub(crate) fn check(options: &Options) -> Result<(), OptionFault> {
         match options.from.as_deref() {
-            Some(from) if from.contains("://") => open_store(from, options).map(|_store| ()),
+            Some(from) if from.contains("://") => open_store(from, &options.store).map(|_store| ()),
             Some("") => Err(OptionFault::at("from", "the path is empty")),
             Some(_) | None => match options.store.keys().next() {
                 None => Ok(()),
@@ -86,7 +102,7 @@ impl Place {
         folders: &Folders,
     ) -> Result<Place, OptionFault> {
         if let Some(url) = options.from.as_deref().filter(|it| it.contains("://")) {
-            let (store, prefix) = open_store(url, options)?;
+            let (store, prefix) = open_store(url, &options.store)?;
             return Ok(Place::Cloud { store, prefix, fetched: folders.own.join(".fetched") });
         }
         let folder = match &options.from {
@@ -100,11 +116,11 @@ impl Place {
         })
     }
 
-    pub(crate) fn told(&self) -> BucketPlace {
+    pub(crate) fn told(&self) -> OwnPlace {
         match self {
-            Place::Folder(folder) => BucketPlace::Folder(folder.clone()),
+            Place::Folder(folder) => OwnPlace::Folder(folder.clone()),
             Place::Cloud { store, prefix, .. } => {
-                BucketPlace::Cloud(Arc::clone(store), prefix.to_string())
+                OwnPlace::Cloud(Arc::clone(store), prefix.to_string())
             }
         }
     }
@@ -156,7 +172,8 @@ impl Place {
         let Place::Folder(folder) = self else { return Ok(events) };
         let folder = folder.clone();
         let described = tokio::task::spawn_blocking(move || {
-            for event in events.iter_mut().filter(|it| it.event != What::Deleted) {
+            let is_here = |it: &&mut Event| it.event != What::Deleted && it.object.cold.is_none();
+            for event in events.iter_mut().filter(is_here) {
                 event.about = About::of(&folder, &event.object.key, &event.object.etag);
             }
             events
@@ -164,19 +181,80 @@ impl Place {
         described.await.map_err(|it| it.to_string())
     }
 
+    /// Returns what a client said of this version of an object.
+    pub(crate) fn about(&self, object: &Object) -> Option<About> {
+        let Place::Folder(folder) = self else { return None };
+        About::of(folder, &object.key, &object.etag)
+    }
+
+    /// Returns whether a file that was fetched is this version of an object: one of a folder may have
+    /// been replaced, or may be written to.
+    pub(crate) fn is_version(&self, object: &Object, file: &File) -> io::Result<bool> {
+        let facts = file.metadata()?;
+        Ok(match self {
+            Place::Folder(_) => about::stamp_of(&facts) == object.etag,
+            Place::Cloud { .. } => facts.len() == object.size,
+        })
+    }
+
+    /// Returns whether another version of an object lies here.
+    pub(crate) fn has_other(&self, object: &Object) -> bool {
+        match self {
+            Place::Folder(folder) => {
+                let facts = std::fs::metadata(folder.join(&object.key));
+                facts.is_ok_and(|it| about::stamp_of(&it) != object.etag)
+            }
+            // A listing is newer than what was moved.
+            Place::Cloud { .. } => true,
+        }
+    }
+
+    /// Removes an object if it is this version, once `record` has noted where it lies instead;
+    /// returns whether it was. It waits for the disk or a network.
+    pub(crate) fn exchange(
+        &self,
+        object: &Object,
+        runtime: &Handle,
+        record: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<bool> {
+        match self {
+            Place::Folder(folder) => Folder::of(folder).exchange(&object.key, &object.etag, record),
+            Place::Cloud { store, prefix, .. } => {
+                let at = location(prefix, &object.key).map_err(io::Error::other)?;
+                let meta = match runtime.block_on(store.head(&at)) {
+                    Err(object_store::Error::NotFound { .. }) => return Ok(false),
+                    meta => meta.map_err(io::Error::other)?,
+                };
+                if !object_of(object.key.clone(), &meta).is_version_of(object) {
+                    return Ok(false);
+                }
+                record()?;
+                // Stores delete without a condition, so a write in this moment is not seen.
+                runtime.block_on(store.delete(&at)).map_err(io::Error::other)?;
+                Ok(true)
+            }
+        }
+    }
+
     /// Removes an object.
     pub(crate) async fn remove(&self, key: &str) -> Result<(), String> {
         match self {
             Place::Folder(folder) => {
                 let path = folder.join(key);
-                let facts = tokio::fs::metadata(&path).await.map_err(|it| it.to_string())?;
+                let facts = match tokio::fs::metadata(&path).await {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                    facts => facts.map_err(|it| it.to_string())?,
+                };
                 tokio::fs::remove_file(path).await.map_err(|it| it.to_string())?;
                 About::forget(folder, &about::stamp_of(&facts));
                 Ok(())
             }
             Place::Cloud { store, prefix, .. } => {
                 let location = location(prefix, key)?;
-                store.delete(&location).await.map_err(|it| it.to_string())
+                match store.delete(&location).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error.to_string()),
+                }
             }
         }
     }
@@ -186,7 +264,7 @@ impl Place {
 fn list_folder(root: &Path) -> Result<Vec<Object>, String> {
     let (mut objects, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
-        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        let failed = |error: io::Error| format!("{}: {error}", folder.display());
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
@@ -201,6 +279,7 @@ fn list_folder(root: &Path) -> Result<Vec<Object>, String> {
             let key = path.strip_prefix(root).ok().and_then(Path::to_str);
             let (Some(key), true) = (key, facts.is_file()) else { continue };
             objects.push(Object {
+                cold: None,
                 key: key.replace(std::path::MAIN_SEPARATOR, "/"),
                 size: facts.len(),
                 etag: about::stamp_of(&facts),
@@ -219,15 +298,20 @@ async fn list_cloud(store: &dyn ObjectStore, prefix: &Key) -> Result<Vec<Object>
         let key = meta.location.as_ref().strip_prefix(prefix.as_ref());
         let key = key.map(|it| it.trim_start_matches('/')).filter(|it| !it.is_empty());
         let Some(key) = key else { continue };
-        objects.push(Object {
-            key: key.to_owned(),
-            size: meta.size,
-            etag: meta.e_tag.as_deref().unwrap_or_default().trim_matches('"').to_owned(),
-            created_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
-        });
+        objects.push(object_of(key.to_owned(), &meta));
         check_count(objects.len())?;
     }
     Ok(objects)
+}
+
+fn object_of(key: String, meta: &ObjectMeta) -> Object {
+    Object {
+        cold: None,
+        key,
+        size: meta.size,
+        etag: meta.e_tag.as_deref().unwrap_or_default().trim_matches('"').to_owned(),
+        created_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+    }
 }
 
 fn check_count(count: usize) -> Result<(), String> {
@@ -238,7 +322,7 @@ fn check_count(count: usize) -> Result<(), String> {
     Err(format!("it has more than {max} objects; make several buckets of it, or set `keep`"))
 }
 
-fn location(prefix: &Key, key: &str) -> Result<Key, String> {
+pub(crate) fn location(prefix: &Key, key: &str) -> Result<Key, String> {
     let whole = format!("{prefix}/{key}");
     Key::parse(whole.trim_start_matches('/')).map_err(|it| it.to_string())
 }
@@ -253,14 +337,17 @@ impl Drop for Fetched {
     }
 }
 
-fn open_store(from: &str, options: &Options) -> Result<(Arc<dyn ObjectStore>, Key), OptionFault> {
+pub(crate) fn open_store(
+    from: &str,
+    settings: &BTreeMap<String, String>,
+) -> Result<(Arc<dyn ObjectStore>, Key), OptionFault> {
     let url =
         Url::parse(from).map_err(|it| OptionFault::at("from", format!("no address: {it}")))?;
     if url.scheme() == "file" || url.scheme() == "memory" {
         let fault = OptionFault::at("from", "a folder is written as its path");
         return Err(fault.with_help("write it without `file://`"));
     }
-    let settings = options.store.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let settings = settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     match object_store::parse_url_opts(&url, settings) {
         Ok((store, prefix)) => Ok((Arc::from(store), prefix)),
         Err(error) => {

@@ -4,7 +4,7 @@ use super::*;
 use crate::bucket::listing::{Object, What};
 
 fn object(key: &str, size: u64, created_ms: u64) -> Object {
-    Object { key: key.to_owned(), size, etag: format!("{size}"), created_ms }
+    Object { key: key.to_owned(), size, etag: format!("{size}"), created_ms, cold: None }
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn what_happened_is_what_differs() {
     assert_eq!(
         record,
         "{\"event\":\"created\",\"key\":\"c\",\"at\":\"1970-01-01T00:00:00.099Z\",\"size\":1,\
-         \"type\":\"application/octet-stream\",\"etag\":\"1\",\"created\":\"1970-01-01T00:00:00.020Z\"}"
+         \"type\":\"application/octet-stream\",\"etag\":\"1\",\"created\":\"1970-01-01T00:00:00.020Z\",\"tier\":\"hot\",\"stored\":1}"
     );
 }
 
@@ -60,6 +60,15 @@ fn options_that_cannot_be_used_say_why() {
     assert_eq!(fault("from = \"ftp://x/y\"").key.as_deref(), Some("from"));
     assert_eq!(fault("from = \"file:///tmp\"").key.as_deref(), Some("from"));
     assert_eq!(fault("store = { aws_region = \"x\" }").key.as_deref(), Some("store.aws_region"));
+    let cold = |text: &str| fault(text).key;
+    assert_eq!(cold("cold = { after = '1 day', to = '' }").as_deref(), Some("cold.to"));
+    assert_eq!(cold("cold = { after = '1 day', to = 'ftp://x/y' }").as_deref(), Some("cold.to"));
+    let short = "keep = '1 day'\ncold = { after = '1 day', to = 'c' }";
+    assert_eq!(cold(short).as_deref(), Some("cold.after"));
+    let class = "cold = { after = '1 day', to = 'c', class = 'X' }";
+    assert_eq!(cold(class).as_deref(), Some("cold.class"));
+    let inside = "from = 's3://b/p'\ncold = { after = '1 day', to = 's3://b/p/cold' }";
+    assert_eq!(cold(inside).as_deref(), Some("cold.to"));
     assert!(fault("form = \"x\"").help.unwrap().contains("from"));
     let fine = "from = \"s3://b/p\"\nstore = { aws_region = \"eu-west-3\", aws_endpoint = \"http://127.0.0.1:1\" }";
     BucketDoor.check(&fine.parse().unwrap()).unwrap();

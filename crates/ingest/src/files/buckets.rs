@@ -47,7 +47,7 @@ impl Buckets {
     pub(crate) fn places(&self) -> BTreeMap<String, BucketPlace> {
         let open = self.open.read();
         let open = open.iter().filter_map(|(name, it)| Some((name.clone(), it.upgrade()?)));
-        open.map(|(name, it)| (name, it.place.told())).collect()
+        open.map(|(name, it)| (name, it.told())).collect()
     }
 
     /// Notes that somebody reads a bucket.

@@ -39,7 +39,7 @@ impl FileRecords for ThreeLines {
     }
 }
 
-fn open_lines(path: &Path, key: &str) -> Result<Box<dyn FileRecords>, String> {
+fn open_lines(path: &Path, key: &str, _: Option<Dates>) -> Result<Box<dyn FileRecords>, String> {
     let text = std::fs::read_to_string(path).map_err(|it| format!("{key}: {it}"))?;
     if text.is_empty() {
         return Err("the file is empty".to_owned());
@@ -224,5 +224,56 @@ async fn objects_go_after_keep_but_not_before_they_are_read() {
     runs.until(|it| count(it, "deleted") == 1).await;
     assert_eq!(runs.records("sales"), ["1"]);
     assert!(!world.landing().join("a.txt").try_exists().unwrap());
+    runs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_become_cold_after_they_are_read_and_are_read_from_there() {
+    let world = World::new();
+    let lines: String = (0..200).map(|it| format!("{it}\n")).collect();
+    world.put("in/a.txt", &lines);
+    let bucket = format!("{BUCKET}cold = {{ after = \"1 second\", to = \"cold\" }}\n");
+    let files = "bucket = \"landing\"";
+    let runs = world.start(&bucket, files);
+    runs.until(|it| count(it, "moved") == 1).await;
+    let all = runs.records("sales");
+    assert_eq!(all.len(), 200);
+    assert!(!world.landing().join("in/a.txt").try_exists().unwrap());
+    let moved: serde_json::Value =
+        serde_json::from_str(runs.records("landing_events").last().unwrap()).unwrap();
+    assert_eq!((moved["event"].as_str(), moved["tier"].as_str()), (Some("moved"), Some("cold")));
+    assert_eq!(moved["size"], lines.len());
+    assert!(moved["stored"].as_u64().unwrap() < lines.len() as u64);
+    runs.stop().await;
+
+    // A restart tells nothing and reads nothing.
+    let runs = world.start(&bucket, files);
+    runs.inlet.clock().sleep(Duration::from_millis(500)).await;
+    assert_eq!(runs.records("sales").len(), 200);
+    assert_eq!(runs.told().len(), 3, "{:?}", runs.told());
+    runs.stop().await;
+
+    // A program that knows nothing of what was read reads it again, out of the cold tier, and also
+    // when no object is to become cold any more.
+    let data = world.folder.path().join("data");
+    std::fs::remove_dir_all(data.join("journal")).unwrap();
+    std::fs::remove_file(data.join("doors/buckets/landing.sales.read")).unwrap();
+    let runs = world.start(BUCKET, files);
+    runs.until(|it| count(it, "read") == 1).await;
+    assert_eq!(runs.records("sales"), all);
+    runs.stop().await;
+
+    // What is deleted after `keep` is deleted there too.
+    let bucket = format!("{BUCKET}keep = \"1 second\"\n");
+    let runs = world.start(&bucket, files);
+    runs.until(|it| count(it, "deleted") == 1).await;
+    let cold = world.folder.path().join("cold/in");
+    for _ in 0..100 {
+        if std::fs::read_dir(&cold).unwrap().count() == 0 {
+            break;
+        }
+        runs.inlet.clock().sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(std::fs::read_dir(&cold).unwrap().count(), 0);
     runs.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -15,6 +16,7 @@ use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::bucket::about::{About, HIDDEN, changed_ms, stamp_of, sync};
+use crate::bucket::cold::{Cold, ColdObject};
 use crate::bucket::listing::type_of;
 use crate::s3::key::Key;
 use crate::s3::sink::{Temporary, Written};
@@ -24,6 +26,7 @@ use crate::s3::{failed, fault};
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     root: PathBuf,
+    cold: Option<Arc<Cold>>,
 }
 
 /// What is known of an object.
@@ -54,7 +57,16 @@ const FOLDER_TYPE: &str = "application/x-directory";
 
 impl Folder {
     pub(crate) fn of(root: &Path) -> Folder {
-        Folder { root: root.to_owned() }
+        Folder { root: root.to_owned(), cold: None }
+    }
+
+    /// With the objects of the bucket that lie elsewhere.
+    pub(crate) fn with_cold(self, cold: Option<Arc<Cold>>) -> Folder {
+        Folder { cold, ..self }
+    }
+
+    pub(crate) fn cold(&self) -> Option<&Cold> {
+        self.cold.as_deref()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -108,6 +120,40 @@ impl Folder {
 
     /// Opens an object, or finds a folder if the key is one.
     pub(crate) fn find(&self, key: &Key) -> S3Result<(Option<File>, Facts)> {
+        let is_missing = |it: &S3Error| *it.code() == NoSuchKey;
+        match self.find_hot(key) {
+            Err(error) if is_missing(&error) => {}
+            found => return found,
+        }
+        if let (Some(cold), Some(found)) = (&self.cold, self.find_cold(key)) {
+            match cold.read(&found) {
+                Ok(file) => return Ok((Some(file), Facts::of_cold(&found))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        // It may have been written anew meanwhile.
+        self.find_hot(key)
+    }
+
+    /// Returns what is known of an object.
+    pub(crate) fn facts(&self, key: &Key) -> S3Result<Facts> {
+        let is_missing = |it: &S3Error| *it.code() == NoSuchKey;
+        match self.find_hot(key) {
+            Err(error) if is_missing(&error) => {}
+            found => return found.map(|(_, facts)| facts),
+        }
+        if let Some(found) = self.find_cold(key) {
+            return Ok(Facts::of_cold(&found));
+        }
+        self.find_hot(key).map(|(_, facts)| facts)
+    }
+
+    fn find_cold(&self, key: &Key) -> Option<Arc<ColdObject>> {
+        self.cold.as_ref()?.find(key.as_str())
+    }
+
+    fn find_hot(&self, key: &Key) -> S3Result<(Option<File>, Facts)> {
         let missing = || fault(NoSuchKey, format!("there is no object `{}`", key.as_str()));
         let Ok(path) = self.place_of(key) else { return Err(missing()) };
         let within = path.canonicalize().is_ok_and(|it| it.starts_with(&self.root));
@@ -136,8 +182,8 @@ impl Folder {
 
     /// Returns what is known of an object, if it is there.
     fn peek(&self, key: &Key) -> S3Result<Option<Facts>> {
-        match self.find(key) {
-            Ok((_, facts)) => Ok(Some(facts)),
+        match self.facts(key) {
+            Ok(facts) => Ok(Some(facts)),
             Err(error) if *error.code() == NoSuchKey => Ok(None),
             Err(error) => Err(error),
         }
@@ -166,6 +212,8 @@ impl Folder {
         };
         About::sync(&self.root).map_err(told)?;
         self.sync_above(&path, is_new_folder).map_err(told)?;
+        // After a crash before this the bucket's door sees that another lies in its place.
+        self.cold.as_ref().map_or(Ok(()), |it| it.forget(key.as_str())).map_err(told)?;
         Ok(new)
     }
 
@@ -247,10 +295,39 @@ impl Folder {
                     _ => self.sync_above(&path, false).map_err(told),
                 };
             }
-            fs::remove_file(&path).map_err(told)?;
+            // First, or a crash would bring an old version back.
+            self.cold.as_ref().map_or(Ok(()), |it| it.forget(key.as_str())).map_err(told)?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                removed => removed.map_err(told)?,
+            }
             About::forget(&self.root, &before.stamp);
         }
         self.sync_above(&path, false).map_err(told)
+    }
+
+    /// Takes a file away if it is the one with this stamp, once `record` has noted where it lies
+    /// instead; returns whether it was. Nobody deletes or replaces it by S3 in between.
+    pub(crate) fn exchange(
+        &self,
+        key: &str,
+        stamp: &str,
+        record: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let path = self.root.join(key);
+        {
+            let _turn = TURN.lock();
+            match fs::metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Ok(facts) if stamp_of(&facts) != stamp => return Ok(false),
+                facts => facts.map(drop)?,
+            }
+            record()?;
+            fs::remove_file(&path)?;
+        }
+        self.sync_above(&path, false)?;
+        About::forget(&self.root, stamp);
+        Ok(true)
     }
 
     /// Takes away what uploads left behind that nobody has gone on with for a day.
@@ -295,6 +372,18 @@ impl Facts {
             ..About::default()
         });
         Facts { size: facts.len(), changed: changed_of(facts), about, stamp }
+    }
+
+    /// What is known of an object that lies in the cold tier: what was known of it before.
+    pub(crate) fn of_cold(found: &ColdObject) -> Facts {
+        let object = &found.object;
+        let about = found.about.clone().unwrap_or_else(|| About {
+            key: object.key.clone(),
+            etag: object.etag.clone(),
+            ..About::default()
+        });
+        let changed = UNIX_EPOCH + Duration::from_secs(object.created_ms / 1_000);
+        Facts { size: object.size, changed, about, stamp: object.etag.clone() }
     }
 
     /// What is known of a folder.

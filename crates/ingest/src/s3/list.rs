@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::bucket::cold::Cold;
 use crate::s3::folder::{Facts, Folder};
 use crate::s3::key::Key;
 
@@ -47,7 +48,8 @@ pub(crate) struct Page {
 
 impl Folder {
     pub(crate) fn list(&self, asked: &Asked) -> io::Result<Page> {
-        let mut walk = Walk { root: self.root(), asked, page: Page::default() };
+        let cold = self.cold();
+        let mut walk = Walk { root: self.root(), cold, asked, page: Page::default() };
         if 0 < asked.max {
             walk.enter(self.root(), "")?;
         }
@@ -57,6 +59,7 @@ impl Folder {
 
 struct Walk<'a> {
     root: &'a Path,
+    cold: Option<&'a Cold>,
     asked: &'a Asked,
     page: Page,
 }
@@ -64,17 +67,25 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Walks a folder whose keys begin with `above`.
     fn enter(&mut self, folder: &Path, above: &str) -> io::Result<()> {
+        let cold = self.cold.map(|it| it.names_in(above)).unwrap_or_default();
         let mut keys = match names_in(folder, above) {
             Ok(keys) => keys,
-            // It was taken away just now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // It was taken away just now, or is no folder but of what is cold.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if cold.is_empty() {
+                    return Ok(());
+                }
+                Vec::new()
+            }
             Err(error) => return Err(error),
         };
+        keys.extend(cold);
         if keys.is_empty() && !above.is_empty() {
             return self.take(folder, above);
         }
         keys.retain(|it| self.may_hold(it));
         keys.sort_unstable();
+        keys.dedup();
         for key in keys {
             if self.page.is_cut {
                 break;
@@ -123,7 +134,12 @@ impl Walk<'_> {
         }
         let facts = match fs::metadata(path) {
             Ok(facts) => facts,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(found) = self.cold.and_then(|it| it.find(key)) {
+                    self.push(Entry::Object(key.to_owned(), Facts::of_cold(&found)));
+                }
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         let Ok(name) = Key::new(key) else { return Ok(()) };

@@ -52,8 +52,9 @@ impl Operations {
     }
 
     fn folder(&self, extensions: &Extensions, name: &str) -> S3Result<Folder> {
-        match &self.bucket(extensions, name)?.place {
-            Place::Folder(root) => Ok(Folder::of(root)),
+        let bucket = self.bucket(extensions, name)?;
+        match &bucket.place {
+            Place::Folder(root) => Ok(Folder::of(root).with_cold(bucket.cold.clone())),
             Place::Cloud { .. } => {
                 let message = format!(
                     "the bucket `{name}` lies in a cloud: ask its store there; here only the \
@@ -262,7 +263,7 @@ impl S3 for Operations {
             same_since: input.if_unmodified_since,
         };
         let facts = blocking(move || {
-            let (_, facts) = folder.find(&key)?;
+            let facts = folder.facts(&key)?;
             conditions.check_read(&facts).map(|()| facts)
         })
         .await?;

@@ -131,6 +131,7 @@ impl World {
                 name: name.to_owned(),
                 events: Name::new(&format!("{name}_events")).unwrap(),
                 place: Place::Folder(root.canonicalize().unwrap()),
+                cold: None,
                 listing,
             });
             fixture.inlet.buckets().open(&bucket);
@@ -271,7 +272,7 @@ async fn what_is_said_of_an_object_stands_in_its_event() {
     assert_eq!(event["etag"], HELLO);
     assert_eq!(event["metadata"], serde_json::json!({"till": "7"}));
     // A book of before knows nothing of it.
-    let object = Object { key: "k".into(), size: 1, etag: "e".into(), created_ms: 0 };
+    let object = Object { key: "k".into(), size: 1, etag: "e".into(), created_ms: 0, cold: None };
     let event = Event {
         event: What::Created,
         object,
@@ -797,6 +798,7 @@ async fn a_bucket_in_a_cloud_is_named_and_its_objects_are_asked_for_there() {
             fetched: PathBuf::new(),
         },
         listing,
+        cold: None,
     });
     world.fixture.inlet.buckets().open(&bucket);
     let (_, _, body) = world.ask(&call("GET", "/", "")).await;
@@ -824,4 +826,77 @@ async fn so_many_requests_at_once_and_no_more() {
     assert_eq!(door.places.available_permits(), limits::S3_REQUESTS_MAX - 1, "until it is read");
     drop(download);
     assert_eq!(door.places.available_permits(), limits::S3_REQUESTS_MAX);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cold_objects_are_answered_as_they_were() {
+    let world = World::new();
+    let folders = crate::bucket::place::Folders {
+        project: world.folder.path().to_owned(),
+        own: world.folder.path().join("own"),
+        books: world.folder.path().join("books"),
+    };
+    let options: crate::bucket::cold::ColdOptions =
+        toml::from_str("after = '1 day'\nto = 'frozen'").unwrap();
+    let none = std::collections::BTreeMap::new();
+    let cold = crate::bucket::cold::Cold::open("landing", Some(options), &none, &folders);
+    let cold = Arc::new(cold.unwrap().unwrap());
+    let (_told, listing) = tokio::sync::watch::channel(None);
+    let bucket = Arc::new(Bucket {
+        name: "landing".to_owned(),
+        events: Name::new("landing_events").unwrap(),
+        place: Place::Folder(world.root()),
+        listing,
+        cold: Some(Arc::clone(&cold)),
+    });
+    world.fixture.inlet.buckets().open(&bucket);
+    let long = "hello ".repeat(100);
+    let put = call("PUT", "/landing/a/b.csv", long.clone()).with("x-amz-meta-till", "7");
+    assert_eq!(world.ask(&put).await.0, 200);
+    world.put("/landing/a/c.csv", "hello").await;
+    let (get, head) = (call("GET", "/landing/a/b.csv", ""), call("HEAD", "/landing/a/b.csv", ""));
+    let list = call("GET", "/landing?list-type=2", "");
+    let before = world.ask(&get).await;
+    let listed = world.ask(&list).await.2;
+    let objects = bucket.place.list(u64::MAX, base::Span::from_millis(0)).await.unwrap().objects;
+    assert_eq!(objects.len(), 2);
+    let go_on = std::sync::atomic::AtomicBool::new(false);
+    let (own, moved) = (Arc::clone(&bucket), Arc::clone(&cold));
+    let moving = move || crate::bucket::cold::move_all(&moved, &own.place, &objects, &go_on);
+    assert!(tokio::task::spawn_blocking(moving).await.unwrap());
+    assert!(!world.root().join("a/b.csv").try_exists().unwrap());
+    fs::remove_dir(world.root().join("a")).unwrap();
+
+    let after = world.ask(&get).await;
+    for name in ["etag", "content-length", "content-type", "last-modified", "x-amz-meta-till"] {
+        assert_eq!(after.1[name], before.1[name], "{name}");
+    }
+    assert_eq!((after.0, after.2.as_str()), (200, long.as_str()));
+    let (status, headers, _) = world.ask(&head).await;
+    assert_eq!((status, &headers["etag"]), (200, &before.1["etag"]));
+    let part = world.ask(&get.clone().with("range", "bytes=1-4")).await;
+    assert_eq!((part.0, part.2.as_str()), (206, "ello"));
+    let etag = before.1["etag"].to_str().unwrap();
+    assert_eq!(world.ask(&get.clone().with("if-none-match", etag)).await.0, 304);
+    assert_eq!(world.ask(&list).await.2, listed, "a listing is the same");
+    let top = call("GET", "/landing?delimiter=%2F&list-type=2", "");
+    assert_eq!(
+        tags(&world.ask(&top).await.2, "Prefix").iter().filter(|it| **it == "a/").count(),
+        1
+    );
+
+    // A copy, one written over, and one deleted.
+    let copy = call("PUT", "/landing/copy", "").with("x-amz-copy-source", "landing/a/b.csv");
+    assert_eq!(world.ask(&copy).await.0, 200);
+    assert_eq!(world.ask(&call("GET", "/landing/copy", "")).await.2, long);
+    world.put("/landing/a/b.csv", "bye").await;
+    assert_eq!(world.ask(&get).await.2, "bye");
+    assert!(cold.find("a/b.csv").is_none() && cold.find("a/c.csv").is_some());
+    assert_eq!(world.ask(&call("DELETE", "/landing/a/b.csv", "")).await.0, 204);
+    assert_eq!(world.ask(&get).await.0, 404, "the cold one does not come back");
+    let wrong = call("DELETE", "/landing/a/c.csv", "").with("if-match", "\"x\"");
+    assert_eq!(world.ask(&wrong).await.0, 412);
+    assert_eq!(world.ask(&call("DELETE", "/landing/a/c.csv", "")).await.0, 204);
+    assert_eq!(world.ask(&call("GET", "/landing/a/c.csv", "")).await.0, 404);
+    assert_eq!(tags(&world.ask(&list).await.2, "Key"), ["a/", "copy"]);
 }

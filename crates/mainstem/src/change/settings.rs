@@ -71,9 +71,11 @@ impl Settings {
     fn at_rest(self, it: &spec::Rest) -> Settings {
         let snapshots =
             it.snapshots.map(|it| format!("every {}, the newest {}", it.every, it.keep));
+        let cold = it.cold.map(|it| format!("after {it}"));
         self.with("history", kept(it.history))
             .with("cluster", or_none(Some(words(&it.cluster).as_str()).filter(|it| !it.is_empty())))
             .with("snapshots", or_none(snapshots.as_deref()))
+            .with("cold", or_none(cold.as_deref()))
     }
 
     fn person(

@@ -238,3 +238,71 @@ columns = {{ id = "int not null", city = "text" }}
     // A store that goes away and comes back is told, and loses nothing.
     program.stop();
 }
+
+const COLD: &str = r#"
+[bucket.landing]
+from   = "landing"
+every  = "200 milliseconds"
+settle = "0 seconds"
+cold   = { after = "1 second", to = "cold" }
+
+[stream.lines]
+from = [{ door = "files", bucket = "landing", matching = "**/*.csv" }]
+
+[stream.lines.columns]
+id   = "int not null"
+text = "text"
+"#;
+
+/// The files below a folder, but for what is hidden.
+fn count_files(folder: &Path) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        count += if entry.path().is_dir() { count_files(&entry.path()) } else { 1 };
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_while_objects_become_cold_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, own) = (folder.path().join("project"), folder.path().join("data"));
+    let landing = project.join("landing");
+    std::fs::create_dir_all(landing.join("in")).unwrap();
+    std::fs::write(project.join("mainstem.toml"), COLD).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut rows, mut noise) = (0_u64, vec![0; 60_000]);
+    for file in 0..60 {
+        let mut text = "id,text\n".to_owned();
+        for _ in 0..random.u64(1..2_000) {
+            text.push_str(&format!("{rows},file {file} says {}\n", random.u32(..)));
+            rows += 1;
+        }
+        std::fs::write(landing.join(format!("in/{file}.csv")), text).unwrap();
+    }
+    for file in 0..10 {
+        random.fill(&mut noise);
+        std::fs::write(landing.join(format!("in/{file}.bin")), &noise).unwrap();
+    }
+    for round in 0..4 {
+        let program = Program::start(&project, &own);
+        tokio::time::sleep(Duration::from_millis(1_500 + 370 * round)).await;
+        program.kill();
+    }
+    let program = Program::start(&project, &own);
+    until(&program, "SELECT count(*) FROM landing_objects WHERE tier = 'cold'", 70).await;
+    until(&program, "SELECT count(DISTINCT id) FROM lines", rows).await;
+    assert_eq!(program.count("SELECT count(*) FROM lines").await, rows);
+    assert_eq!(program.count("SELECT count(*) FROM landing_objects").await, 70);
+    let twice = "SELECT count(*) FROM (SELECT key, event FROM landing_events
+                 GROUP BY key, event HAVING 1 < count(*))";
+    assert_eq!(program.count(twice).await, 0, "each thing is told once");
+    let asked = "SELECT count(DISTINCT id) FROM landing.\"in/*.csv\"";
+    assert_eq!(program.count(asked).await, rows, "questions read what is cold");
+    program.stop();
+    assert_eq!((count_files(&landing), count_files(&project.join("cold"))), (0, 70));
+}

@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod bad_files;
 mod batch;
 mod browser;
 mod buckets;

@@ -15,7 +15,7 @@ use spec::{ColumnType, Format, Stream};
 
 use crate::files::read::{FileReader, ReadColumn};
 use crate::files::{Depth, FoundTable, OnDisk, Source, Verdict, look, partitions, plain_name};
-use crate::infer::{Form, Guess};
+use crate::infer::{DateOrder, Form, Guess};
 use crate::{csv, json};
 
 /// See the module.
@@ -32,11 +32,17 @@ pub struct Records {
 const BEGIN_BYTES: usize = 1_000;
 
 impl Records {
-    /// Opens a file; `name` is what it is called where it lies.
+    /// Opens a file; `name` is what it is called where it lies. Each file by itself says whether day
+    /// or month comes first, if `dates` does not.
     ///
     /// # Errors
     /// Why it cannot be read as rows of the stream.
-    pub fn open(path: &Path, name: &str, stream: &Stream) -> Result<Records, String> {
+    pub fn open(
+        path: &Path,
+        name: &str,
+        stream: &Stream,
+        dates: Option<DateOrder>,
+    ) -> Result<Records, String> {
         let source = OnDisk::open(path).map_err(|it| it.to_string())?;
         let source: Arc<dyn Source> = Arc::new(source);
         let looked = look(source.as_ref(), name, Depth::default());
@@ -46,7 +52,7 @@ impl Records {
             other => Some(format!("{}: {}", other.word(), other.reason())),
         };
         let folders = partitions(name);
-        let Some((table, columns)) = best_of(&looked.tables, &folders, stream) else {
+        let Some((table, columns)) = best_of(&looked.tables, &folders, (stream, dates)) else {
             let fault = fault.unwrap_or_else(|| match looked.tables.first() {
                 Some(table) => no_column(table, stream),
                 None => "there is no table in it".to_owned(),
@@ -124,11 +130,11 @@ fn push(record: &str, records: &mut Vec<Vec<u8>>) {
 fn best_of<'a>(
     tables: &'a [FoundTable],
     folders: &[(String, Option<String>)],
-    stream: &Stream,
+    (stream, dates): (&Stream, Option<DateOrder>),
 ) -> Option<(&'a FoundTable, Vec<ReadColumn>)> {
     let mut best: Option<(&FoundTable, Vec<ReadColumn>)> = None;
     for table in tables {
-        let columns = columns_of(table, stream);
+        let columns = columns_of(table, stream, dates);
         let most = best.as_ref().map_or(0, |(_, it)| it.len());
         if most < columns.len() {
             best = Some((table, columns));
@@ -141,14 +147,18 @@ fn best_of<'a>(
     is_whole.then_some((table, columns))
 }
 
-fn columns_of(table: &FoundTable, stream: &Stream) -> Vec<ReadColumn> {
+fn columns_of(table: &FoundTable, stream: &Stream, dates: Option<DateOrder>) -> Vec<ReadColumn> {
     let found = stream.columns.iter().filter_map(|column| {
         let same = table.columns.iter().find(|it| it.name == column.name);
         let like =
             || table.columns.iter().find(|it| plain_name(&it.name) == plain_name(&column.name));
-        let guess = Guess::of(same.or_else(like)?);
+        let guess = Guess::with_dates(same.or_else(like)?, dates);
         let mut said = ReadColumn::of(&guess);
         (said.kind, said.called) = (column.kind, column.name.clone());
+        let is_moment = matches!(said.form, Form::Moment { .. });
+        if is_moment && !matches!(column.kind, ColumnType::Date | ColumnType::Timestamp) {
+            said.form = Form::Plain;
+        }
         if matches!(column.kind, ColumnType::Text | ColumnType::Json | ColumnType::Bytes) {
             // What looks like a number is a text all the same.
             (said.form, said.null_words) = (Form::Plain, Vec::new());

@@ -44,7 +44,11 @@ pub struct OnDisk {
 impl OnDisk {
     /// Opens the file; what is added to it later is not seen.
     pub fn open(path: &Path) -> io::Result<OnDisk> {
-        let file = File::open(path)?;
+        OnDisk::of(File::open(path)?)
+    }
+
+    /// Reads a file that is open, from its beginning.
+    pub fn of(file: File) -> io::Result<OnDisk> {
         let size = file.metadata()?.len();
         Ok(OnDisk { file: Arc::new(file), size })
     }

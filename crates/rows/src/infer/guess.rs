@@ -20,6 +20,24 @@ pub struct Guess {
     pub evidence: Evidence,
 }
 
+/// Which number of a date such as `01/04/2024` comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateOrder {
+    /// The first of April.
+    DayFirst,
+    /// The fourth of January.
+    MonthFirst,
+}
+
+impl DateOrder {
+    fn order(self) -> Order {
+        match self {
+            DateOrder::DayFirst => Order::DayMonthYear,
+            DateOrder::MonthFirst => Order::MonthDayYear,
+        }
+    }
+}
+
 /// What a guess rests on.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
@@ -45,6 +63,8 @@ pub struct Evidence {
     pub is_declared: bool,
     /// What else a person should know.
     pub notes: Vec<String>,
+    /// Which of day and month comes first, if a value decided it.
+    pub dates: Option<DateOrder>,
 }
 
 /// A value that is not of the column's type.
@@ -62,6 +82,12 @@ const EXCEPTION_SHARE: u64 = 100;
 impl Guess {
     /// Guesses by what was seen.
     pub fn of(profile: &Profile) -> Guess {
+        Guess::with_dates(profile, None)
+    }
+
+    /// Guesses by what was seen, where it is known which of day and month comes first: a value in
+    /// the other order is then no date.
+    pub fn with_dates(profile: &Profile, dates: Option<DateOrder>) -> Guess {
         let mut evidence = Evidence {
             seen: profile.seen,
             nulls: profile.nulls + profile.missing,
@@ -78,7 +104,7 @@ impl Guess {
         }
         let (kind, form) = match profile.declared {
             Some(kind) => (kind, Form::Plain),
-            None => decide(profile, &mut evidence),
+            None => decide(profile, dates, &mut evidence),
         };
         Guess { name: profile.name.clone(), kind, form, evidence }
     }
@@ -103,7 +129,17 @@ struct Candidate {
     form: Form,
 }
 
-fn decide(profile: &Profile, evidence: &mut Evidence) -> (ColumnType, Form) {
+impl Candidate {
+    fn is_in(&self, of: Order) -> bool {
+        matches!(&self.form, Form::Moment { order, .. } if *order == of)
+    }
+}
+
+fn decide(
+    profile: &Profile,
+    dates: Option<DateOrder>,
+    evidence: &mut Evidence,
+) -> (ColumnType, Form) {
     let values: Vec<&Shape> =
         profile.shapes.iter().filter(|it| !it.ways.has(Ways::NOTHING)).collect();
     let total: u64 = values.iter().map(|it| it.count).sum();
@@ -126,12 +162,18 @@ fn decide(profile: &Profile, evidence: &mut Evidence) -> (ColumnType, Form) {
     let held = |it: &Candidate| {
         values.iter().filter(|shape| shape.ways.has(it.ways)).map(|it| it.count).sum::<u64>()
     };
-    let candidates = candidates(profile, &values);
-    let found = candidates.iter().find(|it| held(it) == total).or_else(|| {
-        let best = candidates.iter().rev().max_by_key(|it| held(it))?;
-        let is_enough = (total - held(best)) * EXCEPTION_SHARE <= total && EXCEPTION_SHARE <= total;
-        is_enough.then_some(best)
-    });
+    let candidates = candidates(profile, dates, &values);
+    let is_enough =
+        |it: &&Candidate| (total - held(it)) * EXCEPTION_SHARE <= total && EXCEPTION_SHARE <= total;
+    let found = candidates.iter().find(|it| held(it) == total);
+    let found = found
+        .or_else(|| candidates.iter().rev().max_by_key(|it| held(it)).filter(is_enough))
+        .or_else(|| {
+            // Who says how dates are written wants the others to be told, however many they are.
+            let order = dates?.order();
+            let said = candidates.iter().rev().filter(|it| it.is_in(order));
+            said.max_by_key(|it| held(it)).filter(|it| 0 < held(it))
+        });
     let Some(found) = found.filter(|it| is_honest(it, &values)) else {
         say_of_text(profile, &values, &words, total, evidence);
         return (ColumnType::Text, Form::Plain);
@@ -163,7 +205,7 @@ fn is_honest(candidate: &Candidate, values: &[&Shape]) -> bool {
 }
 
 /// The types to try, narrowest first.
-fn candidates(profile: &Profile, values: &[&Shape]) -> Vec<Candidate> {
+fn candidates(profile: &Profile, dates: Option<DateOrder>, values: &[&Shape]) -> Vec<Candidate> {
     let plain = |ways, kind| Candidate { ways, kind, form: Form::Plain };
     let has = |ways| values.iter().any(|it| it.ways.has(ways));
     let mut found = vec![plain(Ways::BOOL, ColumnType::Bool)];
@@ -188,7 +230,8 @@ fn candidates(profile: &Profile, values: &[&Shape]) -> Vec<Candidate> {
         found.push(Candidate { ways, kind: ColumnType::Float, form: Form::DecimalComma });
     }
     found.push(plain(Ways::DATE, ColumnType::Date));
-    for order in orders(values) {
+    let orders = orders(dates, values);
+    for order in orders.iter().copied() {
         let ways = Ways::of_order(order, true);
         found.push(Candidate { ways, kind: ColumnType::Date, form: form_of(order, ways, values) });
     }
@@ -198,7 +241,7 @@ fn candidates(profile: &Profile, values: &[&Shape]) -> Vec<Candidate> {
         kind: ColumnType::Timestamp,
         form: Form::DayOrMoment,
     });
-    for order in orders(values) {
+    for order in orders {
         let ways = Ways::of_order(order, true).or(Ways::of_order(order, false));
         let form = form_of(order, Ways::of_order(order, false), values);
         found.push(Candidate { ways, kind: ColumnType::Timestamp, form });
@@ -208,15 +251,18 @@ fn candidates(profile: &Profile, values: &[&Shape]) -> Vec<Candidate> {
 }
 
 /// The orders to try: where day and month can be mixed up, the usual one for the separator first.
-fn orders(values: &[&Shape]) -> [Order; 4] {
+fn orders(dates: Option<DateOrder>, values: &[&Shape]) -> Vec<Order> {
+    if let Some(said) = dates {
+        return vec![Order::YearMonthDay, said.order(), Order::Named];
+    }
     let points = values
         .iter()
         .flat_map(|it| &it.examples)
         .any(|it| it.value.contains(['.', '-']) && !it.value.contains('/'));
     if points {
-        [Order::YearMonthDay, Order::DayMonthYear, Order::MonthDayYear, Order::Named]
+        vec![Order::YearMonthDay, Order::DayMonthYear, Order::MonthDayYear, Order::Named]
     } else {
-        [Order::YearMonthDay, Order::MonthDayYear, Order::DayMonthYear, Order::Named]
+        vec![Order::YearMonthDay, Order::MonthDayYear, Order::DayMonthYear, Order::Named]
     }
 }
 
@@ -283,6 +329,9 @@ fn settle(
             && let Some(example) = proof.examples.first()
         {
             let row = example.place.row;
+            let is_day_first = *order == Order::DayMonthYear;
+            let dates = if is_day_first { DateOrder::DayFirst } else { DateOrder::MonthFirst };
+            evidence.dates = Some(dates);
             evidence.notes.push(format!("`{}` in row {row} decides the order", example.value));
         }
     }

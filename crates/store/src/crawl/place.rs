@@ -18,6 +18,16 @@ use crate::error::Error;
 pub struct Place {
     root: String,
     kind: Kind,
+    elsewhere: Option<Arc<dyn Elsewhere>>,
+}
+
+/// Files that are listed with those of a place and lie in another.
+pub trait Elsewhere: Send + Sync {
+    /// Returns their paths and sizes, as if they lay in the place.
+    fn list(&self) -> Vec<(String, u64)>;
+
+    /// Opens one, if it is one.
+    fn open(&self, path: &str) -> Option<io::Result<fs::File>>;
 }
 
 enum Kind {
@@ -58,28 +68,36 @@ impl Place {
     ) -> Result<Place, Error> {
         let root = text.to_owned();
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Ok(Place { root, kind: Kind::Local(PathBuf::from(text)) });
+            return Ok(Place::of_path(PathBuf::from(text)));
         };
         if scheme == "file" {
-            return Ok(Place { root, kind: Kind::Local(PathBuf::from(rest)) });
+            return Ok(Place { root, ..Place::of_path(PathBuf::from(rest)) });
         }
         let wrong = |reason: String| Error::Place { place: text.to_owned(), reason };
         let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         let options = options.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (store, prefix) = object_store::parse_url_opts(&url, options)
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(Place { root, kind: Kind::Objects { store: Arc::from(store), prefix, runtime } })
+        let kind = Kind::Objects { store: Arc::from(store), prefix, runtime };
+        Ok(Place { root, kind, elsewhere: None })
     }
 
     /// Makes a place of a folder or a file of this machine.
     pub fn of_path(path: PathBuf) -> Place {
-        Place { root: path.display().to_string(), kind: Kind::Local(path) }
+        Place { root: path.display().to_string(), kind: Kind::Local(path), elsewhere: None }
     }
 
     /// Makes a place of a store that is at hand.
     pub fn of_store(store: Arc<dyn ObjectStore>, prefix: &str, runtime: Handle) -> Place {
         let prefix = object_store::path::Path::from(prefix);
-        Place { root: format!("{store}/{prefix}"), kind: Kind::Objects { store, prefix, runtime } }
+        let root = format!("{store}/{prefix}");
+        Place { root, kind: Kind::Objects { store, prefix, runtime }, elsewhere: None }
+    }
+
+    /// Adds files that lie elsewhere; one with the path of one that lies here is passed over.
+    #[must_use]
+    pub fn with(self, elsewhere: Arc<dyn Elsewhere>) -> Place {
+        Place { elsewhere: Some(elsewhere), ..self }
     }
 
     /// Returns the place as it was named.
@@ -101,23 +119,46 @@ impl Place {
                 })?
             }
         };
+        // A file that lies in both is that of here: sorting keeps it first.
+        for (path, size) in self.elsewhere.iter().flat_map(|it| it.list()) {
+            if most <= listing.files.len() {
+                listing.is_cut = true;
+                break;
+            }
+            if !path.split('/').any(is_hidden) {
+                listing.files.push(Listed { path, size });
+            }
+        }
         listing.files.sort_by(|a, b| a.path.cmp(&b.path));
+        listing.files.dedup_by(|b, a| a.path == b.path);
         Ok(listing)
     }
 
     /// Opens a file of the listing.
     pub(crate) fn open(&self, file: &Listed) -> io::Result<Arc<dyn Source>> {
+        let elsewhere = || self.elsewhere.as_ref()?.open(&file.path);
+        let on_disk = |file: io::Result<fs::File>| -> io::Result<Arc<dyn Source>> {
+            Ok(Arc::new(OnDisk::of(file?)?))
+        };
         match &self.kind {
             Kind::Local(root) => {
                 let path = if file.path.is_empty() { root.clone() } else { root.join(&file.path) };
-                Ok(Arc::new(OnDisk::open(&path)?))
+                match OnDisk::open(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        elsewhere().map_or(Err(error), on_disk)
+                    }
+                    opened => Ok(Arc::new(opened?)),
+                }
             }
-            Kind::Objects { store, prefix, runtime } => Ok(Arc::new(Object {
-                store: Arc::clone(store),
-                path: object_path(prefix, &file.path),
-                size: file.size,
-                runtime: runtime.clone(),
-            })),
+            Kind::Objects { store, prefix, runtime } => match elsewhere() {
+                Some(file) => on_disk(file),
+                None => Ok(Arc::new(Object {
+                    store: Arc::clone(store),
+                    path: object_path(prefix, &file.path),
+                    size: file.size,
+                    runtime: runtime.clone(),
+                })),
+            },
         }
     }
 

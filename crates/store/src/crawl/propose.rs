@@ -5,7 +5,7 @@ use std::fmt;
 
 use base::{ByteSize, Glob};
 use rows::files::{Rows, plain_name};
-use rows::infer::{Evidence, Form, Guess};
+use rows::infer::{DateOrder, Evidence, Form, Guess};
 use spec::{ColumnType, name_like};
 
 use crate::crawl::{Crawl, FoundTable};
@@ -65,6 +65,8 @@ pub enum Kind {
         bucket: String,
         /// Which of the bucket's objects they are.
         matching: String,
+        /// Which of day and month comes first, where a file by itself could mistake it.
+        dates: Option<DateOrder>,
         /// The column with the event time.
         time: Option<String>,
     },
@@ -130,8 +132,22 @@ fn section(
         column.kind == ColumnType::Timestamp && is_whole && column.is_allowed
     });
     let time = time.map(|(column, _)| column.name.clone());
-    let kind = Kind::Stream { bucket: bucket.name.clone(), matching, time };
+    let dates = dates_of(table);
+    let kind = Kind::Stream { bucket: bucket.name.clone(), matching, dates, time };
     Section { name, about, files, kind, columns }
+}
+
+/// Returns in which order all dates of a table are, if a value decides it and a file without such a
+/// value would be read in the other.
+pub(crate) fn dates_of(table: &FoundTable) -> Option<DateOrder> {
+    let mut decided = table.columns.iter().filter_map(|it| it.evidence.dates);
+    let first = decided.next()?;
+    let is_same = decided.all(|it| it == first);
+    let is_whole = table.columns.iter().all(|it| match it.form {
+        Form::Moment { .. } => it.evidence.exceptions == 0,
+        _ => true,
+    });
+    (is_same && is_whole && first == DateOrder::DayFirst).then_some(first)
 }
 
 /// Returns the pattern that means the files of a table, and what is to be said about it.
@@ -421,12 +437,17 @@ impl fmt::Display for Section {
                 writeln!(f, "key  = {}", quoted(key))?;
                 "lookup"
             }
-            Kind::Stream { bucket, matching, time } => {
+            Kind::Stream { bucket, matching, dates, time } => {
                 writeln!(f, "[stream.{}]", self.name)?;
                 let (bucket, matching) = (quoted(bucket), quoted(matching));
+                let dates = match dates {
+                    Some(DateOrder::DayFirst) => ", dates = \"day first\"",
+                    Some(DateOrder::MonthFirst) => ", dates = \"month first\"",
+                    None => "",
+                };
                 writeln!(
                     f,
-                    "from = [{{ door = \"files\", bucket = {bucket}, matching = {matching} }}]"
+                    "from = [{{ door = \"files\", bucket = {bucket}, matching = {matching}{dates} }}]"
                 )?;
                 if let Some(time) = time {
                     writeln!(f, "time = {}", quoted(time))?;

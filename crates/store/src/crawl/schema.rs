@@ -27,11 +27,12 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use rows::files::read::{FileReader, ReadColumn};
 use rows::files::{Depth, Rows, Verdict, look, partitions};
-use rows::infer::{Form, Guess};
+use rows::infer::{DateOrder, Form, Guess};
 use rows::schema::arrow_type;
 use spec::{ColumnType, name_like};
 
 use crate::crawl::place::{Listed, Place};
+use crate::crawl::propose::dates_of;
 use crate::crawl::{Crawl, FoundTable, Settings, crawl, free_name};
 
 /// The column with the key of the file that a row stands in.
@@ -140,6 +141,8 @@ struct Files {
     columns: Vec<Column>,
     /// The sheet, key or member that is read of each.
     inside: Option<String>,
+    /// The order of dates that some files decide, for those that do not.
+    dates: Option<DateOrder>,
     files: Vec<Listed>,
     place: Arc<Place>,
 }
@@ -195,7 +198,8 @@ impl Files {
         let files = files.map(|it| Listed { path: it.path.clone(), size: it.size }).collect();
         let schema = Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()));
         let (place, inside) = (Arc::clone(place), table.inside.clone());
-        Ok(Files { schema, columns, inside, files, place })
+        let dates = dates_of(table);
+        Ok(Files { schema, columns, inside, dates, files, place })
     }
 }
 
@@ -246,6 +250,7 @@ impl TableProvider for Files {
                 schema: Arc::clone(&schema),
                 columns: columns.clone(),
                 inside: self.inside.clone(),
+                dates: self.dates,
                 files,
                 place: Arc::clone(&self.place),
             };
@@ -275,6 +280,7 @@ struct Part {
     schema: SchemaRef,
     columns: Vec<Column>,
     inside: Option<String>,
+    dates: Option<DateOrder>,
     files: Vec<Listed>,
     place: Arc<Place>,
 }
@@ -354,7 +360,7 @@ impl Part {
         for column in &self.columns {
             let Origin::Field(name, null_words) = &column.from else { continue };
             let Some(profile) = table.columns.iter().find(|it| it.name == *name) else { continue };
-            let mut read = ReadColumn::of(&Guess::of(profile));
+            let mut read = ReadColumn::of(&Guess::with_dates(profile, self.dates));
             (read.kind, read.called) = (column.kind, column.name.clone());
             match column.kind {
                 // What looks like a number in this file is a text all the same.

@@ -462,3 +462,20 @@ proptest! {
         let _common = common(paths.iter().map(String::as_str));
     }
 }
+
+#[test]
+fn a_proposal_says_the_order_of_dates_that_a_file_by_itself_would_mistake() {
+    let proposed = |files: &[(&str, &[u8])]| {
+        let (name, from) = ("landing".to_owned(), "landing".to_owned());
+        let bucket = Bucket { name, from, store: Vec::new(), only: None };
+        let found = crawl_at(folder(files).path());
+        Proposal::of(&found, bucket, &|_| None).to_string()
+    };
+    let open: (&str, &[u8]) = ("o/a_2.csv", b"id,day\n3,01/04/2024\n4,02/04/2024\n");
+    let european: (&str, &[u8]) = ("o/a_1.csv", b"id,day\n1,31/05/2024\n2,30/05/2024\n");
+    let american: (&str, &[u8]) = ("o/a_1.csv", b"id,day\n1,05/31/2024\n2,05/30/2024\n");
+    let said = proposed(&[european, open]);
+    assert!(said.contains("matching = \"o/a_*.csv\", dates = \"day first\" }]"), "{said}");
+    assert!(!proposed(&[american, open]).contains("dates ="));
+    assert!(!proposed(&[open]).contains("dates ="));
+}

@@ -23,6 +23,7 @@ proptest! {
         let name = Purpose::Epoch(Epoch(epoch)).name();
         prop_assert_eq!(Purpose::of(&format!("_day=x/{name}")), Some(Purpose::Epoch(Epoch(epoch))));
         prop_assert_eq!(Purpose::of(&Purpose::Again.name()), Some(Purpose::Again));
+        prop_assert_eq!(Purpose::of(&Purpose::Cold.name()), Some(Purpose::Cold));
         prop_assert_eq!(Purpose::of(&text), None);
         prop_assert_ne!(Purpose::of(&format!("rows-{text}.parquet")), Some(Purpose::Again));
     }

@@ -106,7 +106,7 @@ async fn a_merge_gives_way_to_a_commit() {
     let state = table.state.lock().await;
     let (files, place) = (table.to_merge(&state), table.place(&state));
     drop(state);
-    let written = place.merge(&files).unwrap();
+    let written = place.merge(Purpose::Again, &files).unwrap();
     // A commit takes one of the files away between the merge and its version.
     put(&table, 10, Change::new(Vec::new(), Replace::All)).await;
     many(&table, 11..12).await;
@@ -273,6 +273,7 @@ fn only_what_no_checkpoint_can_name_is_needless() {
     assert!(!is_needless(&epoch(6), Epoch(5), u64::MAX, 10), "its commit may be to come");
     assert!(!is_needless(&epoch(5), Epoch(5), 9, 10));
     assert!(is_needless(&Purpose::Again.name(), Epoch(0), 10, 10));
+    assert!(is_needless(&Purpose::Cold.name(), Epoch(0), 10, 10));
     assert!(!is_needless("part-0.parquet", Epoch(9), 10, 10), "another program's");
     assert!(is_needless("part-0.parquet", Epoch(9), FOREIGN_KEPT_MS, 10));
 }
@@ -321,4 +322,48 @@ async fn a_great_many_small_files_become_few_while_commits_go_on() {
     let sql = "SELECT count(*), count(DISTINCT orders), sum(orders) FROM t WHERE 0 <= orders";
     assert_eq!(ask(&table, sql).await, [format!("{files} {files} {}", files * (files - 1) / 2)]);
     assert_eq!(ask(&table, "SELECT count(*) FROM t").await, [(files + epoch).to_string()]);
+}
+
+#[tokio::test]
+async fn files_whose_rows_are_all_old_are_compressed_strongly_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let lake = lake_at(folder.path(), &clock);
+    let region = crate::Partition { column: "region".to_owned(), unit: None };
+    let rest = crate::Rest { cold: Some(Span::from_millis(3_600_000)), ..crate::Rest::default() };
+    let layout = Layout { partition: Some(region), rest, ..layout("t") };
+    let table = lake.table(layout.clone()).await.unwrap();
+    let now = Some(i64::try_from(clock.now_ms()).unwrap() * 1_000);
+    for epoch in [1, 3, 5] {
+        let rows = (0..2_000).map(|it| (Some(0), Some("FR"), it, Some(1))).collect::<Vec<_>>();
+        put(&table, epoch, append(&rows)).await;
+        put(&table, epoch + 1, append(&[(now, Some("DE"), 1, None)])).await;
+    }
+    put(&table, 20, append(&[(Some(0), Some("IT"), 1, None), (now, Some("IT"), 2, None)])).await;
+    let sum = "SELECT region, count(*), sum(orders) FROM t GROUP BY region";
+    let before = ask(&table, sum).await;
+    let bytes = table.facts().bytes;
+    let done = lake.maintain(BUDGET).await.unwrap();
+    assert_eq!((done.files_cold, done.files_compacted), (3, 0));
+    assert_eq!(ask(&table, sum).await, before);
+    assert!(table.facts().bytes < bytes, "{} of {bytes}", table.facts().bytes);
+    let cold: u64 = table.file_sizes().iter().map(|it| it.cold_files).sum();
+    let all: u64 = table.file_sizes().iter().map(|it| it.files).sum();
+    // New rows, and a file that has some, stay as they are.
+    assert_eq!((cold, all), (1, 5));
+    let last = table.versions().await.unwrap().into_iter().max_by_key(|it| it.version).unwrap();
+    assert_eq!(last.operation, "OPTIMIZE");
+    let log = table.folder().join(format!("{FOLDER}/{:020}.json", last.version));
+    let log = std::fs::read_to_string(log);
+    assert!(!log.unwrap().contains("\"dataChange\":true"));
+    // Once, and not merged with others.
+    clock.advance(HOUR * 24);
+    let done = lake.maintain(BUDGET).await.unwrap();
+    assert_eq!(done.files_compacted, 3, "those that were not cold");
+    assert_eq!(lake.maintain(BUDGET).await.unwrap().files_cold, 0);
+    let cold: u64 = table.file_sizes().iter().map(|it| it.cold_files).sum();
+    assert_eq!((cold, table.facts().files), (3, 3));
+    assert_eq!(ask(&table, sum).await, before);
+    let again = open(folder.path(), layout).await;
+    assert_eq!(ask(&again, sum).await, before);
 }

@@ -22,10 +22,19 @@ fn usual() -> Stream {
 
 /// All records of a file, and what was wrong with it.
 fn read(bytes: &[u8], name: &str, stream: &Stream) -> (Vec<String>, Option<String>) {
+    read_dates(bytes, name, stream, None)
+}
+
+fn read_dates(
+    bytes: &[u8],
+    name: &str,
+    stream: &Stream,
+    dates: Option<DateOrder>,
+) -> (Vec<String>, Option<String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, bytes).unwrap();
-    let mut file = match Records::open(&path, name, stream) {
+    let mut file = match Records::open(&path, name, stream, dates) {
         Ok(file) => file,
         Err(why) => return (Vec::new(), Some(why)),
     };
@@ -258,4 +267,31 @@ fn what_folders_say_is_a_column_where_the_file_has_none() {
     let stream = self::stream("csv", "id = \"int\"\nday = \"date\"");
     let (records, fault) = read(b"id\n7\n", "day=2024-03-01/a.csv", &stream);
     assert_eq!((records, fault), (vec!["7,2024-03-01".to_owned()], None));
+}
+
+#[test]
+fn what_is_said_of_dates_decides_where_a_file_does_not() {
+    let stream = stream("json", "id = \"int\"\nday = \"date\"\nat = \"timestamp\"");
+    let read = |text: &str, dates| {
+        let (records, fault) = read_dates(text.as_bytes(), "x.csv", &stream, dates);
+        assert_eq!(fault, None);
+        records.join(" ")
+    };
+    let open = "id,day,at\n1,01/04/2024,02/03/2024 10:00\n2,02/04/2024,03/03/2024 11:00\n";
+    let first = |day: &str, at: &str| format!("{{\"id\":1,\"day\":\"{day}\",\"at\":\"{at}");
+    let american = first("2024-01-04", "2024-02-03T10:00:00");
+    let european = first("2024-04-01", "2024-03-02T10:00:00");
+    assert!(read(open, None).starts_with(&american), "{}", read(open, None));
+    assert!(read(open, Some(DateOrder::MonthFirst)).starts_with(&american));
+    assert!(read(open, Some(DateOrder::DayFirst)).starts_with(&european));
+    // Points are days first unless it is said.
+    let points = open.replace('/', ".");
+    assert!(read(&points, None).starts_with(&european), "{}", read(&points, None));
+    assert!(read(&points, Some(DateOrder::MonthFirst)).starts_with(&american));
+    // What cannot be is told, and costs no other, however many there are.
+    let mixed = "id,day\n1,01/04/2024\n2,04/13/2024\n3,04/14/2024\n4,2024-05-06\n";
+    let found = read(mixed, Some(DateOrder::DayFirst));
+    assert!(found.contains("{\"id\":1,\"day\":\"2024-04-01\"}"), "{found}");
+    assert!(found.contains("04/13/2024") && found.contains("04/14/2024"), "{found}");
+    assert!(read(mixed, None).contains("2024-04-13"));
 }

@@ -5,6 +5,7 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::*;
+use crate::crawl::Elsewhere;
 
 /// Asks over a bucket `landing` with these files.
 struct Landing {
@@ -137,4 +138,46 @@ async fn a_row_that_does_not_fit_ends_the_question_and_is_named() {
     assert!(said.contains("row 100001 of `a.csv` does not fit"), "{said}");
     // Who does not ask for the column is not disturbed.
     assert_eq!(landing.ask("SELECT count(city) FROM landing.\"a.csv\"").await, "100001\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_are_in_the_order_that_any_of_the_files_decides() {
+    let landing = Landing::with(&[
+        ("a_1.csv", b"id,day\n1,31/05/2024\n2,30/05/2024\n"),
+        ("a_2.csv", b"id,day\n3,01/04/2024\n4,02/04/2024\n"),
+    ]);
+    let asked = landing.ask("SELECT id, day FROM \"a_*.csv\" WHERE 2 < id ORDER BY id").await;
+    assert_eq!(asked, "3,2024-04-01\n4,2024-04-02\n");
+}
+
+/// Files that lie elsewhere.
+struct Far(Vec<(&'static str, Vec<u8>)>);
+
+impl Elsewhere for Far {
+    fn list(&self) -> Vec<(String, u64)> {
+        self.0.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.len() as u64)).collect()
+    }
+
+    fn open(&self, path: &str) -> Option<std::io::Result<fs::File>> {
+        let (_, bytes) = self.0.iter().find(|(it, _)| *it == path)?;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Some(Ok(file))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_lie_elsewhere_are_read_with_those_of_the_place() {
+    let far = Far(vec![
+        ("x/a.csv", b"id,city\n1,over\n".to_vec()),
+        ("x/b.csv", gzip(b"id,city\n2,Lyon\n")),
+        ("x/.hidden.csv", b"id,city\n9,none\n".to_vec()),
+    ]);
+    let landing = Landing::with(&[("x/a.csv", b"id,city\n1,Paris\n")]);
+    let place = Place::of_path(landing.folder.path().to_owned()).with(Arc::new(far));
+    let schema = Objects::new("landing", place);
+    let catalog = landing.session.catalog("db").unwrap();
+    catalog.register_schema("landing", Arc::new(schema)).unwrap();
+    let asked = landing.ask("SELECT id, city, _file FROM \"x/*.csv\" ORDER BY id").await;
+    assert_eq!(asked, "1,Paris,x/a.csv\n2,Lyon,x/b.csv\n");
 }
