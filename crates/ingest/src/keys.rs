@@ -204,6 +204,13 @@ impl Keys {
         Arc::clone(&self.shared.ring.read())
     }
 
+    /// Returns whether the caller showed the key of whoever runs the program.
+    fn is_operator(&self, caller: &Caller) -> bool {
+        let ring = self.ring();
+        let (operator, held) = (ring.operator.as_ref(), caller.held.as_ref());
+        operator.zip(held).is_some_and(|(operator, held)| Arc::ptr_eq(operator, held))
+    }
+
     /// Returns the key that AWS clients know by this id.
     pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Held>> {
         let ring = self.ring();

@@ -56,6 +56,7 @@ pub use crate::on_demand::keep_balanced;
 pub use crate::rate::Rate;
 pub use crate::refusal::{Limit, Refusal};
 pub use crate::router::{router, router_with};
+pub use crate::s3::object::{NewObject, ObjectFault};
 pub use crate::s3::with_s3;
 pub use crate::sns::{Mail, Message, Messenger, Sent};
 

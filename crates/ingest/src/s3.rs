@@ -42,6 +42,7 @@ use crate::s3::operations::Operations;
 pub(crate) mod folder;
 mod key;
 mod list;
+pub(crate) mod object;
 mod operations;
 mod pages;
 mod sink;

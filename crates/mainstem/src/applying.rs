@@ -169,6 +169,26 @@ impl Pipeline {
         done.map(|_pause| ())
     }
 
+    /// Returns the turn to change the project, once nobody has it.
+    pub(crate) async fn turn_when_free(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.changes.turn).lock_owned().await
+    }
+
+    /// Makes a change that was compared in this turn, and waits until that is done.
+    pub(crate) async fn apply_in_turn(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        wanted: Compiled,
+        change: &Change,
+    ) -> anyhow::Result<()> {
+        self.tell_begin(change);
+        let anew = anew(change);
+        let done = Box::pin(self.switch(Aim { wanted, anew, left: None })).await;
+        self.tell_end(&done);
+        drop(turn);
+        done.map(|_pause| ())
+    }
+
     fn turn(&self) -> anyhow::Result<OwnedMutexGuard<()>> {
         let turn = Arc::clone(&self.changes.turn).try_lock_owned();
         turn.ok()

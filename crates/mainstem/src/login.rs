@@ -1,17 +1,15 @@
-//! Who may ask over the PostgreSQL wire: one user with a generated password, kept in the data folder.
+//! The user of the PostgreSQL wire who runs the program: a generated password, kept in the data folder.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
-use query::postgres::{Users, Verifier, new_password};
+use query::postgres::{Verifier, new_password};
 
-/// The one user.
-const USER: &str = "mainstem";
+/// The user; keys of the project are others.
+pub(crate) const USER: &str = "mainstem";
 
 /// The login of this data folder.
 pub(crate) struct Login {
@@ -43,9 +41,9 @@ impl Login {
         Ok(Login { password, verifier })
     }
 
-    /// Returns the users of the wire.
-    pub(crate) fn users(&self) -> Arc<dyn Users> {
-        Arc::new(BTreeMap::from([(USER.to_owned(), self.verifier.clone())]))
+    /// Returns what the password is verified with.
+    pub(crate) fn verifier(&self) -> Verifier {
+        self.verifier.clone()
     }
 
     /// Returns the address as PostgreSQL clients take it, with the password.

@@ -12,9 +12,12 @@ mod cli;
 
 mod admission;
 mod applying;
+mod askers;
 mod building;
 mod change;
+mod changing;
 mod compile;
+mod exporting;
 mod home;
 mod landing;
 mod login;

@@ -59,6 +59,8 @@ impl Folder {
     }
 
     async fn tell(&self, pipeline: &Pipeline, texts: Texts) {
+        // A change under way may be what was written.
+        drop(pipeline.turn_when_free().await);
         pipeline.changes.wait(None);
         if is_known(pipeline, self.env.as_deref(), &texts) {
             return;

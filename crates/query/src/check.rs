@@ -19,10 +19,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use spec::{Fault, SqlText};
 use sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Spanned, Statement as Sql};
-use sqlparser::dialect::PostgreSqlDialect;
 
 use crate::catalog::{Database, Databases, Snapshot};
 use crate::context::{self, ContextSettings};
+use crate::dialect::Ours;
 use crate::engine::with_nearest_table;
 use crate::error::SqlError;
 use crate::hidden;
@@ -121,7 +121,7 @@ pub(crate) fn columns(
 fn truth(text: &str, table: &str, schema: &SchemaRef) -> Result<(), Vec<SqlError>> {
     let one = |error: SqlError| vec![error];
     let parsed = DFParserBuilder::new(text)
-        .with_dialect(&PostgreSqlDialect {})
+        .with_dialect(&Ours::of(text))
         .build()
         .and_then(|mut parser| parser.parse_into_expr())
         .map_err(|error| one(words::of(text, &error)))?;

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -71,6 +72,31 @@ impl Dialect for Ours {
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
         POSTGRES.get_next_precedence(parser)
+    }
+
+    /// The operand of `IS DISTINCT FROM` ends before `AND`, `OR` and comparisons, as in PostgreSQL;
+    /// the parser alone would take all that follows.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        _precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        const IS: Keyword = Keyword::IS;
+        let is_not = [IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+        let is_same = if parser.parse_keywords(&[IS, Keyword::DISTINCT, Keyword::FROM]) {
+            false
+        } else if parser.parse_keywords(&is_not) {
+            true
+        } else {
+            return None;
+        };
+        let left = Box::new(left.clone());
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Is)).map(Box::new);
+        Some(right.map(|right| match is_same {
+            true => Expr::IsNotDistinctFrom(left, right),
+            false => Expr::IsDistinctFrom(left, right),
+        }))
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {

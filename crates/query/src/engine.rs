@@ -9,9 +9,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use base::{Clock, Kind, limits};
 use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
+use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -21,8 +23,11 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::asker::{Asker, Place};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
+use crate::changes::Changes;
 use crate::context::{self, CATALOG, ContextSettings};
+use crate::counted::counted;
 use crate::error::SqlError;
 use crate::join_order::JoinOrder;
 use crate::past;
@@ -39,6 +44,10 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub(crate) fn new(sql: &str, rows: SendableRecordBatchStream) -> Answer {
+        Answer { schema: rows.schema(), sql: sql.to_owned(), rows }
+    }
+
     /// Returns the next rows, or `None` after the last.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
         let batch = self.rows.next().await?;
@@ -73,6 +82,9 @@ pub struct Engine {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     running: Arc<Semaphore>,
+    changes: Option<Arc<dyn Changes>>,
+    /// Who asks where nobody says who: the program itself.
+    itself: Arc<Asker>,
 }
 
 impl Engine {
@@ -97,7 +109,20 @@ impl Engine {
         setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
         crate::functions::register_postgres(&session);
         let running = Arc::new(Semaphore::new(limits::QUERIES_MAX));
-        Ok(Engine { state: session.state(), live, catalog, clock, running })
+        let itself = Arc::new(Asker::unlimited("mainstem"));
+        let (state, changes) = (session.state(), None);
+        Ok(Engine { state, live, catalog, clock, running, changes, itself })
+    }
+
+    /// Lets statements change what `changes` changes.
+    #[must_use]
+    pub fn with_changes(self, changes: Arc<dyn Changes>) -> Engine {
+        Engine { changes: Some(changes), ..self }
+    }
+
+    /// Returns what statements may change, if anything.
+    pub(crate) fn changes(&self) -> Option<&Arc<dyn Changes>> {
+        self.changes.as_ref()
     }
 
     /// Answers one statement over one snapshot of all tables.
@@ -105,11 +130,20 @@ impl Engine {
     /// # Errors
     /// When the statement is wrong, would change something, or cannot be run.
     pub async fn ask(&self, sql: &str) -> Result<Answer, SqlError> {
+        self.ask_as(&self.itself, sql).await
+    }
+
+    /// As [`Engine::ask`], for somebody and within their limits.
+    ///
+    /// # Errors
+    /// When the statement is wrong, would change something, or cannot be run; when it would take
+    /// more than the asker may.
+    pub async fn ask_as(&self, asker: &Arc<Asker>, sql: &str) -> Result<Answer, SqlError> {
         let statement = statement::parse_one(sql)?;
-        let moment = self.moment();
+        let moment = self.moment(asker);
         let plan = moment.plan(sql, statement).await?;
         let rows = moment.run(sql, plan, limits::QUERY_DURATION_MAX).await?;
-        Ok(Answer { schema: rows.schema(), sql: sql.to_owned(), rows })
+        Ok(Answer::new(sql, rows))
     }
 
     /// Returns the columns that the answer to a statement would have.
@@ -117,18 +151,23 @@ impl Engine {
     /// # Errors
     /// When the statement is wrong or would change something.
     pub async fn describe(&self, sql: &str) -> Result<SchemaRef, SqlError> {
-        let plan = self.moment().plan(sql, statement::parse_one(sql)?).await?;
+        let plan = self.moment(&self.itself).plan(sql, statement::parse_one(sql)?).await?;
         Ok(Arc::clone(plan.schema().inner()))
     }
 
     /// Returns the tables as they are now, to plan and run one statement.
-    pub(crate) fn moment(&self) -> Moment<'_> {
+    pub(crate) fn moment(&self, asker: &Arc<Asker>) -> Moment<'_> {
         let snapshot = self.catalog.snapshot();
         let database = Database::at(&snapshot, self.live.postgres());
+        let runtime = self.state.runtime_env();
+        let memory_pool = asker.memory(&runtime.memory_pool);
+        let runtime = RuntimeEnv { memory_pool, ..RuntimeEnv::clone(runtime) };
         let state = SessionStateBuilder::new_from_existing(self.state.clone())
             .with_catalog_list(Arc::new(Databases(Arc::clone(&database))))
+            .with_runtime_env(Arc::new(runtime))
             .build();
-        Moment { engine: self, state, snapshot, database }
+        let asker = Arc::clone(asker);
+        Moment { engine: self, state, snapshot, database, asker }
     }
 
     /// Returns the clock that limits statements.
@@ -153,6 +192,7 @@ pub(crate) struct Moment<'a> {
     pub(crate) state: SessionState,
     snapshot: Arc<Snapshot>,
     database: Arc<Database>,
+    asker: Arc<Asker>,
 }
 
 impl Moment<'_> {
@@ -163,6 +203,7 @@ impl Moment<'_> {
         mut statement: Statement,
     ) -> Result<LogicalPlan, SqlError> {
         statement::refuse_changes(&statement)?;
+        statement::expand(&mut statement)?;
         let nearest = |error| with_nearest_table(error, &self.snapshot);
         statement::reveal(&mut statement, &self.snapshot);
         let past = past::take_out(&self.state, &self.snapshot, sql, &mut statement).await;
@@ -178,21 +219,42 @@ impl Moment<'_> {
         plan: LogicalPlan,
         duration: Duration,
     ) -> Result<SendableRecordBatchStream, SqlError> {
+        let place = self.asker.begin()?;
+        let duration = self.asker.duration(duration);
         let mut over = self.engine.clock.sleep(duration);
+        let asker = self.asker;
+        let overdue = asker.out_of_time(duration).unwrap_or_else(out_of_time);
         let running = Arc::clone(&self.engine.running);
         let session = SessionContext::new_with_state(self.state);
+        let reading = asker.reading();
         let start = async {
             let permit = running.acquire_owned().await;
             let frame = session.execute_logical_plan(plan).await?;
-            Ok((frame.execute_stream().await?, permit.ok()))
+            let rows = match reading {
+                None => frame.execute_stream().await?,
+                Some(reading) => {
+                    let task = Arc::new(frame.task_ctx());
+                    let plan = frame.create_physical_plan().await?;
+                    execute_stream(counted(plan, &reading)?, task)?
+                }
+            };
+            Ok((rows, permit.ok()))
         };
         let started: Result<_, DataFusionError> = tokio::select! {
             started = Box::pin(start) => started,
-            () = &mut over => return Err(out_of_time()),
+            () = &mut over => return Err(overdue),
         };
         let (rows, permit) = started.map_err(|error| words::of(sql, &error))?;
-        Ok(limited(rows, over, permit))
+        let held = Held { _places: (permit, place), overdue };
+        Ok(limited(rows, over, held))
     }
+}
+
+/// What a statement holds while it runs.
+struct Held {
+    _places: (Option<OwnedSemaphorePermit>, Place),
+    /// What is said when its time is over.
+    overdue: SqlError,
 }
 
 /// The statement took longer than statements may.
@@ -205,21 +267,17 @@ pub(crate) fn out_of_time() -> SqlError {
 type Over = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Ends the rows with an error when time is over.
-fn limited(
-    rows: SendableRecordBatchStream,
-    over: Over,
-    permit: Option<OwnedSemaphorePermit>,
-) -> SendableRecordBatchStream {
+fn limited(rows: SendableRecordBatchStream, over: Over, held: Held) -> SendableRecordBatchStream {
     let schema = rows.schema();
-    let steps = futures::stream::unfold(Some((rows, over, permit)), |step| async move {
-        let (mut rows, mut over, permit) = step?;
+    let steps = futures::stream::unfold(Some((rows, over, held)), |step| async move {
+        let (mut rows, mut over, held) = step?;
         tokio::select! {
             batch = rows.next() => match batch? {
-                Ok(batch) => Some((Ok(batch), Some((rows, over, permit)))),
+                Ok(batch) => Some((Ok(batch), Some((rows, over, held)))),
                 Err(error) => Some((Err(error), None)),
             },
             () = &mut over => {
-                let error = DataFusionError::External(Box::new(out_of_time()));
+                let error = DataFusionError::External(Box::new(held.overdue));
                 Some((Err(error), None))
             }
         }

@@ -1,7 +1,8 @@
 //! SQL: sessions, our functions, faults with positions, questions, the PostgreSQL wire.
 //!
 //! A question is planned on one [`Snapshot`] of all tables, verified to be read-only, and answered
-//! as a stream of batches within limits of time and memory. `process` builds its plans on the same
+//! as a stream of batches within limits of time and memory, and those of the [`Asker`]. What some
+//! statements change (files in buckets, tables of the project) is done by a [`Changes`]. `process` builds its plans on the same
 //! [`context()`], so that the same SQL means the same on streams and on tables.
 //!
 //! ```text
@@ -20,7 +21,10 @@ pub mod catalog;
 mod hidden;
 mod past;
 
+pub mod asker;
+pub mod changes;
 pub mod check;
+mod counted;
 mod dialect;
 pub mod engine;
 mod join_order;
@@ -37,7 +41,9 @@ mod words;
 #[cfg(test)]
 mod sample;
 
+pub use crate::asker::{AskLimits, AskRights, Asker};
 pub use crate::catalog::{Catalog, Snapshot};
+pub use crate::changes::{Changes, FileForm, FileTarget, NewTable};
 pub use crate::context::{ContextSettings, context};
 pub use crate::engine::{Answer, Engine};
 pub use crate::error::SqlError;

@@ -10,12 +10,15 @@
 //! It does not encrypt; listen beyond this machine only behind something that does.
 
 mod commands;
+mod copy;
 mod frame;
 mod login;
 mod output;
 mod parameters;
+mod prepared;
 mod rows;
 mod session;
+mod tables;
 
 use std::collections::HashMap;
 use std::io;
@@ -121,7 +124,9 @@ async fn connection(
             () = late => None,
         };
         let Some(entry) = entered else { return Ok(()) };
-        let session = Session::new(Arc::clone(&server.engine), output, Arc::clone(&entry.cancel));
+        let (engine, users) = (Arc::clone(&server.engine), Arc::clone(&server.users));
+        let cancel = Arc::clone(&entry.cancel);
+        let session = Session::new(engine, users, entry.user.clone(), output, cancel);
         session.run(frames, &mut stop).await
     };
     let served: io::Result<()> = served.await;
@@ -136,6 +141,7 @@ struct Entry {
     server: Arc<Server>,
     key: (i32, i32),
     cancel: Arc<Notify>,
+    user: String,
 }
 
 impl Drop for Entry {
@@ -264,7 +270,7 @@ fn welcome(
     let key = (server.processes.fetch_add(1, Ordering::Relaxed), i32::from_be_bytes(secret));
     let cancel = Arc::new(Notify::new());
     server.running.lock().insert(key, Arc::clone(&cancel));
-    let entry = Entry { server: Arc::clone(server), key, cancel };
+    let entry = Entry { server: Arc::clone(server), key, cancel, user: user.to_owned() };
     let data = BackendKeyData::new(key.0, SecretKey::I32(key.1));
     output.push(&PgWireBackendMessage::BackendKeyData(data))?;
     Ok(entry)

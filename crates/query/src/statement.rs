@@ -6,7 +6,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use sqlparser::ast::Statement as Sql;
+use sqlparser::ast::{ShowStatementFilter, ShowStatementFilterPosition, Statement as Sql};
 
 use crate::catalog::Snapshot;
 use crate::dialect::Ours;
@@ -15,7 +15,7 @@ use crate::hidden;
 use crate::words;
 
 /// How deep expressions may be nested.
-const DEPTH_MAX: usize = 50;
+pub(crate) const DEPTH_MAX: usize = 50;
 
 /// Reads all statements of a text.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, SqlError> {
@@ -65,9 +65,16 @@ pub(crate) fn refuse_changes(statement: &Statement) -> Result<(), SqlError> {
 
 /// The answer to everything that would change something.
 pub(crate) fn read_only(what: &str) -> SqlError {
-    SqlError::invalid("25006", format!("`{what}` is refused: SQL only reads here")).with_help(
-        "tables are declared by the project's files, and rows come in through streams; ask with SELECT",
-    )
+    let help = match what {
+        "COPY" | "CREATE TABLE" | "DROP TABLE" => {
+            "clients of PostgreSQL, such as psql, may: `COPY` into buckets, `CREATE TABLE … AS`"
+        }
+        _ => {
+            "tables are declared by the project's files, and rows come in through streams; ask \
+             with SELECT"
+        }
+    };
+    SqlError::invalid("25006", format!("`{what}` is refused: SQL only reads here")).with_help(help)
 }
 
 fn first_words(statement: &str) -> String {
@@ -86,6 +93,42 @@ pub(crate) async fn plan(
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     only_read.verify_plan(&plan)?;
     Ok(plan)
+}
+
+/// What `SHOW TABLES` lists: what people mean by tables, not what clients ask the catalog about.
+const TABLES: &str = "SELECT table_catalog, table_schema, table_name, table_type \
+                      FROM information_schema.tables \
+                      WHERE table_schema NOT IN ('pg_catalog', 'information_schema')";
+
+/// Writes `SHOW TABLES` as a SELECT.
+pub(crate) fn expand(statement: &mut Statement) -> Result<(), SqlError> {
+    let Statement::Statement(sql) = statement else { return Ok(()) };
+    let Sql::ShowTables { show_options, .. } = sql.as_ref() else { return Ok(()) };
+    let mut text = TABLES.to_owned();
+    let quoted = |it: &str| it.replace('\'', "\'\'");
+    if let Some(schema) = show_options.show_in.as_ref().and_then(|it| it.parent_name.as_ref()) {
+        let schema = schema.to_string().replace('"', "");
+        text += &format!(" AND table_schema = '{}'", quoted(&schema));
+    }
+    let filter = match &show_options.filter_position {
+        Some(ShowStatementFilterPosition::Infix(it) | ShowStatementFilterPosition::Suffix(it)) => {
+            Some(it)
+        }
+        None => None,
+    };
+    match filter {
+        None => {}
+        Some(ShowStatementFilter::Like(it) | ShowStatementFilter::NoKeyword(it)) => {
+            text += &format!(" AND table_name LIKE '{}'", quoted(it));
+        }
+        Some(ShowStatementFilter::ILike(it)) => {
+            text += &format!(" AND table_name ILIKE '{}'", quoted(it));
+        }
+        Some(ShowStatementFilter::Where(condition)) => text += &format!(" AND ({condition})"),
+    }
+    text += " ORDER BY table_schema, table_name";
+    *statement = parse_one(&text)?;
+    Ok(())
 }
 
 /// Gives the SELECTs that speak of a hidden column the whole tables.

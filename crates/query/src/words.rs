@@ -8,6 +8,7 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use sqlparser::parser::ParserError;
 
+use crate::asker::memory_message;
 use crate::context::{CATALOG, SCHEMA, SYSTEM_SCHEMA};
 use crate::error::SqlError;
 use crate::position;
@@ -42,6 +43,12 @@ fn root(sql: &str, error: &DataFusionError) -> SqlError {
         DataFusionError::Configuration(message) => SqlError::invalid("42704", plain(message)),
         DataFusionError::ArrowError(error, _) => arrow(error),
         DataFusionError::Execution(message) => SqlError::invalid("22000", plain(message)),
+        DataFusionError::ResourcesExhausted(message) if memory_message(message).is_some() => {
+            let message = memory_message(message).unwrap_or_default();
+            SqlError::invalid("53200", message).with_kind(Kind::Throttled).with_help(
+                "ask for fewer rows or groups at a time, or retry when other queries of it are done",
+            )
+        }
         DataFusionError::ResourcesExhausted(_) => {
             SqlError::invalid("53200", "the query needs more memory or disk than queries may use")
                 .with_kind(Kind::Throttled)

@@ -25,6 +25,9 @@ pub struct Question {
     pub sql: String,
     /// Rows the asker will read at most; the engine may stop there. `None` is all of them.
     pub rows_max: Option<usize>,
+    /// The key of the project that was shown; its limits hold. `None` is the program itself, or
+    /// whoever asks while there are no keys.
+    pub key: Option<base::Name>,
 }
 
 /// The rows of an answer, as they are computed.

@@ -72,7 +72,7 @@ type Collected = (Vec<ColumnHead>, RowsText, bool);
 
 async fn collect(answers: &dyn Answers, sql: &str) -> Result<Collected, AskError> {
     let rows_max = limits::CHART_ROWS_MAX;
-    let question = Question { sql: sql.to_owned(), rows_max: Some(rows_max + 1) };
+    let question = Question { sql: sql.to_owned(), rows_max: Some(rows_max + 1), key: None };
     sql::collect(answers.ask(question).await?, rows_max).await
 }
 

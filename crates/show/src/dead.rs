@@ -109,7 +109,7 @@ fn name_of(text: &str) -> Result<Name, Refusal> {
 }
 
 async fn ask(show: &Show, sql: String) -> Result<Vec<RecordBatch>, Refusal> {
-    let question = Question { sql, rows_max: None };
+    let question = Question { sql, rows_max: None, key: None };
     let mut answer = show.answers().ask(question).await.map_err(Refusal::of_ours)?;
     let mut batches = Vec::new();
     while let Some(batch) = answer.batches.next().await {

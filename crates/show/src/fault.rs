@@ -1,8 +1,8 @@
 //! A refusal as HTTP says it: the status by its kind, the reason as JSON.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base::Kind;
+use base::{Kind, limits};
 use serde::Serialize;
 
 use crate::answers::AskError;
@@ -71,7 +71,12 @@ impl IntoResponse for Refusal {
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers =
             [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-        (status, headers, self.to_json().to_string()).into_response()
+        let mut response = (status, headers, self.to_json().to_string()).into_response();
+        if self.kind == Kind::Throttled {
+            let seconds = limits::RETRY_AFTER.as_secs().max(1);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

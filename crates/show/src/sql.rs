@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use base::{Kind, limits};
+use base::{Kind, ShownKey, limits};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,7 @@ struct Rows {
 pub(crate) async fn answer(
     State(show): State<Show>,
     Query(wishes): Query<Wishes>,
+    key: Option<Extension<ShownKey>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
@@ -67,6 +69,7 @@ pub(crate) async fn answer(
     let question = Question {
         sql: asked.sql.clone(),
         rows_max: rows_max.map(|it| if format == Format::Json { it + 1 } else { it }),
+        key: key.map(|Extension(ShownKey(name))| name),
     };
     let refuse = |error: AskError| Refusal::of(error, &asked.sql);
     let answer = show.answers().ask(question).await.map_err(refuse)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use base::{ByteSize, Name, limits};
+use base::{ByteSize, Name, Span, limits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -29,6 +29,37 @@ pub struct Key {
     pub may: Vec<Right>,
     /// How much its owner may send.
     pub limit: Rate,
+    /// How much its owner's questions may take.
+    pub queries: QueryLimits,
+}
+
+/// How much the questions of one key may take; no limit of its own where nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Statements at a time.
+    pub at_once: Option<u64>,
+    /// How long one statement may run.
+    pub time: Option<Span>,
+    /// Memory of all its statements together.
+    pub memory: Option<ByteSize>,
+    /// Rows that one statement may read.
+    pub rows: Option<u64>,
+    /// Bytes of columns that one statement may read.
+    pub bytes: Option<ByteSize>,
+}
+
+impl std::fmt::Display for QueryLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let said = [
+            self.at_once.map(|it| format!("{it} at once")),
+            self.time.map(|it| it.to_string()),
+            self.memory.map(|it| format!("{it} of memory")),
+            self.rows.map(|it| format!("{it} rows")),
+            self.bytes.map(|it| format!("{it} read")),
+        ];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        f.write_str(&if said.is_empty() { "none".to_owned() } else { said.join(", ") })
+    }
 }
 
 /// What a key allows.
@@ -90,6 +121,54 @@ pub(crate) struct KeyOptions {
     may: Option<Vec<Said<Words<Right>>>>,
     /// How much its owner may send in a second: `{ records = 1_000, bytes = "1 MB" }`.
     limit: Option<RateOptions>,
+    /// How much its owner's questions may take:
+    /// `{ at_once = 4, time = "1 minute", memory = "500 MB", rows = 10_000_000, bytes = "1 GB" }`.
+    queries: Option<QueryOptions>,
+}
+
+/// How much the questions of one key may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueryOptions {
+    /// Statements that run at a time; more are refused, not kept waiting.
+    at_once: Option<Said<i64>>,
+    /// How long one statement may run, for example `"30 seconds"`.
+    time: Option<Said<Words<Span>>>,
+    /// Memory of all its statements together, for example `"500 MB"`; beyond it sorts, joins and groups
+    /// go to disk, and what cannot is refused.
+    memory: Option<Said<Words<ByteSize>>>,
+    /// Rows that one statement may read of tables and files.
+    rows: Option<Said<i64>>,
+    /// Bytes of the columns that one statement may read of tables and files, for example `"1 GB"`.
+    bytes: Option<Said<Words<ByteSize>>>,
+}
+
+impl QueryOptions {
+    fn read(self, ctx: &mut LoadCtx<'_>) -> QueryLimits {
+        let mut count = |said: Option<Said<i64>>| {
+            let said = said?;
+            let count = u64::try_from(said.value).ok().filter(|it| 0 < *it);
+            above_zero(ctx, &said.range, count)
+        };
+        let (at_once, rows) = (count(self.at_once), count(self.rows));
+        let mut size = |said: Option<Said<Words<ByteSize>>>| {
+            let said = said?;
+            above_zero(ctx, &said.range, Some(said.value.0).filter(|it| 0 < it.0))
+        };
+        let (memory, bytes) = (size(self.memory), size(self.bytes));
+        let time = self.time.and_then(|said| {
+            above_zero(ctx, &said.range, Some(said.value.0).filter(|it| !it.0.is_zero()))
+        });
+        QueryLimits { at_once, time, memory, rows, bytes }
+    }
+}
+
+fn above_zero<T>(ctx: &mut LoadCtx<'_>, range: &Range<usize>, value: Option<T>) -> Option<T> {
+    if value.is_none() {
+        let help = "write a number above 0, or leave it out; a key without \"read\" asks nothing";
+        ctx.fault(range, "nothing could be asked", Some(help.to_owned()));
+    }
+    value
 }
 
 /// How much may come in a second.
@@ -164,6 +243,7 @@ fn one(
 ) -> Option<Key> {
     let spot = ctx.spot(range);
     let limit = options.limit.map(|it| it.read(ctx)).unwrap_or_default();
+    let queries = options.queries.map(|it| it.read(ctx)).unwrap_or_default();
     let Some(said) = options.secret else {
         let help = "add `secret = \"${NAME}\"`, and set NAME in the environment".to_owned();
         ctx.missing(&spot, format!("the key `{name}` has no `secret`"), help);
@@ -177,7 +257,7 @@ fn one(
         ctx.fault(range, format!("the key `{name}` may do nothing"), Some(help));
     }
     let streams = options.streams.map(|it| ctx.words(Some(it)));
-    Some(Key { id: String::new(), secret, streams, may, limit, name, spot })
+    Some(Key { id: String::new(), secret, streams, may, limit, queries, name, spot })
 }
 
 /// Returns the secret, if it is one that can be kept and not guessed.

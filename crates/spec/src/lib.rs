@@ -44,7 +44,7 @@ pub use crate::dashboard::{Chart, ChartFill, ChartKind, Dashboard};
 pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};
 pub use crate::graph::{Edge, Flow, Graph, Node, NodeKind};
-pub use crate::key::{Key, Rate, Right};
+pub use crate::key::{Key, QueryLimits, Rate, Right};
 pub use crate::load::{Sound, Texts, load, load_sound, load_sound_texts, load_texts, stamp};
 pub use crate::lookup::{Lookup, LookupFormat};
 pub use crate::mail::{Mail, MailSafety, MailServer, Mailbox};

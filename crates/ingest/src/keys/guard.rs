@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use base::Kind;
+use base::{Kind, Name, ShownKey};
 
 use super::{Act, KeyFault, Keys};
 use crate::http::fault::error_answer;
@@ -58,9 +58,16 @@ pub fn guard<S: Clone + Send + Sync + 'static>(keys: &Keys, router: Router<S>) -
     router.layer(middleware::from_fn_with_state(keys.clone(), check))
 }
 
-async fn check(State(keys): State<Keys>, request: Request, next: Next) -> Response {
+async fn check(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
     match may(&keys, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(shown) => {
+            // Nobody but this guard says which key was shown.
+            request.extensions_mut().remove::<ShownKey>();
+            if let Some(name) = shown {
+                request.extensions_mut().insert(ShownKey(name));
+            }
+            next.run(request).await
+        }
         Err(fault) => {
             let mut response = answer(&fault);
             if response.status() == StatusCode::UNAUTHORIZED {
@@ -72,13 +79,15 @@ async fn check(State(keys): State<Keys>, request: Request, next: Next) -> Respon
     }
 }
 
-fn may(keys: &Keys, request: &Request) -> Result<(), KeyFault> {
+/// Returns the key of the project that was shown; none of who runs the program.
+fn may(keys: &Keys, request: &Request) -> Result<Option<Name>, KeyFault> {
     if keys.is_open() || request.uri().path() == "/healthz" {
-        return Ok(());
+        return Ok(None);
     }
     let caller = keys.caller(request.headers(), None, None)?;
     caller.check(act_of(request.method(), request.uri().path()))?;
-    caller.check_all()
+    caller.check_all()?;
+    Ok(if keys.is_operator(&caller) { None } else { caller.name().cloned() })
 }
 
 fn act_of(method: &Method, path: &str) -> Act {

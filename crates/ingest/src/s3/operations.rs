@@ -527,7 +527,7 @@ impl S3 for Operations {
 }
 
 /// Puts an object that came whole in its place.
-fn put(
+pub(crate) fn put(
     folder: &Folder,
     key: &Key,
     written: &Written,

@@ -87,6 +87,11 @@ impl Wanted {
         Wanted { bytes: Some(bytes), md5: None, sums: BTreeMap::new(), trailers: None }
     }
 
+    /// Of bytes of which nothing was said.
+    pub(crate) fn of_unknown() -> Wanted {
+        Wanted { bytes: None, md5: None, sums: BTreeMap::new(), trailers: None }
+    }
+
     fn hasher(&self) -> ChecksumHasher {
         let wants = |algorithm: &str| self.sums.contains_key(algorithm);
         ChecksumHasher {

@@ -900,3 +900,42 @@ async fn cold_objects_are_answered_as_they_were() {
     assert_eq!(world.ask(&call("GET", "/landing/a/c.csv", "")).await.0, 404);
     assert_eq!(tags(&world.ask(&list).await.2, "Key"), ["a/", "copy"]);
 }
+
+#[test]
+fn what_the_program_writes_is_an_object_when_it_is_whole() {
+    use std::io::Write as _;
+    let world = World::new();
+    let inlet = &world.fixture.inlet;
+    let mut object = inlet.new_object("landing", "exports/sales.csv").unwrap();
+    object.write_all(b"id,total\n1,20\n").unwrap();
+    let path = world.root().join("exports/sales.csv");
+    assert!(!path.exists());
+    object.finish().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "id,total\n1,20\n");
+    // One that is dropped leaves what was there.
+    let mut broken = inlet.new_object("landing", "exports/sales.csv").unwrap();
+    broken.write_all(b"id").unwrap();
+    drop(broken);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "id,total\n1,20\n");
+    let hidden = fs::read_dir(world.root().join(".s3/tmp")).into_iter().flatten();
+    assert_eq!(hidden.count(), 0);
+    for (bucket, key) in [
+        ("nothing", "a.csv"),
+        ("landing", "../a.csv"),
+        ("landing", "/etc/passwd"),
+        ("landing", ".s3/a"),
+        ("landing", "a/"),
+        ("landing", "a//b"),
+    ] {
+        assert!(inlet.new_object(bucket, key).is_err(), "{bucket} {key}");
+        assert!(inlet.check_object(bucket, key).is_err(), "{bucket} {key}");
+    }
+    let told = inlet.check_object("lnding", "a.csv").unwrap_err();
+    assert_eq!(told.message, "there is no bucket `lnding`");
+    assert!(told.help.unwrap().contains("`landing/…`, `other/…`"));
+    // A link does not lead out.
+    std::os::unix::fs::symlink("/tmp", world.root().join("out")).unwrap();
+    let mut outside = inlet.new_object("landing", "out/a.csv").unwrap();
+    outside.write_all(b"x").unwrap();
+    assert!(outside.finish().is_err());
+}

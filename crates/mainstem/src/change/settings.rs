@@ -126,12 +126,15 @@ impl Settings {
         for (name, key) in &it.keys {
             let may: Vec<String> = key.may.iter().map(|it| format!("{it:?}")).collect();
             let streams = key.streams.as_ref().map_or_else(|| "all".to_owned(), |it| words(it));
-            let told = format!(
+            let mut told = format!(
                 "may {} on {streams} as `{}`, limit {}",
                 may.join(" and ").to_lowercase(),
                 key.id,
                 key.limit
             );
+            if key.queries != spec::QueryLimits::default() {
+                told += &format!(", queries {}", key.queries);
+            }
             self = self
                 .with(&format!("key `{name}`"), told)
                 .hidden(&format!("secret of the key `{name}`"), key.secret.reveal());

@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use crate::admission;
 use crate::alerting::own;
 use crate::answers::EngineAnswers;
+use crate::askers::Askers;
 use crate::catalog::Tables;
+use crate::changing::Changing;
 use crate::compile::{Compiled, compile, compile_texts};
 use crate::facts::Console;
 use crate::home::{Addresses, Home};
@@ -128,12 +130,12 @@ impl Run {
         };
         let runtime = tokio::runtime::Handle::current();
         let catalog = Arc::new(Tables::new(Arc::clone(&pipeline), runtime));
-        let engine = Arc::new(Engine::new(
-            &ContextSettings::default(),
-            catalog,
-            Arc::clone(&pipeline.clock),
-        )?);
+        let clock = Arc::clone(&pipeline.clock);
+        let changing = Changing::new(&pipeline, &self.dir)?;
+        let engine = Engine::new(&ContextSettings::default(), catalog, clock)?;
+        let engine = Arc::new(engine.with_changes(Arc::new(changing)));
         let login = Login::open(data)?;
+        let askers = Askers::new(&pipeline, &login);
         admission::admit_operator(data, &pipeline.inlet)?;
         let is_local = http.local_addr()?.ip().is_loopback();
         let hosts = if is_local { Hosts::Loopback(Vec::new()) } else { Hosts::Any };
@@ -144,7 +146,7 @@ impl Run {
         let console = Console { pipeline: Arc::clone(&pipeline), addresses: addresses.clone() };
         let show = Show::start(
             show::Settings { hosts },
-            Arc::new(EngineAnswers(Arc::clone(&engine))),
+            Arc::new(EngineAnswers { engine: Arc::clone(&engine), askers: Arc::clone(&askers) }),
             Arc::new(console),
             Arc::clone(&pipeline.clock),
         );
@@ -162,7 +164,7 @@ impl Run {
         });
         let wire = base::task::spawn(
             "postgres",
-            query::postgres::serve(postgres, engine, login.users(), stopped),
+            query::postgres::serve(postgres, engine, askers, stopped),
         );
         pipeline.open_doors().await?;
         pipeline.maintain();

@@ -36,3 +36,4 @@ mod retail;
 mod s3;
 mod serve;
 mod sns;
+mod warehouse;

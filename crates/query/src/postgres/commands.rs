@@ -4,15 +4,26 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Span;
+use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{ResetStatement, Statement};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use sqlparser::ast::{
-    CloseCursor, Expr, FetchDirection, Reset, Set, Statement as Sql, Value, ValueWithSpan,
+    CloseCursor, DataType, Expr, FetchDirection, ObjectNamePart, Reset, Set, Statement as Sql,
+    Value, ValueWithSpan,
 };
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::copy::{self, CopyForm};
+use super::tables;
+use crate::changes::{FileTarget, NewTable};
+use crate::dialect::Ours;
 use crate::error::SqlError;
 use crate::hidden::normal;
+use crate::position;
 use crate::statement::{self, read_only};
+use crate::words;
 
 /// What a client asks for in one statement.
 #[derive(Debug, Clone)]
@@ -49,20 +60,110 @@ pub(super) enum Command {
     Discard,
     /// Says yes and does nothing: what clients send before they start.
     Nothing(&'static str),
+    /// Sends rows as a copy.
+    CopyOut {
+        query: Box<Statement>,
+        form: CopyForm,
+    },
+    /// Writes rows into a file of a bucket.
+    CopyFile {
+        query: Box<Statement>,
+        target: FileTarget,
+    },
+    /// Makes a table of the project; its SELECT begins at this byte of the text.
+    Create {
+        table: NewTable,
+        at: usize,
+    },
+    /// Drops tables that were made so.
+    Drop {
+        names: Vec<String>,
+        if_exists: bool,
+    },
+    /// Remembers a statement, with the types of its parameters.
+    Prepare {
+        name: String,
+        types: Vec<DataType>,
+        statement: Box<Statement>,
+    },
+    /// Runs a statement that was remembered, with these values.
+    Execute {
+        name: String,
+        values: Vec<Expr>,
+    },
 }
 
 /// Reads a text of any number of statements.
 pub(super) fn read(sql: &str) -> Result<Vec<Command>, SqlError> {
-    let first = sql.split_whitespace().next().unwrap_or_default();
-    if first.eq_ignore_ascii_case("copy") {
-        return Err(SqlError::invalid("0A000", "`COPY` is not supported")
-            .with_help("`psql --csv -c 'SELECT …'` writes a file; rows come in through streams"));
+    let tokens = tokens(sql);
+    if begins_own(&tokens) {
+        return read_own(sql, &tokens);
     }
     let parsed = match compatible(sql) {
         Some(statements) => statements,
         None => statement::parse(sql)?,
     };
     parsed.into_iter().map(command).collect()
+}
+
+fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+    let tokens = Tokenizer::new(&Ours::of(sql), sql).tokenize_with_location();
+    tokens.unwrap_or_default() // Whoever parses it says what is wrong.
+}
+
+fn is_visible(token: &TokenWithSpan) -> bool {
+    !matches!(token.token, Token::Whitespace(_) | Token::EOF)
+}
+
+/// Returns whether one of the statements is one that the engine's parser reads otherwise.
+fn begins_own(tokens: &[TokenWithSpan]) -> bool {
+    let mut statements = tokens.split(|it| it.token == Token::SemiColon);
+    statements.any(|statement| {
+        let words = statement.iter().filter(|it| is_visible(it)).map_while(|it| match &it.token {
+            Token::Word(word) => Some(word.keyword),
+            _ => None,
+        });
+        match words.take(CREATE_WORDS).collect::<Vec<_>>().as_slice() {
+            [Keyword::COPY | Keyword::DROP, ..] => true,
+            [Keyword::CREATE, rest @ ..] => {
+                let is_table = |it: &Keyword| matches!(it, Keyword::TABLE | Keyword::MATERIALIZED);
+                rest.iter().any(is_table) && !rest.contains(&Keyword::EXTERNAL)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// `CREATE OR REPLACE TEMP TABLE`: what is made stands among so many words.
+const CREATE_WORDS: usize = 5;
+
+/// Reads statements of which some copy rows or make tables.
+fn read_own(sql: &str, tokens: &[TokenWithSpan]) -> Result<Vec<Command>, SqlError> {
+    let wrong = |error| words::of(sql, &DataFusionError::SQL(Box::new(error), None));
+    let mut commands = Vec::new();
+    for own in tokens.split(|it| it.token == Token::SemiColon) {
+        if !own.iter().any(is_visible) {
+            continue;
+        }
+        let dialect = Ours::of(sql);
+        let parser = Parser::new(&dialect).with_recursion_limit(statement::DEPTH_MAX);
+        let mut parser = parser.with_tokens_with_locations(own.to_vec());
+        let parsed = parser.parse_statement().map_err(wrong)?;
+        let next = parser.peek_token();
+        if next.token != Token::EOF {
+            let range = position::range_of(sql, next.span);
+            let message = format!("expected end of statement, found `{}`", next.token);
+            return Err(SqlError { range, ..SqlError::invalid("42601", message) });
+        }
+        commands.push(match parsed {
+            copy @ Sql::Copy { .. } => copy::command(copy)?,
+            other => match tables::command(sql, &other, own) {
+                Some(made) => made?,
+                None => command(Statement::Statement(Box::new(other)))?,
+            },
+        });
+    }
+    Ok(commands)
 }
 
 /// Rewrites what clients ask about the catalog into what the engine can run.
@@ -122,6 +223,19 @@ fn command(statement: Statement) -> Result<Command, SqlError> {
         Sql::Deallocate { name, .. } => {
             let name = normal(&name);
             Ok(Command::Deallocate((name != "all").then_some(name)))
+        }
+        Sql::Prepare { name, data_types: types, statement } => {
+            match command(Statement::Statement(statement))? {
+                Command::Rows(statement) => {
+                    Ok(Command::Prepare { name: normal(&name), types, statement })
+                }
+                _ => Err(SqlError::invalid("42601", "only a question can be prepared")
+                    .with_help("write `PREPARE name AS SELECT …`")),
+            }
+        }
+        Sql::Execute { name: Some(name), parameters: values, .. } => {
+            let name = name.0.last().and_then(ObjectNamePart::as_ident).map(normal);
+            Ok(Command::Execute { name: name.unwrap_or_default(), values })
         }
         Sql::Discard { .. } => Ok(Command::Discard),
         Sql::UNLISTEN { .. } => Ok(Command::Nothing("UNLISTEN")),

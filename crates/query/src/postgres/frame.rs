@@ -145,6 +145,9 @@ where
                 return;
             };
             let is_last = message.is_err();
+            if message.as_ref().is_err_and(|it| it.kind() != io::ErrorKind::InvalidData) {
+                notify.notify_one(); // The connection broke off.
+            }
             if to.send(message).await.is_err() || is_last {
                 return;
             }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
+
+use crate::asker::Asker;
 
 /// Rounds of hashing, as PostgreSQL does by default.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(4_096).expect("4,096 is not zero");
@@ -25,11 +28,19 @@ const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 pub trait Users: Send + Sync {
     /// Returns what the user's password is verified with, or `None` if there is no such user.
     fn verifier(&self, user: &str) -> Option<Verifier>;
+
+    /// Returns what the user may do now, or `None` if there is no such user any more; asked for each
+    /// statement. One user is one asker, whose limits hold for all its connections together.
+    fn asker(&self, user: &str) -> Option<Arc<Asker>>;
 }
 
 impl Users for BTreeMap<String, Verifier> {
     fn verifier(&self, user: &str) -> Option<Verifier> {
         self.get(user).cloned()
+    }
+
+    fn asker(&self, user: &str) -> Option<Arc<Asker>> {
+        self.contains_key(user).then(|| Arc::new(Asker::unlimited(user)))
     }
 }
 

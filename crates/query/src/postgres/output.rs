@@ -63,6 +63,12 @@ impl Output {
         self.push(&PgWireBackendMessage::NoticeResponse(NoticeResponse::from(info)))
     }
 
+    /// Tells what was done.
+    pub(super) fn notice(&mut self, notice: &SqlError) -> io::Result<()> {
+        let info = info("NOTICE", notice);
+        self.push(&PgWireBackendMessage::NoticeResponse(NoticeResponse::from(info)))
+    }
+
     /// Says why the connection ends.
     pub(super) async fn fatal(&mut self, error: &SqlError) -> io::Result<()> {
         self.push(&PgWireBackendMessage::ErrorResponse(ErrorResponse::from(info("FATAL", error))))?;

@@ -13,8 +13,10 @@ use futures::StreamExt;
 use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
 use pgwire::messages::data::{FieldDescription, RowDescription};
 
+use super::copy::{BINARY_END, BINARY_HEAD, CopyForm, CopyKind};
 use super::output::Output;
 use crate::error::SqlError;
 use crate::words;
@@ -93,6 +95,56 @@ impl Rows {
                 return Ok(Sent { rows: sent, is_end: false });
             }
         }
+    }
+}
+
+impl Rows {
+    /// Returns the rows that were not sent yet.
+    pub(super) fn into_stream(self) -> SendableRecordBatchStream {
+        self.stream
+    }
+
+    /// Sends all rows as a copy; returns how many.
+    pub(super) async fn copy(
+        &mut self,
+        form: &CopyForm,
+        output: &mut Output,
+    ) -> Result<usize, Failure> {
+        let is_binary = form.kind == CopyKind::Binary;
+        let format = if is_binary { Format::UnifiedBinary } else { Format::UnifiedText };
+        let fields = Arc::new(fields(&self.schema, &format)?);
+        let schema = Arc::clone(&self.schema);
+        let names: Vec<&str> = schema.fields().iter().map(|it| it.name().as_str()).collect();
+        let forced = form.forced(&names)?;
+        let code = i16::from(is_binary);
+        let columns = i16::try_from(names.len()).unwrap_or(i16::MAX);
+        let begin = CopyOutResponse::new(i8::from(is_binary), columns, vec![code; names.len()]);
+        output.push(&PgWireBackendMessage::CopyOutResponse(begin))?;
+        let part = |bytes: Vec<u8>| PgWireBackendMessage::CopyData(CopyData::new(bytes.into()));
+        if let Some(header) = form.header(&names) {
+            output.push(&part(header))?;
+        }
+        // Clients look for it in front of the first row.
+        let mut head = if is_binary { BINARY_HEAD.to_vec() } else { Vec::new() };
+        let mut sent = 0;
+        while let Some(batch) = self.stream.next().await {
+            let batch = batch.map_err(|error| words::of(&self.sql, &error))?;
+            let mut encoder = RowEncoder::new(batch, Arc::clone(&fields));
+            while let Some(row) = encoder.next_row() {
+                let row = row.map_err(|error| unwritable(&error.to_string()))?;
+                let mut line = std::mem::take(&mut head);
+                line.extend(form.row(&row, &forced)?);
+                output.push(&part(line))?;
+                output.make_room().await?;
+                sent += 1;
+            }
+        }
+        if is_binary {
+            head.extend(BINARY_END);
+            output.push(&part(head))?;
+        }
+        output.push(&PgWireBackendMessage::CopyDone(CopyDone::new()))?;
+        Ok(sent)
     }
 }
 

@@ -3,16 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use base::limits;
+use futures::FutureExt as _;
 use pgwire::api::Type;
 use pgwire::api::portal::Format;
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::data::{NoData, ParameterDescription};
-use pgwire::messages::extendedquery::{
-    BindComplete, CloseComplete, ParseComplete, PortalSuspended,
-};
 use pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
 use pgwire::messages::startup::ParameterStatus;
 use tokio::io::AsyncRead;
@@ -22,12 +20,14 @@ use super::commands::{self, Command, Settings};
 use super::frame::{Bind, Frames, Message, read_ahead};
 use super::output::Output;
 use super::parameters::{parameters, with_values};
-use super::rows::{
-    Failure, Rows, Sent, description, fields, format_of, one_value, same_columns, setting_schema,
-};
-use super::stopped;
+use super::rows::{Failure, Rows, Sent, one_value};
+use super::{Users, stopped};
+use crate::asker::Asker;
 use crate::engine::{Engine, out_of_time};
 use crate::error::SqlError;
+
+mod changes;
+mod extended;
 
 /// A remembered statement.
 struct Prepared {
@@ -50,11 +50,15 @@ struct Portal {
 /// The state of one client.
 pub(super) struct Session {
     engine: Arc<Engine>,
+    users: Arc<dyn Users>,
+    user: String,
     output: Output,
     cancel: Arc<Notify>,
     settings: Settings,
     status: TransactionStatus,
     statements: HashMap<String, Arc<Prepared>>,
+    /// What PREPARE remembers, by name.
+    remembered: HashMap<String, changes::Remembered>,
     portals: HashMap<String, Portal>,
     cursors: HashMap<String, Rows>,
     /// After an error, all is skipped until the client says where the next sequence begins.
@@ -62,14 +66,23 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(engine: Arc<Engine>, output: Output, cancel: Arc<Notify>) -> Session {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        users: Arc<dyn Users>,
+        user: String,
+        output: Output,
+        cancel: Arc<Notify>,
+    ) -> Session {
         Session {
             engine,
+            users,
+            user,
             output,
             cancel,
             settings: Settings::default(),
             status: TransactionStatus::Idle,
             statements: HashMap::new(),
+            remembered: HashMap::new(),
             portals: HashMap::new(),
             cursors: HashMap::new(),
             is_skipping: false,
@@ -137,6 +150,10 @@ impl Session {
     }
 
     async fn answer(&mut self, message: Message) -> io::Result<()> {
+        if matches!(message, Message::Query(_) | Message::Execute { .. }) {
+            // A cancel that came when nothing ran is for nothing.
+            let _nothing_ran = self.cancel.notified().now_or_never();
+        }
         if let Message::Query(sql) = &message {
             self.is_skipping = false;
             let done = self.simple(sql).await;
@@ -200,211 +217,6 @@ impl Session {
         Ok(())
     }
 
-    async fn extended(&mut self, message: Message) -> Result<(), Failure> {
-        match message {
-            Message::Parse { name, sql, types } => self.parse(name, sql, &types),
-            Message::Bind(bind) => self.bind(bind),
-            Message::Describe { is_portal: true, name } => self.describe_portal(&name).await,
-            Message::Describe { is_portal: false, name } => self.describe_statement(&name).await,
-            Message::Execute { name, rows_max } => self.execute(&name, rows_max).await,
-            Message::Close { is_portal, name } => {
-                if is_portal {
-                    self.portals.remove(&name);
-                    self.cursors.remove(&name);
-                } else {
-                    self.statements.remove(&name);
-                }
-                Ok(self.output.push(&PgWireBackendMessage::CloseComplete(CloseComplete::new()))?)
-            }
-            Message::Flush => Ok(self.output.flush().await?),
-            Message::Login(_) => {
-                Err(SqlError::invalid("08P01", "a password was sent after the login").into())
-            }
-            // Copies end with a refusal here, and a client may still send the rest of one.
-            Message::Copy | Message::Query(_) | Message::Sync | Message::Terminate => Ok(()),
-        }
-    }
-
-    fn parse(&mut self, name: String, sql: String, types: &[u32]) -> Result<(), Failure> {
-        let mut commands = commands::read(&sql)?;
-        let command = commands.pop();
-        if !commands.is_empty() {
-            let error = SqlError::invalid("42601", "a prepared statement is one statement");
-            return Err(error.into());
-        }
-        let is_new = !self.statements.contains_key(&name);
-        if is_new && limits::POSTGRES_STATEMENTS_MAX <= self.statements.len() {
-            return Err(SqlError::invalid("54000", "too many prepared statements")
-                .with_help("DEALLOCATE those that are not needed")
-                .into());
-        }
-        let types = types.iter().map(|it| Type::from_oid(*it)).collect();
-        let told = parking_lot::Mutex::new(None);
-        self.statements.insert(name, Arc::new(Prepared { sql, command, types, told }));
-        Ok(self.output.push(&PgWireBackendMessage::ParseComplete(ParseComplete::new()))?)
-    }
-
-    fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
-        let prepared = self.statement(&bind.statement)?;
-        let is_new = !self.portals.contains_key(&bind.portal);
-        if is_new && limits::POSTGRES_STATEMENTS_MAX <= self.portals.len() {
-            return Err(SqlError::invalid("54000", "too many open portals").into());
-        }
-        let formats = bind.formats.len();
-        if 1 < formats && formats != bind.values.len() {
-            let message =
-                format!("{formats} formats were sent for {} parameters", bind.values.len());
-            return Err(SqlError::invalid("08P01", message).into());
-        }
-        let portal = Portal { prepared, rows: None, is_done: false, bind };
-        self.portals.insert(portal.bind.portal.clone(), portal);
-        Ok(self.output.push(&PgWireBackendMessage::BindComplete(BindComplete::new()))?)
-    }
-
-    fn statement(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
-        self.statements.get(name).cloned().ok_or_else(|| {
-            SqlError::invalid("26000", format!("prepared statement `{name}` not found"))
-        })
-    }
-
-    async fn describe_statement(&mut self, name: &str) -> Result<(), Failure> {
-        let prepared = self.statement(name)?;
-        let (types, schema) = match &prepared.command {
-            None => (Vec::new(), None),
-            Some(command) => self.described(&prepared, command).await?,
-        };
-        let types = ParameterDescription::new(types.iter().map(Type::oid).collect());
-        self.output.push(&PgWireBackendMessage::ParameterDescription(types))?;
-        self.tell_columns(schema.as_deref(), &Format::UnifiedText)?;
-        *prepared.told.lock() = schema;
-        Ok(())
-    }
-
-    async fn describe_portal(&mut self, name: &str) -> Result<(), Failure> {
-        if let Some(cursor) = self.cursors.get(name) {
-            let schema = Arc::clone(cursor.schema());
-            return self.tell_columns(Some(&schema), &Format::UnifiedText);
-        }
-        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-        let prepared = Arc::clone(&portal.prepared);
-        let results = portal.bind.results.clone();
-        let schema = match &prepared.command {
-            None => None,
-            Some(command) => self.described(&prepared, command).await?.1,
-        };
-        let columns = schema.as_ref().map_or(0, |it| it.fields().len());
-        let format = format_of(&results, columns)?;
-        self.tell_columns(schema.as_deref(), &format)?;
-        *prepared.told.lock() = schema;
-        Ok(())
-    }
-
-    fn tell_columns(&mut self, schema: Option<&Schema>, format: &Format) -> Result<(), Failure> {
-        match schema {
-            None => Ok(self.output.push(&PgWireBackendMessage::NoData(NoData::new()))?),
-            Some(schema) => Ok(self.output.push(&description(&fields(schema, format)?))?),
-        }
-    }
-
-    /// Returns the types of the parameters and the columns of what a statement would answer.
-    async fn described(
-        &mut self,
-        prepared: &Prepared,
-        command: &Command,
-    ) -> Result<(Vec<Type>, Option<SchemaRef>), SqlError> {
-        match command {
-            Command::Rows(statement) => {
-                let plan = self.engine.moment().plan(&prepared.sql, *statement.clone()).await?;
-                let types = parameters(&plan)?;
-                let types = types.iter().enumerate().map(|(index, (_, inferred))| {
-                    prepared.types.get(index).cloned().flatten().unwrap_or_else(|| inferred.clone())
-                });
-                Ok((types.collect(), Some(Arc::clone(plan.schema().inner()))))
-            }
-            Command::Show(name) => Ok((Vec::new(), Some(setting_schema(name)))),
-            Command::Fetch { name, .. } => match self.cursors.get(name) {
-                Some(cursor) => Ok((Vec::new(), Some(Arc::clone(cursor.schema())))),
-                None => Err(no_cursor(name)),
-            },
-            _ => Ok((Vec::new(), None)),
-        }
-    }
-
-    async fn execute(&mut self, name: &str, rows_max: usize) -> Result<(), Failure> {
-        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
-        let executed = self.execute_portal(&mut portal, rows_max).await;
-        if executed.is_ok() {
-            self.portals.insert(name.to_owned(), portal);
-        }
-        executed
-    }
-
-    async fn execute_portal(
-        &mut self,
-        portal: &mut Portal,
-        rows_max: usize,
-    ) -> Result<(), Failure> {
-        let prepared = Arc::clone(&portal.prepared);
-        let Some(command) = &prepared.command else {
-            let empty = PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new());
-            return Ok(self.output.push(&empty)?);
-        };
-        let Command::Rows(_) = command else {
-            let columns = self.described(&prepared, command).await?.1;
-            let format =
-                format_of(&portal.bind.results, columns.map_or(0, |it| it.fields().len()))?;
-            return self.guarded(&prepared.sql, command.clone(), &format, None, false).await;
-        };
-        if portal.is_done {
-            return Ok(self.output.done("SELECT 0".to_owned())?);
-        }
-        if portal.rows.is_none() {
-            let opened =
-                self.guarded_open(&prepared.sql, command.clone(), Some((&prepared, &portal.bind)));
-            let rows = opened.await?;
-            let told = prepared.told.lock().clone();
-            if told.is_some_and(|told| !same_columns(&told, rows.schema())) {
-                let error = SqlError::invalid("0A000", "the columns of the answer have changed");
-                return Err(error.with_help("prepare the statement again").into());
-            }
-            portal.rows = Some(rows);
-        }
-        let Some(rows) = portal.rows.as_mut() else { return Ok(()) };
-        let format = format_of(&portal.bind.results, rows.schema().fields().len())?;
-        let cancel = Arc::clone(&self.cancel);
-        let timeout = self.engine.clock().sleep(self.settings.statement_timeout());
-        let sent = tokio::select! {
-            sent = rows.send(&format, rows_max, &mut self.output) => sent?,
-            () = cancel.notified() => return Err(cancelled().into()),
-            () = timeout => return Err(out_of_time().into()),
-        };
-        if sent.is_end {
-            portal.rows = None;
-            portal.is_done = true;
-            Ok(self.output.done(format!("SELECT {}", sent.rows))?)
-        } else {
-            Ok(self.output.push(&PgWireBackendMessage::PortalSuspended(PortalSuspended::new()))?)
-        }
-    }
-
-    /// Plans and starts a statement, unless it is cancelled or takes too long.
-    async fn guarded_open(
-        &mut self,
-        sql: &str,
-        command: Command,
-        given: Option<(&Prepared, &Bind)>,
-    ) -> Result<Rows, Failure> {
-        self.refuse_in_failed_transaction()?;
-        let Command::Rows(statement) = command else {
-            return Err(SqlError::invalid("0A000", "this statement has no rows").into());
-        };
-        let cancel = Arc::clone(&self.cancel);
-        tokio::select! {
-            opened = Box::pin(self.open(sql, *statement, given)) => Ok(opened?),
-            () = cancel.notified() => Err(cancelled().into()),
-        }
-    }
-
     fn refuse_in_failed_transaction(&self) -> Result<(), SqlError> {
         if self.status == TransactionStatus::Error {
             let message =
@@ -414,6 +226,21 @@ impl Session {
         Ok(())
     }
 
+    /// Returns who asks, by what they may do now.
+    fn asker(&self) -> Result<Arc<Asker>, SqlError> {
+        self.users.asker(&self.user).ok_or_else(|| {
+            let message = format!("`{}` may not ask any more", self.user);
+            SqlError::invalid("28000", message).with_help("the keys of the project were changed")
+        })
+    }
+
+    /// Returns how long a statement may run, and what is said when it ran longer.
+    fn timeout(&self) -> Result<(Duration, SqlError), SqlError> {
+        let asker = self.asker()?;
+        let duration = asker.duration(self.settings.statement_timeout());
+        Ok((duration, asker.out_of_time(duration).unwrap_or_else(out_of_time)))
+    }
+
     /// Plans a statement on a fresh snapshot and starts it.
     async fn open(
         &mut self,
@@ -421,7 +248,7 @@ impl Session {
         statement: datafusion::sql::parser::Statement,
         given: Option<(&Prepared, &Bind)>,
     ) -> Result<Rows, SqlError> {
-        let moment = self.engine.moment();
+        let moment = self.engine.moment(&self.asker()?);
         let mut plan = moment.plan(sql, statement).await?;
         let expected = parameters(&plan)?;
         let sent = given.map_or(0, |(_, bind)| bind.values.len());
@@ -453,11 +280,14 @@ impl Session {
             self.refuse_in_failed_transaction()?;
         }
         let cancel = Arc::clone(&self.cancel);
-        let timeout = self.engine.clock().sleep(self.settings.statement_timeout());
+        let (timeout, overdue) = self.timeout()?;
+        let timeout = self.engine.clock().sleep(timeout);
+        let is_change = matches!(command, Command::Create { .. } | Command::Drop { .. });
         let limits = async {
             tokio::select! {
-                () = cancel.notified() => cancelled(),
-                () = timeout => out_of_time(),
+                () = cancel.notified(), if is_change => changes::cancelled(),
+                () = cancel.notified(), if !is_change => cancelled(),
+                () = timeout, if !is_change => overdue,
             }
         };
         tokio::select! {
@@ -476,13 +306,23 @@ impl Session {
     ) -> Result<(), Failure> {
         match command {
             Command::Rows(statement) => {
-                let mut rows = self.open(sql, *statement, given).await?;
-                if tells_columns {
-                    self.tell_columns(Some(&Arc::clone(rows.schema())), format)?;
-                }
-                let sent = rows.send(format, 0, &mut self.output).await?;
-                Ok(self.output.done(format!("SELECT {}", sent.rows))?)
+                let rows = self.open(sql, *statement, given).await?;
+                self.send(rows, format, tells_columns).await
             }
+            Command::Execute { name, values } => {
+                let (sql, statement) = self.filled(&name, &values)?;
+                let rows = self.open(&sql, statement, None).await;
+                // The place is one in another text.
+                let rows = rows.map_err(|error| SqlError { range: None, ..error })?;
+                self.send(rows, format, tells_columns).await
+            }
+            Command::CopyOut { query, form } => {
+                let rows = self.open(sql, *query, None).await?;
+                self.copy_out(rows, &form).await
+            }
+            Command::CopyFile { query, target } => self.copy_file(sql, *query, &target).await,
+            Command::Create { table, at } => self.create(table, at).await,
+            Command::Drop { names, if_exists } => self.drop_tables(names, if_exists).await,
             Command::Fetch { name, rows_max } => {
                 self.fetch(&name, rows_max, format, tells_columns).await
             }
@@ -505,6 +345,19 @@ impl Session {
             }
             other => Ok(self.command_without_rows(other)?),
         }
+    }
+
+    async fn send(
+        &mut self,
+        mut rows: Rows,
+        format: &Format,
+        tells_columns: bool,
+    ) -> Result<(), Failure> {
+        if tells_columns {
+            self.tell_columns(Some(&Arc::clone(rows.schema())), format)?;
+        }
+        let sent = rows.send(format, 0, &mut self.output).await?;
+        Ok(self.output.done(format!("SELECT {}", sent.rows))?)
     }
 
     fn command_without_rows(&mut self, command: Command) -> Result<(), Failure> {
@@ -541,20 +394,35 @@ impl Session {
             }
             Command::Deallocate(None) => {
                 self.statements.clear();
+                self.remembered.clear();
                 "DEALLOCATE ALL"
             }
             Command::Deallocate(Some(name)) => {
-                self.statements.remove(&name);
+                let remembered = self.remembered.remove(&name).is_some();
+                // Clients give up statements of the protocol that they are not sure of.
+                if !remembered {
+                    self.statements.remove(&name);
+                }
                 "DEALLOCATE"
             }
             Command::Discard => {
                 self.statements.clear();
+                self.remembered.clear();
                 self.cursors.clear();
                 self.settings.reset(None);
                 "DISCARD ALL"
             }
+            Command::Prepare { name, types, statement } => {
+                self.remember(name, types, *statement)?;
+                "PREPARE"
+            }
             Command::Nothing(tag) => tag,
             Command::Rows(_)
+            | Command::Execute { .. }
+            | Command::CopyOut { .. }
+            | Command::CopyFile { .. }
+            | Command::Create { .. }
+            | Command::Drop { .. }
             | Command::Fetch { .. }
             | Command::Declare { .. }
             | Command::Show(_) => "SELECT",
@@ -583,10 +451,6 @@ impl Session {
         self.cursors.insert(name.to_owned(), rows);
         Ok(self.output.done(format!("FETCH {count}"))?)
     }
-}
-
-fn no_portal(name: &str) -> SqlError {
-    SqlError::invalid("34000", format!("portal `{name}` not found"))
 }
 
 fn no_cursor(name: &str) -> SqlError {

@@ -152,7 +152,10 @@ async fn errors_have_code_position_and_hint() {
         ("SELECT 1/0 AS x FROM orders", "22012", None),
         ("CREATE TABLE t (a INT)", "25006", None),
         ("INSERT INTO orders VALUES (1)", "25006", None),
-        ("COPY orders TO STDOUT", "0A000", None),
+        ("COPY orders FROM STDIN", "25006", None),
+        ("COPY orders TO 'landing/x.csv'", "25006", None),
+        ("CREATE TABLE t AS SELECT 1 AS one", "25006", None),
+        ("COPY (SELECT 'ü', regin FROM orders) TO STDOUT", "42703", Some(19)),
         ("FETCH 1 FROM nothing", "34000", None),
     ] {
         for simple in [true, false] {

@@ -125,7 +125,7 @@ fn measure(column: &str, kind: &str) -> Option<String> {
 type Row = Vec<Box<RawValue>>;
 
 async fn ask(answers: &dyn Answers, sql: String) -> Result<Vec<Row>, AskError> {
-    let mut batches = answers.ask(Question { sql, rows_max: None }).await?.batches;
+    let mut batches = answers.ask(Question { sql, rows_max: None, key: None }).await?.batches;
     let mut rows = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch?;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 
-use super::{Settings, read};
+use super::{Command, Settings, read};
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of all expect tests")]
 fn check(sql: &str, expected: Expect) {
@@ -40,6 +40,38 @@ fn statements_are_told_apart() {
     check("EXPLAIN SELECT 1", expect!["Rows"]);
     check("SHOW TABLES", expect!["Rows"]);
     check("VALUES (1)", expect!["Rows"]);
+    check("PREPARE q (int) AS SELECT $1; EXECUTE q(1)", expect!["Prepare, Execute"]);
+    check(
+        "COPY orders TO STDOUT; SELECT 1; COPY (SELECT 1) TO 'landing/x.csv'",
+        expect!["CopyOut, Rows, CopyFile"],
+    );
+    check("DROP TABLE IF EXISTS a, public.b; DROP MATERIALIZED VIEW c", expect!["Drop, Drop"]);
+    check("DEALLOCATE PREPARE s", expect!["Deallocate"]);
+}
+
+#[test]
+fn a_table_is_made_of_the_select_as_it_is_written() {
+    let sql = "SELECT 1; -- one\nCREATE OR REPLACE TABLE public.big WITH (keep = '30 days', publish = 5, serve = \"Id\") AS\n  SELECT a AS x, '; AS' AS y\n  FROM t -- all\n;";
+    let commands = read(sql).unwrap();
+    let Some(Command::Create { table, at }) = commands.last() else { panic!("{commands:?}") };
+    assert_eq!(table.name, "big");
+    assert!(table.or_replace && !table.if_not_exists);
+    assert_eq!(table.select, "SELECT a AS x, '; AS' AS y\n  FROM t");
+    assert!(sql.get(*at..).unwrap().starts_with("SELECT a AS x"));
+    let settings = [("keep", "\"30 days\""), ("publish", "5"), ("serve", "\"Id\"")];
+    assert_eq!(table.settings, settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let view = read("CREATE MATERIALIZED VIEW IF NOT EXISTS v AS (SELECT 1 AS one)").unwrap().pop();
+    let Some(Command::Create { table, .. }) = view else { panic!("{view:?}") };
+    assert_eq!((table.name.as_str(), table.select.as_str()), ("v", "(SELECT 1 AS one)"));
+    assert!(table.if_not_exists);
+    for (sql, expected) in [
+        ("CREATE VIEW v AS SELECT 1", "25006"),
+        ("CREATE TEMP TABLE t AS SELECT 1", "0A000"),
+        ("CREATE TABLE system.t AS SELECT 1 AS one", "3F000"),
+        ("CREATE TABLE t AS", "42601"),
+    ] {
+        assert_eq!(read(sql).unwrap_err().sqlstate, expected, "{sql}");
+    }
 }
 
 #[test]
@@ -48,7 +80,7 @@ fn what_would_change_something_is_refused() {
     check(
         "CREATE TABLE t (a INT)",
         expect![
-            "25006 `CREATE TABLE` is refused: SQL only reads here; tables are declared by the project's files, and rows come in through streams; ask with SELECT"
+            "25006 a table is made of a SELECT; write `CREATE TABLE name AS SELECT …`: the table is kept up to date; rows come in through streams, which the project's files declare"
         ],
     );
     check(
@@ -76,9 +108,13 @@ fn what_would_change_something_is_refused() {
         ],
     );
     check(
-        "DROP TABLE orders",
+        "DROP TABLE orders CASCADE",
+        expect!["0A000 `CASCADE` is not supported; drop the tables that read it first"],
+    );
+    check(
+        "DROP SCHEMA public",
         expect![
-            "25006 `DROP TABLE` is refused: SQL only reads here; tables are declared by the project's files, and rows come in through streams; ask with SELECT"
+            "25006 `DROP SCHEMA` is refused: SQL only reads here; tables are declared by the project's files, and rows come in through streams; ask with SELECT"
         ],
     );
     check(
@@ -94,15 +130,9 @@ fn what_would_change_something_is_refused() {
         ],
     );
     check(
-        "COPY orders TO STDOUT",
+        "COPY orders FROM '/tmp/x.csv'",
         expect![
-            "0A000 `COPY` is not supported; `psql --csv -c 'SELECT …'` writes a file; rows come in through streams"
-        ],
-    );
-    check(
-        "COPY orders TO '/tmp/x.csv'",
-        expect![
-            "0A000 `COPY` is not supported; `psql --csv -c 'SELECT …'` writes a file; rows come in through streams"
+            "25006 `COPY … FROM` is refused: SQL only reads here; rows come in through streams: send them over HTTP, or put a file into a bucket"
         ],
     );
     check(
