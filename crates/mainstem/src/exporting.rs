@@ -128,7 +128,7 @@ fn write_all(
 
 enum OpenFile {
     Parquet(Box<ArrowWriter<NewObject>>),
-    Text { form: FileForm, object: NewObject },
+    Text { form: FileForm, object: Box<NewObject> },
 }
 
 impl OpenFile {
@@ -144,7 +144,7 @@ impl OpenFile {
         if form == FileForm::Csv {
             object.write_all(header(schema).as_bytes())?;
         }
-        Ok(OpenFile::Text { form, object })
+        Ok(OpenFile::Text { form, object: Box::new(object) })
     }
 
     fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
@@ -170,7 +170,7 @@ impl OpenFile {
     fn end(self) -> anyhow::Result<NewObject> {
         match self {
             OpenFile::Parquet(writer) => writer.into_inner().context("the file cannot be ended"),
-            OpenFile::Text { object, .. } => Ok(object),
+            OpenFile::Text { object, .. } => Ok(*object),
         }
     }
 }

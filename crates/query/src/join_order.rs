@@ -49,26 +49,29 @@ impl OptimizerRule for JoinOrder {
     fn rewrite(
         &self,
         plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
+        _: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        plan.transform_down_with_subqueries(|node| {
-            if !is_inner(&node) {
-                return Ok(Transformed::no(node));
-            }
-            let mut chain = Chain::default();
-            if !chain.take(&node) || chain.tables.len() < 3 || TABLES_MAX < chain.tables.len() {
-                return Ok(Transformed::no(node));
-            }
-            let schema = Arc::clone(node.schema());
-            let Some(order) = chain.better() else { return Ok(Transformed::no(node)) };
-            for table in &mut chain.tables {
-                let inner = self.rewrite(table.plan.clone(), config)?;
-                table.plan = inner.data;
-            }
-            let ordered = chain.build(&order, schema)?;
-            Ok(Transformed::new(ordered, true, TreeNodeRecursion::Jump))
-        })
+        ordered(plan)
     }
+}
+
+fn ordered(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_down_with_subqueries(|node| {
+        if !is_inner(&node) {
+            return Ok(Transformed::no(node));
+        }
+        let mut chain = Chain::default();
+        if !chain.take(&node) || chain.tables.len() < 3 || TABLES_MAX < chain.tables.len() {
+            return Ok(Transformed::no(node));
+        }
+        let schema = Arc::clone(node.schema());
+        let Some(order) = chain.better() else { return Ok(Transformed::no(node)) };
+        for table in &mut chain.tables {
+            table.plan = ordered(table.plan.clone())?.data;
+        }
+        let plan = chain.build(&order, schema)?;
+        Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
+    })
 }
 
 fn is_inner(plan: &LogicalPlan) -> bool {

@@ -909,7 +909,7 @@ fn what_the_program_writes_is_an_object_when_it_is_whole() {
     let mut object = inlet.new_object("landing", "exports/sales.csv").unwrap();
     object.write_all(b"id,total\n1,20\n").unwrap();
     let path = world.root().join("exports/sales.csv");
-    assert!(!path.exists());
+    assert!(!path.try_exists().unwrap());
     object.finish().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "id,total\n1,20\n");
     // One that is dropped leaves what was there.

@@ -54,9 +54,9 @@ async fn files_of_the_example_are_one_table_whatever_their_format_and_carry_what
         json!([2, 18, 0.076, 1.358, 30.3]),
         json!([3, 18, 0.071, 1.307, 30.3]),
     ];
-    assert_eq!(program.sql(&plates("growth")).await, wanted.clone().map(list), "by the stream");
+    assert_eq!(program.sql(&plates("growth")).await, wanted.each_ref().map(list), "by the stream");
     let asked = plates("experiments.\"growth/**\"");
-    assert_eq!(program.sql(&asked).await, wanted.map(list), "as they lie there");
+    assert_eq!(program.sql(&asked).await, wanted.each_ref().map(list), "as they lie there");
     until(&program, "SELECT count(*) FROM files", 5).await;
     let known = "SELECT count(*) FROM kpi_experiments WHERE \
         experiment = 'battery' AND files = 2 OR experiment = 'growth' AND files = 3";
@@ -64,7 +64,7 @@ async fn files_of_the_example_are_one_table_whatever_their_format_and_carry_what
     let cells = "SELECT c.chemistry, min(m.capacity_m_ah) FROM experiments.\"battery/cycles.csv\" m \
         JOIN experiments.\"battery/cells.json\" c ON c.cell = m.cell GROUP BY c.chemistry ORDER BY 1";
     let wanted = [json!(["LFP", 2530]), json!(["NMC", 2490])];
-    assert_eq!(program.sql(cells).await, wanted.map(list), "two files of two formats");
+    assert_eq!(program.sql(cells).await, wanted.each_ref().map(list), "two files of two formats");
     std::fs::write(bucket.join("growth/plate-4.csv"), "").unwrap();
     until(&program, "SELECT count(*) FROM unreadable_files", 1).await;
     std::fs::remove_file(bucket.join("growth/plate-4.csv")).unwrap();
@@ -89,7 +89,7 @@ s3.put_object(Bucket="experiments", Key="control/2026.csv", Body=b"well,density\
     until(program, said, 1).await;
 }
 
-fn list(value: Value) -> Vec<Value> {
+fn list(value: &Value) -> Vec<Value> {
     value.as_array().unwrap().clone()
 }
 

@@ -248,6 +248,21 @@ async fn files_are_written_into_buckets_and_nowhere_else() {
     assert_eq!(std::fs::read_dir(hidden).into_iter().flatten().count(), 0);
 }
 
+/// A table above another keeps it from going, and is replaced while it is read.
+fn one_above_keeps_it(fixture: &Fixture) {
+    let ask = |sql: &str| fixture.ask("analyst", sql);
+    let above = "CREATE TABLE big WITH (layer = 'mine') AS SELECT region, orders FROM by_region WHERE orders > 1";
+    let told = ask(above);
+    assert!(told.contains("CREATE TABLE"), "{told}");
+    assert!(fixture.read("tables/big.sql").contains("/*\nlayer = \"mine\"\n*/\n"));
+    let told = ask("DROP TABLE by_region");
+    assert!(told.contains("something of the project reads it"), "{told}");
+    let told = ask("CREATE TABLE IF NOT EXISTS big AS SELECT 1 AS one");
+    assert!(told.contains("`big` already exists, and stays as it is"), "{told}");
+    let told = ask("CREATE OR REPLACE TABLE big AS SELECT region, orders, revenue FROM by_region");
+    assert!(told.contains("CREATE TABLE"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_made_kept_up_to_date_replaced_and_dropped() {
     if !has_psql() {
@@ -302,17 +317,7 @@ async fn a_table_is_made_kept_up_to_date_replaced_and_dropped() {
     let place = ask("CREATE TABLE t AS SELECT regin FROM orders");
     assert!(place.contains("LINE 1: CREATE TABLE t AS SELECT regin FROM orders"), "{place}");
 
-    // One above it keeps it from going.
-    let above = "CREATE TABLE big WITH (layer = 'mine') AS SELECT region, orders FROM by_region WHERE orders > 1";
-    let told = ask(above);
-    assert!(told.contains("CREATE TABLE"), "{told}");
-    assert!(fixture.read("tables/big.sql").contains("/*\nlayer = \"mine\"\n*/\n"));
-    let told = ask("DROP TABLE by_region");
-    assert!(told.contains("something of the project reads it"), "{told}");
-    let told = ask("CREATE TABLE IF NOT EXISTS big AS SELECT 1 AS one");
-    assert!(told.contains("`big` already exists, and stays as it is"), "{told}");
-    let told = ask("CREATE OR REPLACE TABLE big AS SELECT region, orders, revenue FROM by_region");
-    assert!(told.contains("CREATE TABLE"), "{told}");
+    one_above_keeps_it(&fixture);
     fixture.wait_for("SELECT count(revenue) FROM big", "1").await;
     // The folder and what runs are one; a restart runs the same.
     let checked = mainstem_of(&["check", fixture.folder.path().to_str().unwrap()]);

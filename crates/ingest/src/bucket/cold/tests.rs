@@ -184,7 +184,7 @@ async fn a_new_version_takes_the_place_of_a_cold_one() {
         let path = world.folder.path().join("landing/x.csv");
         fs::write(&path, "another, of another size").unwrap();
         assert!(move_all(&cold, &place, &objects, &GO_ON));
-        assert!(cold.find("x.csv").is_none() && path.exists());
+        assert!(cold.find("x.csv").is_none() && path.try_exists().unwrap());
         (world, cold, place)
     })
     .await
