@@ -332,13 +332,14 @@ async fn every_broken_file_says_so_and_costs_no_other() {
         let (event, records, message) = told[name.as_str()];
         let whose = name.split('.').next().unwrap();
         let rows = rows.get(whose).copied().unwrap_or(0);
-        assert!(rows <= ROWS, "{name}: {rows} rows");
+        // A flip may lie in the words that tell whose a row is.
+        let is_sure = !whose.contains("-flip-");
+        assert!(rows <= ROWS || !is_sure, "{name}: {rows} rows");
         assert_eq!(event == "failed", !message.is_empty(), "{name}: {event} {message}");
         if event == "read" && *is_told {
             silent.push(format!("{name} ({} bytes): {records} records, {rows} rows", bytes.len()));
         }
-        // A flip may lie in the words that tell whose a row is.
-        if event == "read" && !whose.contains("-flip-") {
+        if event == "read" && is_sure {
             assert!(rows <= records, "{name}: {rows} rows of {records} records");
             rejected += u64::try_from(records - rows).unwrap();
         }

@@ -282,7 +282,7 @@ fn only_what_no_checkpoint_can_name_is_needless() {
 #[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting")]
 fn files_wanted() -> u64 {
     let asked = std::env::var("FILES").ok().and_then(|it| it.parse().ok());
-    let usual = if std::env::var_os("SLOW").is_some() { 20_000 } else { 2_000 };
+    let usual = if std::env::var_os("SLOW").is_some() { 5_000 } else { 1_000 };
     asked.unwrap_or(usual)
 }
 

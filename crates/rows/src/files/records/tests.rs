@@ -293,5 +293,6 @@ fn what_is_said_of_dates_decides_where_a_file_does_not() {
     let found = read(mixed, Some(DateOrder::DayFirst));
     assert!(found.contains("{\"id\":1,\"day\":\"2024-04-01\"}"), "{found}");
     assert!(found.contains("04/13/2024") && found.contains("04/14/2024"), "{found}");
-    assert!(read(mixed, None).contains("2024-04-13"));
+    let american = mixed.replace("4,2024-05-06\n", "");
+    assert!(read(&american, None).contains("2024-04-13"), "{}", read(&american, None));
 }
