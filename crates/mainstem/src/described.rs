@@ -19,13 +19,14 @@ pub(crate) fn of(pipeline: &Pipeline) -> Catalog {
     at(&running, &facts::at(pipeline, &running, &running.views()))
 }
 
-/// Writes down what changed in the catalogue since it was written down last.
-pub(crate) fn note(pipeline: &Pipeline) {
+/// Writes down what changed in the catalogue since it was written down last; returns it as it is now.
+pub(crate) fn note(pipeline: &Pipeline) -> Catalog {
     let catalog = of(pipeline);
     let noted = pipeline.history.lock().note(&catalog, pipeline.clock.now_ms());
     if let Err(error) = noted {
         tracing::warn!(%error, "a change of the catalogue is not written down; it is tried again");
     }
+    catalog
 }
 
 /// As [`of`], at these facts.

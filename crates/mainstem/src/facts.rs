@@ -288,7 +288,7 @@ fn tables(running: &Running, flow: &str, view: &View, stats: &Stats, facts: &mut
         if let Some(stored) = running.stored(name) {
             let stored = stored.facts();
             // What is shown whole from memory has its stored copy hidden behind it.
-            let below = if shown.is_hot() { 0 } else { stored.rows };
+            let below = if shown.hides_all() { 0 } else { stored.rows };
             table.rows = below + shown.hot_rows() as u64;
             table.bytes = stored.bytes;
             table.files = stored.files;

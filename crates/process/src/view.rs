@@ -100,11 +100,6 @@ impl TableView {
         in_memory.saturating_add(usize::try_from(on_disk).unwrap_or(usize::MAX))
     }
 
-    /// Returns whether its hot rows are all of it, whatever is stored.
-    pub fn is_hot(&self) -> bool {
-        matches!(self.hides, Hides::All)
-    }
-
     /// Returns the table without its hidden column.
     pub(crate) fn without_final(self: &Arc<Self>) -> Arc<TableView> {
         let schema = crate::plan::seen(&self.schema, false);
@@ -204,7 +199,7 @@ impl TableProvider for TableView {
             Ok(MemorySourceConfig::try_new_exec(partitions, schema, projection.cloned())?)
         };
         let partitions = state.config().target_partitions();
-        let hides_all = matches!(self.hides, Hides::All);
+        let hides_all = self.hides_all();
         let mut places = Vec::new();
         if !self.hot.is_empty() || (hides_all && self.spilled.is_empty()) {
             places.push(hot(&spread(&self.hot, partitions))?);
@@ -236,7 +231,7 @@ impl TableProvider for TableView {
     fn statistics(&self) -> Option<Statistics> {
         let mut known = Statistics::new_unknown(&self.schema);
         known.num_rows = Precision::Inexact(self.hot_rows());
-        if matches!(self.hides, Hides::All) {
+        if self.hides_all() {
             return Some(known);
         }
         let stored = self.cold.statistics()?.to_inexact();

@@ -66,9 +66,9 @@ impl TableProvider for Described {
         _: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        super::note(&self.pipeline);
+        let catalog = super::note(&self.pipeline);
         let changes = self.pipeline.history.lock().changes().to_vec();
-        let columns = (self.make)(&super::of(&self.pipeline), &changes);
+        let columns = (self.make)(&catalog, &changes);
         let arrays = columns.into_iter().map(|(_, values)| values).collect();
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         let rows = MemTable::try_new(Arc::clone(&self.schema), vec![vec![rows]])?;

@@ -29,20 +29,6 @@ fn days() -> Option<Vec<(String, Vec<u8>)>> {
     Some(days)
 }
 
-/// Waits until a question has this answer.
-async fn until(program: &Program, sql: &str, wanted: u64) {
-    let mut found = 0;
-    for _ in 0..600 {
-        found = program.count(sql).await;
-        if found == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let told = program.sql("SELECT event, count(*) FROM landing_events GROUP BY event").await;
-    panic!("{sql}: {found}, not {wanted}; {told:?}");
-}
-
 const READ: &str = "SELECT count(*) FROM loaded_files WHERE event = 'read'";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +59,7 @@ async fn the_retail_days_land_one_by_one_through_kills_and_give_the_published_fa
             landed += 1;
         }
         if round == 3 {
-            until(&program, READ, landed).await;
+            program.until(READ, landed).await;
             facts(&program, landed).await;
             program.stop();
         } else {
@@ -135,8 +121,8 @@ async fn broken(program: &Program, landing: &Path) {
     std::fs::write(landing.join("mixed.csv"), mixed).unwrap();
     let before = program.count("SELECT count(*) FROM sales").await;
     let dead = program.count("SELECT count(*) FROM sales__dead").await;
-    until(program, "SELECT count(*) FROM failed_files", 3).await;
-    until(program, "SELECT count(*) FROM loaded_files WHERE key = 'mixed.csv'", 1).await;
+    program.until("SELECT count(*) FROM failed_files", 3).await;
+    program.until("SELECT count(*) FROM loaded_files WHERE key = 'mixed.csv'", 1).await;
     program.settle("sales").await;
     let failed = program.sql("SELECT key, message FROM failed_files ORDER BY key").await;
     let told: Vec<(&str, &str)> =
@@ -149,10 +135,10 @@ async fn broken(program: &Program, landing: &Path) {
     assert_eq!(program.count("SELECT count(*) FROM sales__dead").await, dead + 2);
     // A better version is read, and the alert that it raised is over.
     std::fs::write(landing.join("empty.csv"), format!("{header}{}", row(9))).unwrap();
-    until(program, "SELECT count(*) FROM failed_files", 2).await;
-    until(program, "SELECT count(*) FROM system.alerts WHERE state = 'firing'", 2).await;
+    program.until("SELECT count(*) FROM failed_files", 2).await;
+    program.until("SELECT count(*) FROM system.alerts WHERE state = 'firing'", 2).await;
     std::fs::remove_file(landing.join("wrong.csv")).unwrap();
-    until(program, "SELECT count(*) FROM failed_files", 1).await;
+    program.until("SELECT count(*) FROM failed_files", 1).await;
 }
 
 /// A store that speaks S3, ended with the test.
@@ -223,12 +209,12 @@ columns = {{ id = "int not null", city = "text" }}
     );
     std::fs::write(project.join("mainstem.toml"), text).unwrap();
     let program = Program::start(&project, &folder.path().join("data"));
-    until(&program, "SELECT count(*) FROM cities", 4).await;
+    program.until("SELECT count(*) FROM cities", 4).await;
     put("second");
-    until(&program, "SELECT count(*) FROM cities", 5).await;
-    until(&program, "SELECT count(*) FROM landing_objects", 1).await;
+    program.until("SELECT count(*) FROM cities", 5).await;
+    program.until("SELECT count(*) FROM landing_objects", 1).await;
     // What was read is told after its rows are there.
-    until(&program, "SELECT count(*) FROM landing_events", 7).await;
+    program.until("SELECT count(*) FROM landing_events", 7).await;
     let ids = program.sql("SELECT id FROM cities ORDER BY id").await;
     let ids: Vec<u64> = ids.iter().filter_map(|it| it[0].as_u64()).collect();
     assert_eq!(ids, [1, 2, 3, 4, 5]);
@@ -294,8 +280,8 @@ async fn kills_while_objects_become_cold_lose_and_double_nothing() {
         program.kill();
     }
     let program = Program::start(&project, &own);
-    until(&program, "SELECT count(*) FROM landing_objects WHERE tier = 'cold'", 70).await;
-    until(&program, "SELECT count(DISTINCT id) FROM lines", rows).await;
+    program.until("SELECT count(*) FROM landing_objects WHERE tier = 'cold'", 70).await;
+    program.until("SELECT count(DISTINCT id) FROM lines", rows).await;
     assert_eq!(program.count("SELECT count(*) FROM lines").await, rows);
     assert_eq!(program.count("SELECT count(*) FROM landing_objects").await, 70);
     let twice = "SELECT count(*) FROM (SELECT key, event FROM landing_events

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -24,18 +23,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-async fn until(program: &Program, sql: &str, wanted: u64) {
-    let mut found = 0;
-    for _ in 0..600 {
-        found = program.count(sql).await;
-        if found == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{sql}: {found}, not {wanted}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_the_example_are_one_table_whatever_their_format_and_carry_what_was_said_of_them()
 {
@@ -44,7 +31,7 @@ async fn files_of_the_example_are_one_table_whatever_their_format_and_carry_what
     let bucket = project.join("experiments");
     copy(&root().join("examples/catalogue/sample"), &bucket);
     let program = Program::start(&project, &folder.path().join("data"));
-    until(&program, "SELECT count(*) FROM growth", 3 * 6 * 3).await;
+    program.until("SELECT count(*) FROM growth", 3 * 6 * 3).await;
     let settled = program.settle("growth").await;
     assert_eq!((settled.received, settled.dead), (54, 0));
     let plates = "SELECT plate, count(*), min(density), max(density), max(celsius) FROM";
@@ -57,18 +44,18 @@ async fn files_of_the_example_are_one_table_whatever_their_format_and_carry_what
     assert_eq!(program.sql(&plates("growth")).await, wanted.each_ref().map(list), "by the stream");
     let asked = plates("experiments.\"growth/**\"");
     assert_eq!(program.sql(&asked).await, wanted.each_ref().map(list), "as they lie there");
-    until(&program, "SELECT count(*) FROM files", 5).await;
+    program.until("SELECT count(*) FROM files", 5).await;
     let known = "SELECT count(*) FROM kpi_experiments WHERE \
         experiment = 'battery' AND files = 2 OR experiment = 'growth' AND files = 3";
-    until(&program, known, 2).await;
+    program.until(known, 2).await;
     let cells = "SELECT c.chemistry, min(m.capacity_m_ah) FROM experiments.\"battery/cycles.csv\" m \
         JOIN experiments.\"battery/cells.json\" c ON c.cell = m.cell GROUP BY c.chemistry ORDER BY 1";
     let wanted = [json!(["LFP", 2530]), json!(["NMC", 2490])];
     assert_eq!(program.sql(cells).await, wanted.each_ref().map(list), "two files of two formats");
     std::fs::write(bucket.join("growth/plate-4.csv"), "").unwrap();
-    until(&program, "SELECT count(*) FROM unreadable_files", 1).await;
+    program.until("SELECT count(*) FROM unreadable_files", 1).await;
     std::fs::remove_file(bucket.join("growth/plate-4.csv")).unwrap();
-    until(&program, "SELECT count(*) FROM unreadable_files", 0).await;
+    program.until("SELECT count(*) FROM unreadable_files", 0).await;
     described(&program).await;
     program.stop();
 }
@@ -86,7 +73,7 @@ s3.put_object(Bucket="experiments", Key="control/2026.csv", Body=b"well,density\
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = "SELECT count(*) FROM files WHERE key = 'control/2026.csv' AND format = 'csv' \
         AND researcher = 'Ines' AND instrument = 'reader 2' AND about = 'control'";
-    until(program, said, 1).await;
+    program.until(said, 1).await;
 }
 
 fn list(value: &Value) -> Vec<Value> {
@@ -118,7 +105,7 @@ async fn published_files_of_ten_kinds_are_found_described_and_asked_without_a_de
     let project = copied("catalogue", folder.path());
     copy(&published, &project.join("experiments"));
     let program = Program::start(&project, &folder.path().join("data"));
-    until(&program, "SELECT count(*) FROM files", 29).await;
+    program.until("SELECT count(*) FROM files", 29).await;
     let formats = "SELECT format, count(*) FROM files GROUP BY format ORDER BY 2 DESC, 1";
     let wanted = [
         ("csv", 12),
@@ -133,7 +120,7 @@ async fn published_files_of_ten_kinds_are_found_described_and_asked_without_a_de
     assert_eq!(program.sql(formats).await, wanted);
     let known = "SELECT count(*) FROM kpi_experiments WHERE \
         experiment = 'flight-summary' AND files = 4 OR experiment = 'vega' AND files = 24";
-    until(&program, known, 2).await;
+    program.until(known, 2).await;
     for (pattern, more, wanted) in ROWS {
         let sql = format!("SELECT count(*), {more} FROM experiments.\"{pattern}\"");
         let found = program.sql(&sql).await.remove(0);
@@ -158,7 +145,7 @@ async fn declared(files: &Path, folder: &Path) {
     let program = Program::start(&project, &folder.join("of found"));
     // Small tables with a key are lookups, the others streams.
     for (name, rows) in [("airports", 3_376), ("birdstrikes", 10_000), ("movies", 3_201)] {
-        until(&program, &format!("SELECT count(*) FROM {name}"), rows).await;
+        program.until(&format!("SELECT count(*) FROM {name}"), rows).await;
     }
     let settled = program.settle("birdstrikes").await;
     assert_eq!((settled.received, settled.dead), (10_000, 0));

@@ -259,6 +259,19 @@ impl Program {
         value.as_u64().unwrap_or_else(|| panic!("{sql} is {value}"))
     }
 
+    /// Waits until SQL that has one whole number answers this one.
+    pub(crate) async fn until(&self, sql: &str, wanted: u64) {
+        let mut found = 0;
+        for _ in 0..600 {
+            found = self.count(sql).await;
+            if found == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{sql}: {found}, not {wanted}");
+    }
+
     /// Sends records, one a line, and returns the answer's status and body.
     pub(crate) async fn send(
         &self,
