@@ -23,6 +23,7 @@ use crate::bucket::book::Book;
 use crate::bucket::cold::{Cold, ColdObjects, ColdOptions, move_all, overlaps};
 use crate::bucket::listing::{Event, Listing, Object, What};
 use crate::bucket::place::{BucketPlace, Fetched, Folders, Place, open_store};
+use crate::bucket::snapshot::{BucketRestored, BucketWanted, SnapshotOptions, Snapshots};
 use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
 use crate::inlet::Inlet;
 use crate::refusal::Refusal;
@@ -33,6 +34,7 @@ pub(crate) mod book;
 pub(crate) mod cold;
 pub(crate) mod listing;
 pub(crate) mod place;
+pub(crate) mod snapshot;
 
 /// Options of a `bucket` door.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -54,6 +56,9 @@ pub(crate) struct Options {
     /// When and where old objects are moved, and stay objects of the bucket: `{ after = "30 days",
     /// to = "cold" }`. None are if not said.
     pub(crate) cold: Option<ColdOptions>,
+    /// How often a snapshot of a folder is taken, and how many are kept: `{ every = "12 hours",
+    /// keep = 2 }`. None is if not said.
+    pub(crate) snapshots: Option<SnapshotOptions>,
     /// Settings of the cloud's store, by its own names: `{ aws_region = "eu-west-3",
     /// aws_endpoint = "http://..", aws_access_key_id = "${KEY}", aws_secret_access_key = "${SECRET}" }`.
     #[serde(default)]
@@ -119,11 +124,16 @@ impl Door for BucketDoor {
         let place = Place::open(&options, &name, &folders)?;
         let cold = open_cold(&options, &name, &place, &folders)?;
         let (told, listing) = watch::channel(None);
-        let events = stream.clone();
-        let bucket = Arc::new(Bucket { name: name.clone(), events, place, listing, cold });
+        let snapshots = Snapshots::open(&name, options.snapshots.clone(), &folders);
+        let snapshots = snapshots.map_err(|error| {
+            OptionFault::at("snapshots", format!("the snapshots cannot be found out: {error}"))
+        })?;
+        let (events, snapshots) = (stream.clone(), snapshots.map(Arc::new));
+        let bucket = Bucket { name: name.clone(), events, place, listing, cold, snapshots };
+        let bucket = Arc::new(bucket);
         inlet.buckets().open(&bucket);
-        let mover = Mover::default();
-        let watcher = Watcher { options, bucket, told, inlet: inlet.clone(), mover };
+        let (mover, taker) = (Mover::default(), Mover::default());
+        let watcher = Watcher { options, bucket, told, inlet: inlet.clone(), mover, taker };
         Ok(Running::start(NAME, |stop| watcher.run(stop)))
     }
 }
@@ -136,7 +146,22 @@ impl Options {
         }
         Place::check(&options)?;
         options.check_cold()?;
+        options.check_snapshots()?;
         Ok(options)
+    }
+
+    fn check_snapshots(&self) -> Result<(), OptionFault> {
+        let Some(snapshots) = &self.snapshots else { return Ok(()) };
+        if self.from.as_deref().is_some_and(|it| it.contains("://")) {
+            let fault = OptionFault::at("snapshots", "a bucket in a cloud has no snapshots here");
+            return Err(fault.with_help("leave it out, and switch on the store's own versions"));
+        }
+        if !(1..=limits::SNAPSHOTS_MAX).contains(&snapshots.keep) {
+            let message = format!("{} snapshots cannot be kept", snapshots.keep);
+            let help = format!("write a number from 1 to {}", limits::SNAPSHOTS_MAX);
+            return Err(OptionFault::at("snapshots.keep", message).with_help(help));
+        }
+        Ok(())
     }
 
     fn check_cold(&self) -> Result<(), OptionFault> {
@@ -210,6 +235,8 @@ pub(crate) struct Bucket {
     pub(crate) listing: watch::Receiver<Option<Arc<Listing>>>,
     /// What lies elsewhere.
     pub(crate) cold: Option<Arc<Cold>>,
+    /// What lay in it at earlier moments.
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
 }
 
 impl Bucket {
@@ -244,6 +271,28 @@ impl Bucket {
         self.place.remove(key).await
     }
 
+    /// Lets objects be again what they were in a snapshot.
+    pub(crate) async fn restore(
+        &self,
+        wanted: BucketWanted,
+        now_ms: u64,
+    ) -> Result<BucketRestored, String> {
+        let (Some(snapshots), Place::Folder(root)) = (self.snapshots.clone(), &self.place) else {
+            return Err(format!("the bucket `{}` has no snapshots", self.name));
+        };
+        let mut listing = self.place.list(now_ms, Span::from_millis(0)).await?;
+        let (cold, name, root) = (self.cold.clone(), self.name.clone(), root.clone());
+        let restored = tokio::task::spawn_blocking(move || {
+            if let Some(cold) = &cold {
+                cold.merge(&mut listing, &Place::Folder(root.clone()))?;
+            }
+            let now = listing.objects.into_iter().map(|it| (it.key.clone(), it)).collect();
+            snapshots.restore(&Folder::of(&root).with_cold(cold), &wanted, &now)
+        });
+        let restored = restored.await.map_err(|it| it.to_string())?;
+        restored.map_err(|error| format!("the bucket `{name}`: {error}"))
+    }
+
     pub(crate) fn told(&self) -> BucketPlace {
         BucketPlace { own: self.place.told(), cold: self.cold.clone().map(ColdObjects) }
     }
@@ -256,6 +305,8 @@ struct Watcher {
     told: watch::Sender<Option<Arc<Listing>>>,
     inlet: Inlet,
     mover: Mover,
+    /// Takes snapshots, beside the watching too.
+    taker: Mover,
 }
 
 /// Moves objects to the cold tier, beside the watching: compressing takes long.
@@ -308,6 +359,7 @@ impl Watcher {
     async fn run(mut self, mut stop: Stop) {
         self.watch(&mut stop).await;
         self.mover.end().await;
+        self.taker.end().await;
     }
 
     async fn watch(&mut self, stop: &mut Stop) {
@@ -387,6 +439,7 @@ impl Watcher {
             self.expire(&listing, keep, now_ms).await;
         }
         self.cool(&listing, left, now_ms).await;
+        self.take_snapshot(&listing, now_ms).await;
         Ok(true)
     }
 
@@ -420,6 +473,31 @@ impl Watcher {
         if !objects.is_empty() || cold.is_untidy() {
             self.mover.start(&self.bucket, cold, objects);
         }
+    }
+
+    /// Takes a snapshot if one is due.
+    async fn take_snapshot(&mut self, listing: &Arc<Listing>, now_ms: u64) {
+        let (Some(snapshots), Place::Folder(root)) = (&self.bucket.snapshots, &self.bucket.place)
+        else {
+            return;
+        };
+        if !self.taker.is_idle(now_ms).await || !snapshots.is_due(now_ms) {
+            return;
+        }
+        let (snapshots, root) = (Arc::clone(snapshots), root.clone());
+        let (bucket, listing) = (Arc::clone(&self.bucket), Arc::clone(listing));
+        let stop = Arc::clone(&self.taker.stop);
+        self.taker.moving = Some(tokio::task::spawn_blocking(move || {
+            let now = (root.as_path(), listing.objects.as_slice(), bucket.cold.as_deref());
+            let worked = snapshots.work(now, now_ms, &stop);
+            if let Err(error) = &worked
+                && !stop.load(Ordering::Relaxed)
+            {
+                let bucket = &bucket.name;
+                tracing::warn!(%bucket, %error, "a snapshot was not taken; it is tried again");
+            }
+            worked.is_ok()
+        }));
     }
 
     /// Tells what was written down to be told.

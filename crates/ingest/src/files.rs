@@ -270,7 +270,7 @@ impl Reader {
         stop: &mut Stop,
     ) -> Result<bool, String> {
         let told = |it: std::io::Error| it.to_string();
-        self.forget(listing, lines).await.map_err(told)?;
+        self.forget(bucket, listing, lines).await.map_err(told)?;
         let mut wanted: Vec<&Object> =
             listing.objects.iter().filter(|it| self.reads.wants(it)).collect();
         wanted.sort_by_key(|it| it.order());
@@ -316,14 +316,24 @@ impl Reader {
         failed.map_or(Ok(true), Err)
     }
 
-    /// Forgets objects that are gone: one that comes again is read again.
-    async fn forget(&self, listing: &Listing, lines: &mut Lines) -> std::io::Result<()> {
+    /// Forgets objects that are gone: one that comes again is read again, but not one that comes
+    /// from a snapshot.
+    async fn forget(
+        &self,
+        bucket: &Bucket,
+        listing: &Listing,
+        lines: &mut Lines,
+    ) -> std::io::Result<()> {
         let is_there = |key: &String| {
             let found = listing.objects.binary_search_by(|it| it.key.cmp(key));
             found.is_ok()
         };
         let gone: Vec<String> = match &*self.reads.objects.read() {
-            Some(objects) => objects.keys().filter(|it| !is_there(it)).cloned().collect(),
+            Some(objects) => {
+                let is_kept = |it: &Object| bucket.snapshots.as_ref().is_some_and(|s| s.has(it));
+                let gone = objects.values().filter(|it| !is_there(&it.key) && !is_kept(it));
+                gone.map(|it| it.key.clone()).collect()
+            }
             None => Vec::new(),
         };
         if gone.is_empty() {

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::bucket::place::{BucketPlace, Folders};
+use crate::bucket::snapshot::{BucketRestored, BucketSnapshot, BucketWanted};
 use crate::files::OpenFile;
 use crate::files::buckets::Buckets;
 use crate::firehose::book::Book;
@@ -384,6 +385,31 @@ impl Inlet {
     /// Returns where the open buckets lie, by name.
     pub fn bucket_places(&self) -> BTreeMap<String, BucketPlace> {
         self.shared.buckets.places()
+    }
+
+    /// Returns the snapshots of the open buckets, oldest first, by the buckets' names.
+    pub fn bucket_snapshots(&self) -> BTreeMap<String, Vec<BucketSnapshot>> {
+        let buckets = self.shared.buckets.all();
+        let snapshots = buckets.iter().filter_map(|it| {
+            let now = it.listing.borrow().clone();
+            let now = now.as_ref().map(|it| it.objects.as_slice()).unwrap_or_default();
+            Some((it.name.clone(), it.snapshots.as_ref()?.facts(now)))
+        });
+        snapshots.collect()
+    }
+
+    /// Lets objects of a bucket be again what they were in a snapshot; nothing if no such bucket is
+    /// open.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or a file cannot be brought back; those before it are.
+    pub async fn restore_bucket(
+        &self,
+        name: &str,
+        wanted: BucketWanted,
+    ) -> Option<Result<BucketRestored, String>> {
+        let bucket = self.shared.buckets.find(name)?;
+        Some(bucket.restore(wanted, self.shared.clock.now_ms()).await)
     }
 
     pub(crate) fn buckets(&self) -> &Buckets {

@@ -40,7 +40,7 @@ use crate::keys::{Act, Caller, KeyFault, Keys};
 use crate::s3::operations::Operations;
 
 pub(crate) mod folder;
-mod key;
+pub(crate) mod key;
 mod list;
 pub(crate) mod object;
 mod operations;

@@ -14,6 +14,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use ingest::{BucketSnapshot, Inlet};
 use store::{LakeTable, SizeClass, SnapshotFacts, VersionFacts};
 
 use crate::system::moment;
@@ -21,11 +22,14 @@ use crate::system::moment;
 /// The stored tables, by name.
 pub(crate) type Tables = BTreeMap<String, Arc<LakeTable>>;
 
-/// Returns the system tables about these tables.
-pub(crate) fn tables_of(tables: &Arc<Tables>) -> BTreeMap<String, Arc<dyn TableProvider>> {
+/// Returns the system tables about these tables, and about the buckets that are open.
+pub(crate) fn tables_of(
+    tables: &Arc<Tables>,
+    inlet: Option<&Inlet>,
+) -> BTreeMap<String, Arc<dyn TableProvider>> {
     let one = |kind: Kind| {
         let (tables, schema) = (Arc::clone(tables), Arc::new(Schema::new(kind.fields())));
-        Arc::new(AtRest { kind, tables, schema }) as Arc<dyn TableProvider>
+        Arc::new(AtRest { kind, tables, inlet: inlet.cloned(), schema }) as Arc<dyn TableProvider>
     };
     let kinds = [
         ("versions", Kind::Versions),
@@ -46,6 +50,7 @@ enum Kind {
 struct AtRest {
     kind: Kind,
     tables: Arc<Tables>,
+    inlet: Option<Inlet>,
     schema: SchemaRef,
 }
 
@@ -68,13 +73,14 @@ impl Kind {
                 ("can_be_asked", DataType::Boolean),
             ],
             Kind::Snapshots => vec![
-                ("name", text),
+                ("name", text.clone()),
                 ("version", number.clone()),
                 ("taken", moment),
                 ("files", number.clone()),
                 ("bytes", number.clone()),
                 ("kept_bytes", number.clone()),
                 ("rows", number),
+                ("kind", text),
             ],
             Kind::FileSizes => vec![
                 ("name", text),
@@ -131,6 +137,12 @@ impl TableProvider for AtRest {
             let rows = self.kind.rows(table).await;
             let rows = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
             batches.push(RecordBatch::try_new(Arc::clone(&self.schema), rows)?);
+        }
+        if let (Kind::Snapshots, Some(inlet)) = (self.kind, &self.inlet) {
+            for (name, rows) in inlet.bucket_snapshots() {
+                let rows = of_bucket(&name, &rows);
+                batches.push(RecordBatch::try_new(Arc::clone(&self.schema), rows)?);
+            }
         }
         let rows = MemTable::try_new(Arc::clone(&self.schema), vec![batches])?;
         rows.scan(session, projection, &[], limit.filter(|_| filters.is_empty())).await
@@ -193,6 +205,21 @@ fn snapshots(table: &str, rows: &[SnapshotFacts]) -> Vec<ArrayRef> {
         number(|it| it.bytes),
         number(|it| it.kept_bytes),
         number(|it| it.rows),
+        name("table", rows.len()),
+    ]
+}
+
+fn of_bucket(bucket: &str, rows: &[BucketSnapshot]) -> Vec<ArrayRef> {
+    let number = |of: fn(&BucketSnapshot) -> u64| numbers(rows.iter().map(|it| Some(of(it))));
+    vec![
+        name(bucket, rows.len()),
+        number(|it| it.number),
+        moment(rows.iter().map(|it| Some(it.taken_ms))),
+        number(|it| it.files),
+        number(|it| it.bytes),
+        number(|it| it.kept_bytes),
+        numbers(rows.iter().map(|_| None)),
+        name("bucket", rows.len()),
     ]
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
-use base::Kind;
+use base::{Glob, Kind};
 use datafusion::catalog::TableProvider;
+use ingest::{BucketRestored, BucketWanted};
 use process::TableKind;
 use query::{AsOf, Past, SqlError};
-use show::{AskError, Restore, Restored};
+use show::{AskError, Restore, Restored, RestoredObjects};
 use store::LakeTable;
 
 use crate::pipeline::Pipeline;
@@ -59,6 +60,13 @@ impl Pipeline {
     pub(crate) async fn restore(&self, wanted: Restore) -> Result<Restored, AskError> {
         let running = self.now();
         let name = wanted.table.as_str();
+        if running.project.buckets.contains_key(name) {
+            return self.restore_bucket(&wanted).await;
+        }
+        if wanted.key.is_some() || wanted.delete {
+            let message = format!("`{name}` is no bucket, so it has no objects to choose");
+            return Err(AskError::new(Kind::Invalid, message));
+        }
         let missing = || AskError::new(Kind::Missing, format!("table `{name}` not found"));
         let flow = running.flow_of(name).ok_or_else(missing)?;
         let view = flow.view();
@@ -96,7 +104,29 @@ impl Pipeline {
         flow.renew(wanted.table.clone()).await.map_err(failed)?;
         let store::Restored { from, version, rows_before, rows } = restored;
         tracing::info!(table = name, from, version, rows_before, rows, "went back to a version");
-        Ok(Restored { from, version, rows_before, rows })
+        Ok(Restored { from, version, rows_before, rows, objects: None })
+    }
+
+    /// Lets objects of a bucket be again what they were.
+    async fn restore_bucket(&self, wanted: &Restore) -> Result<Restored, AskError> {
+        let invalid = |message: String| AskError::new(Kind::Invalid, message);
+        if wanted.version.is_some() == wanted.moment_ms.is_some() {
+            return Err(invalid("say the snapshot, or the moment, and not both".to_owned()));
+        }
+        let key = wanted.key.as_deref().map(Glob::new).transpose().map_err(invalid)?;
+        let (number, moment_ms) = (wanted.version, wanted.moment_ms);
+        let asked = BucketWanted { number, moment_ms, key, delete: wanted.delete };
+        let name = wanted.table.as_str();
+        let missing = || AskError::new(Kind::Missing, format!("bucket `{name}` is not open"));
+        let done = self.inlet.restore_bucket(name, asked).await.ok_or_else(missing)?;
+        let done = done.map_err(|message| AskError {
+            help: Some("`SELECT * FROM system.snapshots` lists those there are".to_owned()),
+            ..invalid(message)
+        })?;
+        let BucketRestored { number, restored, same, deleted, altered, lost } = done;
+        tracing::info!(bucket = name, number, restored, deleted, "went back to a snapshot");
+        let objects = Some(RestoredObjects { restored, same, deleted, altered, lost });
+        Ok(Restored { from: number, objects, ..Restored::default() })
     }
 }
 

@@ -69,7 +69,7 @@ impl Stored {
             }
         }
         let stored = Arc::new(stored);
-        let system = at_rest::tables_of(&stored);
+        let system = at_rest::tables_of(&stored, None);
         let past = Earlier(Box::new(move |name| stored.get(name).map(Arc::clone)));
         let snapshot = Arc::new(Snapshot {
             tables,

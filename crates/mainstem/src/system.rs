@@ -62,7 +62,7 @@ pub(crate) fn tables_of(
     let streams = pipeline.journal.streams();
     let bytes = |name: &str| running.stored(name).map_or(0, |it| it.facts().bytes);
     let now = Now { streams: &streams, facts: &facts, views, bytes: &bytes };
-    let mut found = at_rest::tables_of(&Arc::new(running.all_stored()));
+    let mut found = at_rest::tables_of(&Arc::new(running.all_stored()), Some(&pipeline.inlet));
     found.extend(described::tables::of(pipeline));
     for (name, columns) in TABLES {
         match provider(columns(&now)) {

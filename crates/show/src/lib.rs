@@ -48,7 +48,7 @@ pub use crate::facts::{
     Table, TableKind,
 };
 pub use crate::guard::Hosts;
-pub use crate::pipeline::{Begun, Pipeline, Replay, Replayed, Restore, Restored};
+pub use crate::pipeline::{Begun, Pipeline, Replay, Replayed, Restore, Restored, RestoredObjects};
 pub use crate::routes::{Settings, Show};
 pub use crate::trace::{
     Row, Trace, TraceAlert, TraceFound, TraceGroup, TraceRecord, TraceState, TraceTable,

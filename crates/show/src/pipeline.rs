@@ -84,22 +84,29 @@ pub struct Replayed {
     pub dead: u64,
 }
 
-/// Which table goes back to which of its versions: by number, or by a moment.
+/// Which table goes back to which of its versions, by number or by a moment; or which bucket to which
+/// of its snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restore {
-    /// The table.
+    /// The table or the bucket.
     pub table: Name,
-    /// The version.
+    /// The version; of a bucket the snapshot.
     #[serde(default)]
     pub version: Option<u64>,
     /// The moment at which that version was in force, in milliseconds since 1970.
     #[serde(default)]
     pub moment_ms: Option<u64>,
+    /// Only the objects of a bucket whose keys are like this.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Whether objects of a bucket that the snapshot does not have are deleted.
+    #[serde(default)]
+    pub delete: bool,
 }
 
 /// What going back did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     /// The version whose rows are there again.
     pub from: u64,
@@ -109,4 +116,22 @@ pub struct Restored {
     pub rows_before: u64,
     /// Rows now.
     pub rows: u64,
+    /// What became of the objects, if it is a bucket; all else is zero then, but for `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<RestoredObjects>,
+}
+
+/// What became of the objects of a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredObjects {
+    /// Objects that were brought back.
+    pub restored: u64,
+    /// Objects that are as they were.
+    pub same: u64,
+    /// Objects that were deleted since the snapshot does not have them.
+    pub deleted: u64,
+    /// Keys of files that were written to in place since: the snapshot has them as they are now.
+    pub altered: Vec<String>,
+    /// Keys of objects that were cold then, and are gone or others now.
+    pub lost: Vec<String>,
 }

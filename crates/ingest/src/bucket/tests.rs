@@ -69,6 +69,10 @@ fn options_that_cannot_be_used_say_why() {
     assert_eq!(cold(class).as_deref(), Some("cold.class"));
     let inside = "from = 's3://b/p'\ncold = { after = '1 day', to = 's3://b/p/cold' }";
     assert_eq!(cold(inside).as_deref(), Some("cold.to"));
+    let cloud = "from = 's3://b/p'\nsnapshots = { every = '1 day' }";
+    assert!(fault(cloud).help.unwrap().contains("the store's own versions"));
+    let many = fault("snapshots = { every = '1 day', keep = 0 }");
+    assert_eq!(many.key.as_deref(), Some("snapshots.keep"));
     assert!(fault("form = \"x\"").help.unwrap().contains("from"));
     let fine = "from = \"s3://b/p\"\nstore = { aws_region = \"eu-west-3\", aws_endpoint = \"http://127.0.0.1:1\" }";
     BucketDoor.check(&fine.parse().unwrap()).unwrap();

@@ -18,6 +18,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use crate::bucket::about::{About, HIDDEN, changed_ms, stamp_of, sync};
 use crate::bucket::cold::{Cold, ColdObject};
 use crate::bucket::listing::type_of;
+use crate::bucket::snapshot::link_or_copy;
 use crate::s3::key::Key;
 use crate::s3::sink::{Temporary, Written};
 use crate::s3::{failed, fault};
@@ -328,6 +329,42 @@ impl Folder {
         self.sync_above(&path, false)?;
         About::forget(&self.root, stamp);
         Ok(true)
+    }
+
+    /// Puts a file of a snapshot in the place of an object; it is on disk when this returns.
+    pub(crate) fn bring_back(
+        &self,
+        key: &str,
+        from: &Path,
+        about: Option<&About>,
+    ) -> io::Result<()> {
+        let told = |it: S3Error| io::Error::other(it.to_string());
+        let path = self.place_of(&Key::new(key).map_err(told)?).map_err(told)?;
+        let file = Temporary::new(self.temporary()?);
+        link_or_copy(from, file.path())?;
+        let stamp = stamp_of(&fs::metadata(file.path())?);
+        let said = Temporary::new(self.temporary()?);
+        if let Some(about) = about {
+            about.write(&self.root, said.path())?;
+        }
+        let is_new_folder = {
+            let _turn = TURN.lock();
+            let before = fs::metadata(&path).ok().map(|it| stamp_of(&it));
+            let is_new_folder = self.make_folder(path.parent().unwrap_or(&self.root))?;
+            if about.is_some() {
+                About::say(&self.root, said.path(), &stamp)?;
+            }
+            fs::rename(file.path(), &path)?;
+            if let Some(before) = before.filter(|it| *it != stamp) {
+                About::forget(&self.root, &before);
+            }
+            is_new_folder
+        };
+        if about.is_some() {
+            About::sync(&self.root)?;
+        }
+        self.sync_above(&path, is_new_folder)?;
+        self.cold.as_ref().map_or(Ok(()), |it| it.forget(key))
     }
 
     /// Takes away what uploads left behind that nobody has gone on with for a day.

@@ -132,6 +132,7 @@ impl World {
                 events: Name::new(&format!("{name}_events")).unwrap(),
                 place: Place::Folder(root.canonicalize().unwrap()),
                 cold: None,
+                snapshots: None,
                 listing,
             });
             fixture.inlet.buckets().open(&bucket);
@@ -799,6 +800,7 @@ async fn a_bucket_in_a_cloud_is_named_and_its_objects_are_asked_for_there() {
         },
         listing,
         cold: None,
+        snapshots: None,
     });
     world.fixture.inlet.buckets().open(&bucket);
     let (_, _, body) = world.ask(&call("GET", "/", "")).await;
@@ -848,6 +850,7 @@ async fn cold_objects_are_answered_as_they_were() {
         place: Place::Folder(world.root()),
         listing,
         cold: Some(Arc::clone(&cold)),
+        snapshots: None,
     });
     world.fixture.inlet.buckets().open(&bucket);
     let long = "hello ".repeat(100);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{Program, copied, data, peers};
+use crate::program::{Program, copied, data, peers, printed};
 
 /// The days of the shop, in order.
 fn days() -> Option<Vec<(String, Vec<u8>)>> {
@@ -291,4 +291,64 @@ async fn kills_while_objects_become_cold_lose_and_double_nothing() {
     assert_eq!(program.count(asked).await, rows, "questions read what is cold");
     program.stop();
     assert_eq!((count_files(&landing), count_files(&project.join("cold"))), (0, 70));
+}
+
+const SNAPSHOTS: &str = r#"
+[bucket.landing]
+from      = "landing"
+every     = "200 ms"
+settle    = "100 ms"
+snapshots = { every = "1 hour", keep = 2 }
+
+[stream.sales]
+from = [{ door = "files", bucket = "landing" }]
+
+[stream.sales.columns]
+id = "int not null"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_goes_back_to_its_snapshot_after_a_kill_and_no_row_is_doubled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (project, data) = (folder.path().join("project"), folder.path().join("data"));
+    let landing = project.join("landing");
+    std::fs::create_dir_all(&landing).unwrap();
+    std::fs::write(project.join("mainstem.toml"), SNAPSHOTS).unwrap();
+    for name in ["one", "two"] {
+        std::fs::write(landing.join(format!("{name}.csv")), "id\n1\n2\n").unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let program = Program::start(&project, &data);
+    let taken = "SELECT count(*) FROM system.snapshots WHERE kind = 'bucket' AND files = 2";
+    until(&program, taken, 1).await;
+    until(&program, "SELECT count(*) FROM sales", 4).await;
+    program.kill();
+
+    std::fs::remove_file(landing.join("one.csv")).unwrap();
+    let unfinished = landing.join("two.csv.tmp");
+    std::fs::write(&unfinished, "id\n3\n").unwrap();
+    std::fs::rename(unfinished, landing.join("two.csv")).unwrap();
+    std::fs::write(landing.join("three.csv"), "id\n4\n").unwrap();
+    let program = Program::start(&project, &data);
+    until(&program, taken, 1).await;
+    until(&program, "SELECT count(*) FROM sales", 6).await;
+    until(&program, "SELECT count(*) FROM landing_objects", 2).await;
+
+    let (data_at, project_at) = (data.to_str().unwrap(), project.to_str().unwrap());
+    let restore = |more: &[&str]| {
+        let first = ["restore", "landing", "--data", data_at, "--dir", project_at];
+        printed(&first.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let told = restore(&["--snapshot", "1"]);
+    assert!(told.contains("has 2 objects of snapshot 1 again; 0 as before, 0 deleted"), "{told}");
+    assert_eq!(std::fs::read_to_string(landing.join("two.csv")).unwrap(), "id\n1\n2\n");
+    until(&program, "SELECT count(*) FROM landing_objects", 3).await;
+    let told = restore(&["--snapshot", "1", "--delete", "--key", "*.csv"]);
+    assert!(told.contains("has 0 objects of snapshot 1 again; 2 as before, 1 deleted"), "{told}");
+    until(&program, "SELECT count(*) FROM landing_objects", 2).await;
+    // A file that comes later is read after those that came back.
+    std::fs::write(landing.join("four.csv"), "id\n5\n").unwrap();
+    until(&program, "SELECT count(*) FROM sales WHERE id = 5", 1).await;
+    assert_eq!(program.count("SELECT count(*) FROM sales").await, 7, "no row is doubled");
+    program.stop();
 }
