@@ -134,6 +134,7 @@ impl Changing {
         let project = &running.project;
         project.tables.contains_key(name)
             || project.streams.contains_key(name)
+            || project.awaited.contains_key(name)
             || project.lookups.contains_key(name)
             || project.buckets.contains_key(name)
     }

@@ -11,7 +11,7 @@ use rows::keyed::{Keyed, NotAKey};
 use spec::{Chart, ChartKind, Faults, Project, Texts, Word};
 
 use crate::projects::Source;
-use crate::system;
+use crate::{inferring, system};
 
 /// A project that can run.
 pub(crate) struct Compiled {
@@ -21,7 +21,8 @@ pub(crate) struct Compiled {
     pub(crate) source: Source,
 }
 
-/// Reads the project in `folder` and checks all of it.
+/// Reads the project in `folder` and checks all of it. Columns that are to be found in files are
+/// looked for, and written into the folder.
 ///
 /// With `needs_secrets` off, secrets that are not set are no fault: nothing is delivered.
 pub(crate) async fn compile(
@@ -29,7 +30,18 @@ pub(crate) async fn compile(
     env: Option<&str>,
     needs_secrets: bool,
 ) -> Result<Compiled, Faults> {
-    compile_texts(folder, Texts::read(folder), env, needs_secrets).await
+    let (texts, told) = inferring::infer(folder, Texts::read(folder), env).await;
+    match compile_texts(folder, texts, env, needs_secrets).await {
+        Ok(mut compiled) => {
+            compiled.project.warnings.merge(told);
+            Ok(compiled)
+        }
+        Err(mut faults) => {
+            faults.merge(told);
+            faults.settle();
+            Err(faults)
+        }
+    }
 }
 
 /// As [`compile`], with texts that were read before; data files are still those in `folder`.
@@ -64,7 +76,7 @@ pub(crate) async fn compile_texts(
 
 /// Reads a setting from the environment: the only place that does.
 #[expect(clippy::disallowed_methods, reason = "secrets come from the environment, read once")]
-fn setting(name: &str) -> Option<String> {
+pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -82,7 +94,7 @@ fn schemas(plan: &Plan) -> BTreeMap<String, SchemaRef> {
 }
 
 fn check_doors(project: &Project, faults: &mut Faults) {
-    for stream in project.streams.values() {
+    for stream in project.streams.values().chain(project.awaited.values()) {
         for used in &stream.from {
             let Some(door) = ingest::door(used.door.as_str()) else {
                 let known: Vec<&str> = ingest::DOORS.iter().map(|it| it.name()).collect();
@@ -214,6 +226,7 @@ fn check_served(
         let Some(serve) = &table.serve else { continue };
         if let Some(puts) = &serve.puts
             && !project.streams.contains_key(puts.as_str())
+            && !project.awaited.contains_key(puts.as_str())
         {
             let near = nearest(puts.as_str(), project.streams.keys().map(Name::as_str));
             let help = near.map(|it| format!("did you mean `{it}`?"));

@@ -19,6 +19,7 @@ mod changing;
 mod compile;
 mod exporting;
 mod home;
+mod inferring;
 mod landing;
 mod login;
 mod messages;

@@ -10,11 +10,16 @@ use spec::Texts;
 
 use crate::cli::plan::told;
 use crate::compile::{Compiled, compile_texts};
+use crate::inferring;
 use crate::pipeline::Pipeline;
 
 /// How often the folder is looked at; files that stay the same from one look to the next are
 /// written to the end.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How many looks there are to one for files of streams whose columns are still to be found: listing
+/// a cloud costs money.
+const LOOKS_PER_SEARCH: u64 = 5;
 
 /// What tells that a file of the folder was written.
 type Stamp = Vec<(String, u64, Option<SystemTime>)>;
@@ -34,7 +39,10 @@ pub(crate) fn watch(pipeline: &Arc<Pipeline>, dir: &Path, env: Option<String>) {
     let dir = dir.to_owned();
     base::task::spawn("watch the folder", async move {
         let mut folder = Folder { dir, env, seen: Stamp::new(), told: Stamp::new() };
-        loop {
+        for looks in 0_u64.. {
+            if looks.is_multiple_of(LOOKS_PER_SEARCH) {
+                folder.search(&pipeline).await;
+            }
             if let Some(texts) = folder.look().await {
                 folder.tell(&pipeline, texts).await;
             }
@@ -44,6 +52,18 @@ pub(crate) fn watch(pipeline: &Arc<Pipeline>, dir: &Path, env: Option<String>) {
 }
 
 impl Folder {
+    /// Looks for columns that the running project waits for; those that are found are written into
+    /// the folder, which is then another than before.
+    async fn search(&self, pipeline: &Pipeline) {
+        if pipeline.now().project.awaited.is_empty() {
+            return;
+        }
+        let dir = self.dir.clone();
+        if let Ok(texts) = tokio::task::spawn_blocking(move || Texts::read(&dir)).await {
+            inferring::infer(&self.dir, texts, self.env.as_deref()).await;
+        }
+    }
+
     /// Returns the texts of the folder if they are others than before and written to the end.
     async fn look(&mut self) -> Option<Texts> {
         let dir = self.dir.clone();

@@ -56,6 +56,7 @@ pub use crate::secret::{Secret, placeholder};
 pub use crate::serve::Serve;
 pub use crate::source::{SourceFile, Spot, Word};
 pub use crate::sql::SqlText;
+pub use crate::stream::infer::schema_path;
 pub use crate::stream::{Check, Column, ColumnType, Format, Shards, Stream};
 pub use crate::table::batch::{Batch, Missed, NewObject, Starts};
 pub use crate::table::check::{CheckSeverity, Holds, Percent, TableCheck};

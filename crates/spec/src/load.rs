@@ -196,7 +196,7 @@ fn assemble(
         reader.section(&mut ctx, &section, value);
     }
     // The first in the files keeps a name that is given twice.
-    let mut found = std::mem::take(&mut reader.found);
+    let mut found = stream::infer::join(&mut ctx, std::mem::take(&mut reader.found));
     found.sort_by_key(|(_, declared, _)| declared.range.start);
     for (section, declared, value) in found {
         reader.named(&mut ctx, &section, declared, value);
@@ -208,7 +208,12 @@ fn assemble(
     link::resolve(&mut ctx, &mut project, links);
     let LoadCtx { mut faults, mut warnings, unsound, .. } = ctx;
     warnings.settle();
+    let awaited = project.streams.iter().filter(|(_, it)| it.infers && it.columns.is_empty());
+    project.awaited = awaited.map(|(name, it)| (name.clone(), it.clone())).collect();
     if faults.is_empty() {
+        if !project.awaited.is_empty() {
+            keep_sound(&mut project, unsound);
+        }
         project.warnings = warnings;
         return Sound { project, faults };
     }

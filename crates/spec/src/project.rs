@@ -52,6 +52,8 @@ pub struct Project {
     pub mail: Option<Mail>,
     /// What comes in.
     pub streams: BTreeMap<Name, Stream>,
+    /// Streams whose columns are still to be found; neither they nor what reads them is in the rest.
+    pub awaited: BTreeMap<Name, Stream>,
     /// Places with objects; each has a stream and a table too.
     pub buckets: BTreeMap<Name, Bucket>,
     /// Small tables read whole.

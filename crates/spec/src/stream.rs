@@ -17,6 +17,10 @@ use crate::said::{Entries, FromWords, OneOrMore, ReadApart, Said, Words, choose,
 use crate::source::Spot;
 use crate::sql::{self, SqlText};
 
+pub(crate) mod infer;
+
+use self::infer::SchemaWord;
+
 /// A stream: its records lie in the journal, its rows in the raw table of the same name.
 #[derive(Debug, Clone)]
 pub struct Stream {
@@ -46,6 +50,8 @@ pub struct Stream {
     pub idle: Span,
     /// How much may come in a second.
     pub limit: Rate,
+    /// Whether its columns are found in its files, and written into `schemas/NAME.toml`.
+    pub infers: bool,
     /// The declared columns, in the order of the file.
     pub columns: Vec<Column>,
     /// What a row must fulfil, in the order of the file.
@@ -195,6 +201,10 @@ pub(crate) struct StreamOptions {
     idle: Option<Said<Words<Span>>>,
     /// How much may come in a second: `{ records = 5_000, bytes = "5 MB" }`.
     limit: Option<RateOptions>,
+    /// `"infer"`: its columns are found in the files of its door `files`, once, and written into
+    /// `schemas/NAME.toml` of the project; that file says them from then on. It takes the place of
+    /// `columns`.
+    schema: Option<Said<Words<SchemaWord>>>,
     /// Each column with its type: `price = "decimal(10,2) not null"`.
     #[serde(default)]
     columns: Entries<Said<Words<ColumnSpec>>>,
@@ -225,17 +235,26 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     let before = ctx.faults.len();
     let columns_said = columns_said(&value);
     let options: StreamOptions = ctx.read(value);
+    if let Some(said) = &options.schema {
+        infer::check(ctx, said, &from);
+    }
+    let infers = options.schema.is_some();
     let is_sound = ctx.faults.len() == before;
     let columns = read_columns(ctx, options.columns);
-    if columns.is_empty() || columns.len() < columns_said || ctx.is_broken(&declared) {
+    let is_broken = ctx.is_broken(&declared)
+        || (infers && ctx.broken.contains(&infer::schema_path(&declared.name)));
+    if columns.is_empty() || columns.len() < columns_said || is_broken {
         ctx.distrust(&declared.name);
     }
-    if columns.is_empty() && is_sound {
+    let awaits = infers && columns.is_empty();
+    if columns.is_empty() && is_sound && !infers {
         let help = format!("add `[stream.{}.columns]` with `NAME = \"TYPE\"`", declared.name);
         ctx.missing(&declared.spot, format!("`{}` has no columns", declared.name), help);
     }
-    let time = options.time.and_then(|it| known_column(ctx, &it, "time", &columns));
-    let key = options.key.and_then(|it| known_column(ctx, &it, "key", &columns));
+    // Of columns that are still to be found, none is missing.
+    let (time, key) = if awaits { (None, None) } else { (options.time, options.key) };
+    let time = time.and_then(|it| known_column(ctx, &it, "time", &columns));
+    let key = key.and_then(|it| known_column(ctx, &it, "key", &columns));
     let replay_size = options.replay_size.map(|it| it.value.0);
     let rest = rest::read(ctx, options.history, options.cluster, options.snapshots, options.cold);
     Stream {
@@ -251,6 +270,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         idle: ctx.span(options.idle, "idle").unwrap_or(IDLE_DEFAULT),
         limit: options.limit.map(|it| it.read(ctx)).unwrap_or_default(),
         checks: read_checks(ctx, options.checks),
+        infers,
         columns,
         description: options.description,
         owner: options.owner,
@@ -276,6 +296,7 @@ pub(crate) fn plain(name: Name, spot: Spot) -> Stream {
         rest: Rest::default(),
         idle: IDLE_DEFAULT,
         limit: Rate::default(),
+        infers: false,
         columns: Vec::new(),
         checks: Vec::new(),
         description: None,

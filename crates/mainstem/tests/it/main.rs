@@ -23,6 +23,7 @@ mod examples;
 mod follow;
 mod full;
 mod guide;
+mod infer;
 mod keys;
 mod kill;
 mod kinesis;

@@ -455,7 +455,14 @@ impl fmt::Display for Section {
                 "stream"
             }
         };
-        writeln!(f, "\n[{kind}.{}.columns]", self.name)?;
+        write!(f, "\n{}", self.columns_said(kind, &self.name))
+    }
+}
+
+impl Section {
+    /// Writes its columns as those of a `kind` of that name.
+    pub fn columns_said(&self, kind: &str, name: &str) -> String {
+        let mut text = format!("[{kind}.{name}.columns]\n");
         let entries: Vec<(String, &Column)> = self
             .columns
             .iter()
@@ -466,12 +473,13 @@ impl fmt::Display for Section {
         for (entry, column) in &entries {
             let out = if column.is_allowed { "" } else { "# not to be declared: " };
             let line = format!("{out}{entry:width$}  # {}", one_line(&column.why));
-            writeln!(f, "{}", line.trim_end_matches("# ").trim_end())?;
+            text += line.trim_end_matches("# ").trim_end();
+            text.push('\n');
         }
         if self.columns.iter().all(|it| !it.is_allowed) && kind == "stream" {
-            writeln!(f, "value = \"json\"")?;
+            text += "value = \"json\"\n";
         }
-        Ok(())
+        text
     }
 }
 
