@@ -23,6 +23,7 @@ use store::{Pinned, Replaced};
 
 use crate::pipeline::Pipeline;
 use crate::running::{layout, settings_of, storage_of};
+use crate::workers::Workers;
 
 /// A build has caught up when a round took no longer, or hardly less than the one before: then a
 /// round takes in what came in during another.
@@ -37,44 +38,8 @@ const MEMORY_SHARE: usize = 2;
 /// How often others are told how far a build has come.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
-/// Threads of a build, which have a lower priority than all others.
-struct Workers(Option<tokio::runtime::Runtime>);
-
-/// By how much.
+/// The priority of a build is lower than all others, by this.
 const NICE: i32 = 10;
-
-impl Workers {
-    fn start() -> anyhow::Result<Workers> {
-        let lower = || {
-            if let Err(error) = rustix::process::nice(NICE) {
-                tracing::debug!(%error, "a build cannot have a lower priority");
-            }
-        };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("build")
-            .on_thread_start(lower)
-            .enable_all()
-            .build()
-            .context("no threads for a build")?;
-        Ok(Workers(Some(runtime)))
-    }
-
-    fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<tokio::task::JoinHandle<T>> {
-        self.0.as_ref().map(|it| it.spawn(work))
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
 
 /// Builds that have caught up with what runs.
 pub(crate) struct Built(Vec<Build>);
@@ -129,7 +94,7 @@ impl Pipeline {
     ) -> anyhow::Result<Built> {
         remove_folder(&self.folder_of_build(number))?;
         let mut builds = Vec::new();
-        let workers = Workers::start()?;
+        let workers = Workers::start("build", 1, NICE)?;
         for flow in flows {
             let beside = flow.beside(wanted);
             if beside.built.is_empty() {

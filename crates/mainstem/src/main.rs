@@ -28,6 +28,7 @@ mod projects;
 mod running;
 mod serve;
 mod watching;
+mod workers;
 
 mod alerting;
 mod answers;

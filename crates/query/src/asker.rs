@@ -164,6 +164,13 @@ pub(crate) fn memory_message(message: &str) -> Option<&str> {
 #[derive(Debug)]
 pub(crate) struct Place(Arc<AtomicUsize>);
 
+impl Place {
+    /// Returns the count of the asker's statements that run.
+    pub(crate) fn running(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -21,9 +22,11 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
     context::EmptyContextProvider, setup_pg_catalog,
 };
 use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::asker::{Asker, Place};
+use crate::apart;
+use crate::asker::{Asker, Place, Reading};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
 use crate::changes::Changes;
 use crate::context::{self, CATALOG, ContextSettings};
@@ -33,6 +36,7 @@ use crate::join_order::JoinOrder;
 use crate::past;
 use crate::selective::AskWhileReading;
 use crate::statement;
+use crate::turns::in_turns;
 use crate::words;
 
 /// The rows that answer a question; dropping it cancels the question.
@@ -82,6 +86,8 @@ pub struct Engine {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     running: Arc<Semaphore>,
+    /// Where statements run; without it, where they are asked.
+    threads: Option<Handle>,
     changes: Option<Arc<dyn Changes>>,
     /// Who asks where nobody says who: the program itself.
     itself: Arc<Asker>,
@@ -110,14 +116,20 @@ impl Engine {
         crate::functions::register_postgres(&session);
         let running = Arc::new(Semaphore::new(limits::QUERIES_MAX));
         let itself = Arc::new(Asker::unlimited("mainstem"));
-        let (state, changes) = (session.state(), None);
-        Ok(Engine { state, live, catalog, clock, running, changes, itself })
+        let (state, threads, changes) = (session.state(), None, None);
+        Ok(Engine { state, live, catalog, clock, running, threads, changes, itself })
     }
 
     /// Lets statements change what `changes` changes.
     #[must_use]
     pub fn with_changes(self, changes: Arc<dyn Changes>) -> Engine {
         Engine { changes: Some(changes), ..self }
+    }
+
+    /// Runs statements on `threads`, so that whoever asks has theirs for other work.
+    #[must_use]
+    pub fn on_threads(self, threads: Handle) -> Engine {
+        Engine { threads: Some(threads), ..self }
     }
 
     /// Returns what statements may change, if anything.
@@ -224,30 +236,49 @@ impl Moment<'_> {
         let mut over = self.engine.clock.sleep(duration);
         let asker = self.asker;
         let overdue = asker.out_of_time(duration).unwrap_or_else(out_of_time);
+        let threads = self.engine.threads.as_ref();
         let running = Arc::clone(&self.engine.running);
-        let session = SessionContext::new_with_state(self.state);
-        let reading = asker.reading();
-        let start = async {
-            let permit = running.acquire_owned().await;
-            let frame = session.execute_logical_plan(plan).await?;
-            let rows = match reading {
-                None => frame.execute_stream().await?,
-                Some(reading) => {
-                    let task = Arc::new(frame.task_ctx());
-                    let plan = frame.create_physical_plan().await?;
-                    execute_stream(counted(plan, &reading)?, task)?
-                }
-            };
-            Ok((rows, permit.ok()))
+        let start = Box::pin(start(running, self.state, plan, (asker.reading(), place.running())));
+        let started = async {
+            match threads {
+                Some(threads) => apart::done_on(threads, start).await,
+                None => start.await,
+            }
         };
-        let started: Result<_, DataFusionError> = tokio::select! {
-            started = Box::pin(start) => started,
+        let started = tokio::select! {
+            started = started => started,
             () = &mut over => return Err(overdue),
         };
         let (rows, permit) = started.map_err(|error| words::of(sql, &error))?;
-        let held = Held { _places: (permit, place), overdue };
-        Ok(limited(rows, over, held))
+        let (rows, permit) = match threads {
+            Some(threads) => (apart::rows_on(threads, rows, permit), None),
+            None => (rows, permit),
+        };
+        Ok(limited(rows, over, Held { _places: (permit, place), overdue }))
     }
+}
+
+type Started = (SendableRecordBatchStream, Option<OwnedSemaphorePermit>);
+
+/// Starts a plan when no more than the allowed number of others run, on its part of the cores.
+async fn start(
+    running: Arc<Semaphore>,
+    mut state: SessionState,
+    plan: LogicalPlan,
+    (reading, of_asker): (Option<Arc<Reading>>, Arc<AtomicUsize>),
+) -> Result<Started, DataFusionError> {
+    let permit = Arc::clone(&running).acquire_owned().await;
+    let at_once = limits::QUERIES_MAX.saturating_sub(running.available_permits()).max(1);
+    let execution = &mut state.config_mut().options_mut().execution;
+    execution.target_partitions = (execution.target_partitions / at_once).max(1);
+    let frame = SessionContext::new_with_state(state).execute_logical_plan(plan).await?;
+    let task = Arc::new(frame.task_ctx());
+    let plan = in_turns(frame.create_physical_plan().await?, &of_asker)?;
+    let plan = match reading {
+        Some(reading) => counted(plan, &reading)?,
+        None => plan,
+    };
+    Ok((execute_stream(plan, task)?, permit.ok()))
 }
 
 /// What a statement holds while it runs.

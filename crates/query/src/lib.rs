@@ -12,6 +12,7 @@
 //! ```
 //!
 //! It does not know where tables lie: whoever has them hands over a [`Catalog`].
+//! Questions run on the threads that [`Engine::on_threads`] is given, in turns (`turns`, `apart`).
 
 pub mod context;
 pub mod functions;
@@ -21,6 +22,7 @@ pub mod catalog;
 mod hidden;
 mod past;
 
+mod apart;
 pub mod asker;
 pub mod changes;
 pub mod check;
@@ -31,6 +33,7 @@ mod join_order;
 pub mod lineage;
 mod selective;
 mod statement;
+mod turns;
 
 pub mod postgres;
 

@@ -32,6 +32,7 @@ use crate::projects::Projects;
 use crate::serve::{Patience, serve};
 use crate::serving::ByKey;
 use crate::watching;
+use crate::workers::Workers;
 
 /// Run a project: take records in, keep its tables up to date, answer SQL, show the console.
 ///
@@ -59,6 +60,9 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME")]
     env: Option<String>,
 }
+
+/// The priority of questions is lower than that of taking records in, by this.
+const QUERIES_NICE: i32 = 5;
 
 impl Run {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
@@ -128,12 +132,8 @@ impl Run {
             postgres: postgres.local_addr()?.to_string(),
             process: std::process::id(),
         };
-        let runtime = tokio::runtime::Handle::current();
-        let catalog = Arc::new(Tables::new(Arc::clone(&pipeline), runtime));
-        let clock = Arc::clone(&pipeline.clock);
         let changing = Changing::new(&pipeline, &self.dir)?;
-        let engine = Engine::new(&ContextSettings::default(), catalog, clock)?;
-        let engine = Arc::new(engine.with_changes(Arc::new(changing)));
+        let (asking, engine) = engine(&pipeline, changing)?;
         let login = Login::open(data)?;
         let askers = Askers::new(&pipeline, &login);
         admission::admit_operator(data, &pipeline.inlet)?;
@@ -188,8 +188,24 @@ impl Run {
         show.close();
         pipeline.stop().await;
         wire.abort();
+        drop(asking); // What is still asked ends.
         outcome
     }
+}
+
+/// Returns what answers questions, with the threads that it does so on.
+fn engine(pipeline: &Arc<Pipeline>, changing: Changing) -> anyhow::Result<(Workers, Arc<Engine>)> {
+    // Stores in clouds are asked from the threads of the doors, which no question holds up.
+    let catalog = Arc::new(Tables::new(Arc::clone(pipeline), tokio::runtime::Handle::current()));
+    let settings = ContextSettings::default();
+    let asking = Workers::start("query", settings.partitions.max(2), QUERIES_NICE)?;
+    let engine = Engine::new(&settings, catalog, Arc::clone(&pipeline.clock))?
+        .with_changes(Arc::new(changing));
+    let engine = match asking.handle() {
+        Some(threads) => engine.on_threads(threads.clone()),
+        None => engine,
+    };
+    Ok((asking, Arc::new(engine)))
 }
 
 /// Changes the project that ran last into the one that stands in the folder now.

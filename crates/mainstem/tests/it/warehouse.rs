@@ -511,6 +511,30 @@ async fn a_key_keeps_to_its_limits_and_holds_up_nobody() {
     client.query("SELECT 1 AS one", &[]).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heavy_question_of_a_key_holds_up_no_other() {
+    let fixture = Fixture::new().await;
+    let (heavy, light) =
+        (fixture.connect("office").await.unwrap(), fixture.connect("analyst").await.unwrap());
+    let cancel = heavy.cancel_token();
+    let asking = tokio::spawn(async move { heavy.query(LONG, &[]).await.map(|it| it.len()) });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..5 {
+        let began = Instant::now();
+        light.query("SELECT region, count(*) AS n FROM orders GROUP BY region", &[]).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "answered: {:?}", began.elapsed());
+        let began = Instant::now();
+        fixture.send("{\"ts\":\"2026-01-05T10:00:40Z\",\"region\":\"fr\",\"total\":\"1\"}").await;
+        assert!(began.elapsed() < Duration::from_secs(2), "acknowledged: {:?}", began.elapsed());
+    }
+    assert!(!asking.is_finished(), "the heavy question runs all the while");
+    let began = Instant::now();
+    cancel.cancel_query(NoTls).await.unwrap();
+    let error = asking.await.unwrap().unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014", "{error}");
+    assert!(began.elapsed() < Duration::from_secs(2), "cancelled: {:?}", began.elapsed());
+}
+
 const PYTHON: &str = r#"
 import datetime, decimal, os, sys, threading, time, uuid
 import psycopg
