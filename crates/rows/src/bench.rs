@@ -73,6 +73,7 @@ pub(crate) fn stream(format: Format, columns: Vec<Column>) -> Stream {
         idle: Span::default(),
         limit: spec::Rate::default(),
         columns,
+        infers: false,
         checks: Vec::new(),
         description: None,
         owner: None,

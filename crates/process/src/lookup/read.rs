@@ -425,6 +425,7 @@ impl LookupFile {
             idle: Span::default(),
             limit: spec::Rate::default(),
             columns: columns.to_vec(),
+            infers: false,
             checks: Vec::new(),
             description: None,
             owner: None,
