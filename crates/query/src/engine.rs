@@ -33,6 +33,7 @@ use crate::context::{self, CATALOG, ContextSettings};
 use crate::counted::counted;
 use crate::error::SqlError;
 use crate::join_order::JoinOrder;
+use crate::once::Once;
 use crate::past;
 use crate::selective::AskWhileReading;
 use crate::statement;
@@ -110,6 +111,7 @@ impl Engine {
             .with_catalog_list(Arc::new(Databases(Arc::clone(&live))))
             .with_optimizer_rules(rules)
             .with_physical_optimizer_rule(Arc::new(AskWhileReading))
+            .with_query_planner(Arc::new(Once::new()))
             .build();
         let session = SessionContext::new_with_state(state);
         setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(|error| *error)?;

@@ -31,6 +31,7 @@ mod dialect;
 pub mod engine;
 mod join_order;
 pub mod lineage;
+mod once;
 mod selective;
 mod statement;
 mod turns;

@@ -14,6 +14,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use uuid::Uuid;
 
 use crate::disk::{Disk, at};
@@ -143,7 +144,7 @@ impl<'a> Writer<'a> {
         self.folders.insert(folder);
         let value = partition.and_then(|(_, value)| value).map(str::to_owned);
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(self.purpose))
+            .with_properties(properties(self.purpose, &self.columns))
             // Others shall see plain Parquet types, not our views.
             .with_skip_arrow_metadata(true);
         let columns = Arc::clone(&self.columns);
@@ -214,19 +215,27 @@ impl Drop for OpenFile {
 /// The strongest level of Zstandard that costs no more to read.
 const COLD_LEVEL: i32 = 19;
 
-fn properties(purpose: Purpose) -> WriterProperties {
+fn properties(purpose: Purpose, columns: &SchemaRef) -> WriterProperties {
     let (level, rows) = match purpose {
         Purpose::Epoch(_) | Purpose::Again => (1, limits::ROW_GROUP_ROWS_MAX),
         Purpose::Cold => (COLD_LEVEL, limits::COLD_ROW_GROUP_ROWS_MAX),
     };
     let level = ZstdLevel::try_new(level).unwrap_or_default();
-    WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_created_by("mainstem".to_owned())
-        // Level 1 halves the bytes of snappy at nine tenths of its speed.
+        // Level 1 halves the bytes of texts that Snappy makes.
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(rows))
-        .set_coerce_types(true)
-        .build()
+        .set_coerce_types(true);
+    if purpose != Purpose::Cold {
+        // Of numbers it saves little, and costs a quarter of the time of a question that reads them.
+        let numbers = columns.fields().iter().filter(|it| it.data_type().is_primitive());
+        for number in numbers {
+            let column = ColumnPath::from(number.name().clone());
+            properties = properties.set_column_compression(column, Compression::SNAPPY);
+        }
+    }
+    properties.build()
 }
 
 /// Reads a file of the table, brought to `columns`.

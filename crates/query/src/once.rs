@@ -1,0 +1,343 @@
+//! Groups that a question needs twice are worked out once.
+//!
+//! The planner puts what a `WITH` names into each place that speaks of it, so its tables would be read
+//! and grouped once for each. Groups that stand in two places of a plan, as they are after all rules,
+//! are worked out by whichever place asks first and kept for the others.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchemaRef, Result, Statistics, internal_err};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan,
+    PlanProperties, ReplaceChildrenOptions,
+};
+use datafusion::physical_planner::{
+    DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner, PhysicalPlanningContext,
+};
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
+
+/// Groups beyond this are worked out again in each place.
+const KEPT_BYTES_MAX: usize = 256 << 20;
+
+/// Plans questions: see the module.
+#[derive(Debug)]
+pub(crate) struct Once {
+    kept_bytes_max: usize,
+}
+
+impl Once {
+    pub(crate) fn new() -> Once {
+        Once { kept_bytes_max: KEPT_BYTES_MAX }
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Once {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Parts)]);
+        match shared(plan, self.kept_bytes_max)? {
+            Some(shared) => planner.create_physical_plan(&shared, session).await,
+            None => planner.create_physical_plan(plan, session).await,
+        }
+    }
+}
+
+/// Returns the plan with the groups marked that stand in it twice; none if there are none.
+fn shared(plan: &LogicalPlan, kept_bytes_max: usize) -> Result<Option<LogicalPlan>> {
+    let mut counts: HashMap<LogicalPlan, usize> = HashMap::new();
+    let mut repeats = false;
+    plan.apply_with_subqueries(|node| {
+        match node {
+            LogicalPlan::Aggregate(_) => *counts.entry(node.clone()).or_default() += 1,
+            // Its parts are other rows in each round.
+            LogicalPlan::RecursiveQuery(_) => repeats = true,
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let mut parts: HashMap<LogicalPlan, Arc<Kept>> = HashMap::new();
+    for (part, count) in counts {
+        if 1 < count && !repeats && is_always_the_same(&part)? {
+            parts.insert(part, Arc::new(Kept { rows: Mutex::default(), kept_bytes_max }));
+        }
+    }
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let marked = plan.clone().transform_down_with_subqueries(|node| {
+        let Some(kept) = parts.get(&node) else { return Ok(Transformed::no(node)) };
+        let part = Part { kept: Arc::clone(kept), input: node };
+        let node = LogicalPlan::Extension(Extension { node: Arc::new(part) });
+        Ok(Transformed::new(node, true, TreeNodeRecursion::Jump))
+    })?;
+    Ok(Some(marked.data))
+}
+
+/// Whether a part has the same rows wherever it stands.
+fn is_always_the_same(part: &LogicalPlan) -> Result<bool> {
+    let mut is_same = true;
+    part.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            let depends = expr.exists(|it| Ok(matches!(it, Expr::OuterReferenceColumn(..))))?;
+            is_same &= !depends && !expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(is_same)
+}
+
+/// A part of a plan that stands in it more than once.
+#[derive(Debug, Clone)]
+struct Part {
+    kept: Arc<Kept>,
+    input: LogicalPlan,
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.input == other.input
+    }
+}
+
+impl Eq for Part {}
+
+impl PartialOrd for Part {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+impl Hash for Part {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.input.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for Part {
+    fn name(&self) -> &'static str {
+        "Once"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Once")
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match <[LogicalPlan; 1]>::try_from(inputs) {
+            Ok([input]) => Ok(Part { kept: Arc::clone(&self.kept), input }),
+            Err(inputs) => internal_err!("Once has one input, not {}", inputs.len()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Parts;
+
+#[async_trait]
+impl ExtensionPlanner for Parts {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        Ok(match (node.as_any().downcast_ref::<Part>(), inputs) {
+            (Some(part), [input]) => {
+                Some(Arc::new(OnceExec::new(Arc::clone(input), Arc::clone(&part.kept))))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The rows of a part, kept while the question runs.
+#[derive(Debug)]
+struct Kept {
+    rows: Mutex<Option<Working>>,
+    kept_bytes_max: usize,
+}
+
+/// Rows that are being worked out, or have been; none if they were too many to be kept.
+type Working = Shared<BoxFuture<'static, Result<Option<Arc<Rows>>, Arc<DataFusionError>>>>;
+
+#[derive(Debug)]
+struct Rows {
+    batches: Vec<RecordBatch>,
+    _memory: MemoryReservation,
+}
+
+impl Kept {
+    /// Returns the rows, worked out by whoever asks first; by a task, since one place may wait for
+    /// the other to be done.
+    fn rows(&self, input: &Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> Working {
+        let mut rows = self.rows.lock();
+        let working = rows.get_or_insert_with(|| {
+            let work = collect(Arc::clone(input), Arc::clone(task), self.kept_bytes_max);
+            let work = SpawnedTask::spawn(work);
+            async move {
+                let worked = work.join().await;
+                worked
+                    .map_err(|it| DataFusionError::ExecutionJoin(Box::new(it)))
+                    .flatten()
+                    .map_err(Arc::new)
+            }
+            .boxed()
+            .shared()
+        });
+        working.clone()
+    }
+}
+
+async fn collect(
+    input: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    bytes_max: usize,
+) -> Result<Option<Arc<Rows>>> {
+    let memory = MemoryConsumer::new("Once").register(task.memory_pool());
+    let mut rows = input.execute(0, task)?;
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let bytes = batch.get_array_memory_size();
+        if bytes_max < memory.size().saturating_add(bytes) || memory.try_grow(bytes).is_err() {
+            return Ok(None);
+        }
+        batches.push(batch);
+    }
+    Ok(Some(Arc::new(Rows { batches, _memory: memory })))
+}
+
+/// What has the rows of a part.
+#[derive(Debug)]
+struct OnceExec {
+    input: Arc<dyn ExecutionPlan>,
+    kept: Arc<Kept>,
+    properties: Arc<PlanProperties>,
+}
+
+impl OnceExec {
+    fn new(input: Arc<dyn ExecutionPlan>, kept: Arc<Kept>) -> OnceExec {
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        ));
+        OnceExec { input, kept, properties }
+    }
+}
+
+impl DisplayAs for OnceExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnceExec")
+    }
+}
+
+impl ExecutionPlan for OnceExec {
+    fn name(&self) -> &'static str {
+        "OnceExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        vec![Distribution::SinglePartition]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
+            Ok([input]) => Ok(Arc::new(OnceExec::new(input, Arc::clone(&self.kept)))),
+            Err(children) => internal_err!("OnceExec has one child, not {}", children.len()),
+        }
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
+        self.input.partition_statistics(None)
+    }
+
+    fn execute(&self, _: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (input, kept) = (Arc::clone(&self.input), Arc::clone(&self.kept));
+        let schema = self.schema();
+        let rows = futures::stream::once(async move {
+            let rows = kept.rows(&input, &task).await.map_err(DataFusionError::Shared)?;
+            let Some(rows) = rows else { return input.execute(0, task) };
+            let batches = futures::stream::iter(rows.batches.clone()).map(move |batch| {
+                let _held = &rows;
+                Ok(batch)
+            });
+            let rows: SendableRecordBatchStream =
+                Box::pin(RecordBatchStreamAdapter::new(input.schema(), batches));
+            Ok(rows)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.try_flatten())))
+    }
+}
+
+#[cfg(test)]
+mod tests;
