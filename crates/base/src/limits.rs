@@ -157,7 +157,7 @@ pub const LAKE_COMMIT_TRIES_MAX: usize = 16;
 
 /// Files merged in one step of compaction: a step writes one version, and one sync costs as much as
 /// reading many small files.
-pub const LAKE_COMPACT_FILES_MAX: usize = 512;
+pub const LAKE_COMPACT_FILES_MAX: usize = 4_096;
 
 /// Memory in which rows are ordered where files are merged by columns; beyond it they go to disk.
 pub const LAKE_CLUSTER_BYTES_MAX: usize = 64 << 20;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -21,6 +22,9 @@ use crate::described::{self, history::History};
 use crate::landing;
 use crate::projects::Projects;
 use crate::running::{self, Running};
+
+/// How soon another setting of the upkeep is in force.
+const UPKEEP_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// Everything that runs.
 pub(crate) struct Pipeline {
@@ -151,14 +155,27 @@ impl Pipeline {
         base::task::spawn("maintain the lake", async move {
             loop {
                 described::note(&pipeline);
-                let upkeep = pipeline.now().project.upkeep;
-                pipeline.clock.sleep(upkeep.every.0).await;
-                if let Err(error) = pipeline.lake.maintain(upkeep.budget.0).await {
+                let budget = pipeline.upkeep_is_due().await;
+                if let Err(error) = pipeline.lake.maintain(budget).await {
                     tracing::warn!(%error, "maintenance of the lake failed; it is tried again");
                 }
                 pipeline.expire_indexes().await;
             }
         });
+    }
+
+    /// Waits for the next upkeep and returns how long it may take. What the project says of it may
+    /// change while this waits.
+    async fn upkeep_is_due(&self) -> Duration {
+        let began = self.clock.elapsed();
+        loop {
+            let upkeep = self.now().project.upkeep;
+            let waited = self.clock.elapsed().saturating_sub(began);
+            let Some(left) = upkeep.every.0.checked_sub(waited).filter(|it| !it.is_zero()) else {
+                return upkeep.budget.0;
+            };
+            self.clock.sleep(left.min(UPKEEP_LOOKED_AT)).await;
+        }
     }
 
     /// Makes everything durable and ends it.

@@ -4,6 +4,7 @@
 //! Rewriting is done without the table's lock; the lock is taken for one version, which is given
 //! up if a commit took away what was rewritten. So a commit never waits for a merge.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -139,26 +140,31 @@ impl LakeTable {
         Ok(Some((column, i64::try_from(oldest_ms).unwrap_or(i64::MAX).saturating_mul(1_000))))
     }
 
-    /// Merges some small files of one partition; returns how many.
+    /// Merges some small files, those of each partition by themselves; returns how many.
     async fn compact(&self) -> Result<u64, Error> {
         let mut state = self.state.lock().await;
         self.refresh(&mut state).await?;
-        let files = self.to_merge(&state);
+        let groups = self.to_merge(&state);
         let place = self.place(&state);
         drop(state);
-        if files.len() < 2 {
+        if groups.is_empty() {
             return Ok(0);
         }
-        let merged = files.clone();
-        let written = self.blocking(move || place.merge(Purpose::Again, &merged)).await?;
+        let files: Vec<Arc<LakeFile>> = groups.iter().flatten().map(Arc::clone).collect();
+        let merged = move || {
+            let written = groups.iter().map(|it| place.merge(Purpose::Again, it));
+            Ok(written.collect::<Result<Vec<_>, Error>>()?.concat())
+        };
+        let written = self.blocking(merged).await?;
         let count = files.len() as u64;
         // A file that was replaced meanwhile is no reason to try again at once.
         Ok(if self.swap("OPTIMIZE", files, written, false).await? { count } else { 0 })
     }
 
-    /// Chooses files worth merging: many of one class, or any two small ones of a partition in
-    /// which nothing has happened for a while.
-    fn to_merge(&self, state: &State) -> Vec<Arc<LakeFile>> {
+    /// Chooses files worth merging, in groups of one partition: many of one class, or any two small
+    /// ones of a partition in which nothing has happened for a while. The largest groups come first,
+    /// as many as one version takes.
+    fn to_merge(&self, state: &State) -> Vec<Vec<Arc<LakeFile>>> {
         let large = self.settings.file_bytes_max / 2;
         let resting_ms = self.clock.now_ms().saturating_sub(self.least_kept_ms());
         let resting_ms = i64::try_from(resting_ms).unwrap_or(i64::MAX);
@@ -169,7 +175,7 @@ impl LakeTable {
                 partitions.entry(partition).or_default().push(file);
             }
         }
-        let mut best: Vec<&Arc<LakeFile>> = Vec::new();
+        let mut groups: Vec<Vec<&Arc<LakeFile>>> = Vec::new();
         for files in partitions.into_values() {
             let is_resting = files.iter().all(|it| it.modified_ms < resting_ms);
             let mut classes: BTreeMap<u32, Vec<&Arc<LakeFile>>> = BTreeMap::new();
@@ -178,19 +184,27 @@ impl LakeTable {
                 classes.entry(class).or_default().push(file);
             }
             let least = if is_resting { 2 } else { self.settings.compact_files_min };
-            for files in classes.into_values() {
-                if least <= files.len() && best.len() < files.len() {
-                    best = files;
-                }
-            }
+            groups.extend(classes.into_values().filter(|it| least <= it.len()));
         }
-        best.sort_by_key(|it| (it.modified_ms, it.path.clone()));
-        let mut bytes = 0;
-        let fits = best.into_iter().take_while(|it| {
-            bytes += it.bytes;
-            bytes <= self.settings.file_bytes_max
-        });
-        fits.take(limits::LAKE_COMPACT_FILES_MAX).map(Arc::clone).collect()
+        groups.sort_by_key(|it| Reverse(it.len()));
+        let (mut files_left, mut bytes_left) =
+            (limits::LAKE_COMPACT_FILES_MAX, self.settings.file_bytes_max);
+        let mut chosen = Vec::new();
+        for mut group in groups {
+            group.sort_by_key(|it| (it.modified_ms, it.path.clone()));
+            let fits = group.into_iter().take(files_left).take_while(|it| {
+                let left = bytes_left.checked_sub(it.bytes);
+                bytes_left = left.unwrap_or(bytes_left);
+                left.is_some()
+            });
+            let fits: Vec<Arc<LakeFile>> = fits.map(Arc::clone).collect();
+            if fits.len() < 2 {
+                break;
+            }
+            files_left -= fits.len();
+            chosen.push(fits);
+        }
+        chosen
     }
 
     /// Compresses some files strongly whose rows are all old; returns how many.
