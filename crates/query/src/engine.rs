@@ -29,6 +29,7 @@ use crate::apart;
 use crate::asker::{Asker, Place, Reading};
 use crate::catalog::{Catalog, Database, Databases, Snapshot};
 use crate::changes::Changes;
+use crate::cheap_first::CheapFirst;
 use crate::context::{self, CATALOG, ContextSettings};
 use crate::counted::counted;
 use crate::error::SqlError;
@@ -111,6 +112,7 @@ impl Engine {
             .with_catalog_list(Arc::new(Databases(Arc::clone(&live))))
             .with_optimizer_rules(rules)
             .with_physical_optimizer_rule(Arc::new(AskWhileReading))
+            .with_physical_optimizer_rule(Arc::new(CheapFirst))
             .with_query_planner(Arc::new(Once::new()))
             .build();
         let session = SessionContext::new_with_state(state);

@@ -25,6 +25,7 @@ mod past;
 mod apart;
 pub mod asker;
 pub mod changes;
+mod cheap_first;
 pub mod check;
 mod counted;
 mod dialect;

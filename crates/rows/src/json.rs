@@ -44,9 +44,21 @@ pub fn write_array(batches: &[RecordBatch], out: &mut String) {
 
 /// Returns each row as one line of JSON.
 pub fn lines(batch: &RecordBatch) -> Vec<String> {
-    let mut out = String::new();
-    write_lines(batch, &mut out);
-    out.lines().map(str::to_owned).collect()
+    let mut lines = Vec::with_capacity(batch.num_rows());
+    each_line(batch, |line| lines.push(line));
+    lines
+}
+
+/// Hands over each row as one line of JSON.
+pub(crate) fn each_line(batch: &RecordBatch, mut take: impl FnMut(String)) {
+    let names = quoted_names(batch);
+    let mut room = 0;
+    for row in 0..batch.num_rows() {
+        let mut line = String::with_capacity(room);
+        write_row(batch, &names, row, &mut line);
+        room = line.len() + line.len() / 8; // The next one is about as long.
+        take(line);
+    }
 }
 
 /// Returns a value as `serde_json` has it; a decimal or number beyond its types loses digits there,
@@ -189,6 +201,12 @@ pub fn timestamp_text(micros: i64) -> String {
 
 /// Writes a JSON string.
 pub fn write_string(text: &str, out: &mut String) {
+    if text.bytes().all(|it| b' ' <= it && it != b'"' && it != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     match serde_json::to_string(text) {
         Ok(quoted) => out.push_str(&quoted),
         Err(_) => out.push_str("\"\""),

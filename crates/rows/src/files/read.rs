@@ -9,6 +9,7 @@ mod input;
 mod json;
 mod sheet;
 mod text;
+mod whole;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::decode::append_field;
 use crate::files::{Compression, Source, TableFormat};
 use crate::infer::{Form, Guess};
 use crate::schema;
+
+pub(crate) use self::whole::WholeLines;
 
 /// How one column is read.
 #[derive(Debug, Clone)]

@@ -3,7 +3,8 @@
 //! A column of the stream is read from the column of the file that is called like it, but for case,
 //! spaces and signs; else from a folder such as `year=2024` of its path. Values are read in the form
 //! in which the file writes them (`31/01/2024`, `1.234,56`) and become objects of JSON, or lines of
-//! CSV, as the stream's format is. A row that does not fit becomes a record as it stands in the file:
+//! CSV, as the stream's format is; lines that the stream can read as they stand are taken as they are.
+//! A row that does not fit becomes a record as it stands in the file:
 //! the stream says what is wrong with it, and it ends as a dead letter.
 
 use std::path::Path;
@@ -13,19 +14,29 @@ use ::arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use base::limits;
 use spec::{ColumnType, Format, Stream};
 
-use crate::files::read::{FileReader, ReadColumn};
-use crate::files::{Depth, FoundTable, OnDisk, Source, Verdict, look, partitions, plain_name};
+use crate::files::read::{FileReader, ReadColumn, WholeLines};
+use crate::files::{
+    Depth, FoundTable, OnDisk, Source, TableFormat, Verdict, look, partitions, plain_name,
+};
 use crate::infer::{DateOrder, Form, Guess};
 use crate::{csv, json};
 
 /// See the module.
 pub struct Records {
-    reader: FileReader,
+    from: From,
     format: Format,
     /// The columns of a record in their order, with those that a folder says.
     columns: Vec<(String, Option<String>)>,
     /// What is wrong with the file though it has rows.
     fault: Option<String>,
+}
+
+/// What gives the records of a file.
+enum From {
+    /// Rows, read value by value.
+    Rows(FileReader),
+    /// Lines that are records as they stand.
+    Lines(WholeLines),
 }
 
 /// How much is shown of a row that is too large.
@@ -59,28 +70,20 @@ impl Records {
             });
             return Err(fault);
         };
-        let reader = FileReader::open(&source, looked.compression, &table.format, &columns);
-        let reader = reader.map_err(|it| it.to_string())?;
-        let columns = all_of(&columns, &folders, stream);
-        Ok(Records { reader, format: stream.format, columns, fault })
-    }
-
-    /// Adds what folders say to rows of the file.
-    fn whole(&self, rows: &RecordBatch) -> RecordBatch {
-        if self.columns.iter().all(|(_, said)| said.is_none()) {
-            return rows.clone();
+        let mut lines = None;
+        if is_as_it_stands(table, &columns, &folders, stream) {
+            lines = WholeLines::open(&source, looked.compression, &table.format)
+                .map_err(|it| it.to_string())?;
         }
-        let count = rows.num_rows();
-        let arrays = self.columns.iter().filter_map(|(name, said)| {
-            let array: ArrayRef = match said {
-                None => Arc::clone(rows.column_by_name(name)?),
-                Some(said) => {
-                    Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(said, count)))
-                }
-            };
-            Some((name, array, true))
-        });
-        RecordBatch::try_from_iter_with_nullable(arrays).expect("all columns have as many rows")
+        let from = match lines {
+            Some(lines) => From::Lines(lines),
+            None => {
+                let reader = FileReader::open(&source, looked.compression, &table.format, &columns);
+                From::Rows(reader.map_err(|it| it.to_string())?)
+            }
+        };
+        let columns = all_of(&columns, &folders, stream);
+        Ok(Records { from, format: stream.format, columns, fault })
     }
 
     /// Adds the next records, the same ones each time the same file is read; none at the end.
@@ -89,39 +92,91 @@ impl Records {
     /// What is wrong with the rest of the file.
     pub fn next(&mut self, records: &mut Vec<Vec<u8>>) -> Result<(), String> {
         while records.is_empty() {
-            let Some(batch) = self.reader.next() else {
-                return self.fault.take().map_or(Ok(()), Err);
+            let batch = match &mut self.from {
+                From::Rows(reader) => reader.next(),
+                From::Lines(lines) => {
+                    let read = lines.batch(&mut |it| push(it.to_vec(), records));
+                    if read.is_err() || records.is_empty() {
+                        let fault = self.fault.take();
+                        return read
+                            .map_err(|it| it.to_string())
+                            .and_then(|()| fault.map_or(Ok(()), Err));
+                    }
+                    return Ok(());
+                }
             };
+            let Some(batch) = batch else { return self.fault.take().map_or(Ok(()), Err) };
             let batch = batch.map_err(|it| self.fault.take().unwrap_or_else(|| it.to_string()))?;
-            let rows = &self.whole(&batch.rows);
+            let rows = &whole(&self.columns, &batch.rows);
             match self.format {
-                Format::Json => json::lines(rows).iter().for_each(|it| push(it, records)),
+                Format::Json => json::each_line(rows, |it| push(it.into_bytes(), records)),
                 Format::Csv => {
                     for row in 0..rows.num_rows() {
                         let mut line = String::new();
                         csv::write_rows(&rows.slice(row, 1), &mut line);
-                        push(line.trim_end_matches('\n'), records);
+                        push(line.trim_end_matches('\n').as_bytes().to_vec(), records);
                     }
                 }
             }
-            for reject in &batch.rejects {
-                let fields = reject.fields.as_ref().filter(|_| self.format == Format::Json);
-                push(fields.unwrap_or(&reject.text), records);
+            for reject in batch.rejects {
+                let fields = reject.fields.filter(|_| self.format == Format::Json);
+                push(fields.unwrap_or(reject.text).into_bytes(), records);
             }
         }
         Ok(())
     }
 }
 
-fn push(record: &str, records: &mut Vec<Vec<u8>>) {
-    if record.trim().is_empty() {
+/// Adds what folders say to rows of the file.
+fn whole(columns: &[(String, Option<String>)], rows: &RecordBatch) -> RecordBatch {
+    if columns.iter().all(|(_, said)| said.is_none()) {
+        return rows.clone();
+    }
+    let count = rows.num_rows();
+    let arrays = columns.iter().filter_map(|(name, said)| {
+        let array: ArrayRef = match said {
+            None => Arc::clone(rows.column_by_name(name)?),
+            Some(said) => {
+                Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(said, count)))
+            }
+        };
+        Some((name, array, true))
+    });
+    RecordBatch::try_from_iter_with_nullable(arrays).expect("all columns have as many rows")
+}
+
+/// Whether the lines of a file need nothing done to them: the stream's decoder reads all values as
+/// the file writes them, by the names, or in the order, in which they stand there.
+fn is_as_it_stands(
+    table: &FoundTable,
+    columns: &[ReadColumn],
+    folders: &[(String, Option<String>)],
+    stream: &Stream,
+) -> bool {
+    let is_plain = columns
+        .iter()
+        .all(|it| it.form == Form::Plain && it.null_words.is_empty() && it.name == it.called);
+    let names = || stream.columns.iter().map(|it| &it.name);
+    let is_named = match (&table.format, stream.format) {
+        (TableFormat::Json(_), Format::Json) => {
+            all_of(columns, folders, stream).iter().all(|(_, said)| said.is_none())
+        }
+        (TableFormat::Csv(_), Format::Csv) => table.columns.iter().map(|it| &it.name).eq(names()),
+        _ => false,
+    };
+    is_plain && is_named
+}
+
+fn push(record: Vec<u8>, records: &mut Vec<Vec<u8>>) {
+    if record.trim_ascii().is_empty() {
         return; // No door takes an empty record.
     }
     if record.len() <= limits::RECORD_BYTES_MAX {
-        return records.push(record.as_bytes().to_vec());
+        return records.push(record);
     }
     // No record on purpose: a dead letter that says what it was.
-    let begin = record.get(..record.floor_char_boundary(BEGIN_BYTES)).unwrap_or_default();
+    let begin = String::from_utf8_lossy(record.get(..BEGIN_BYTES).unwrap_or_default());
+    let begin = begin.trim_end_matches(char::REPLACEMENT_CHARACTER);
     records
         .push(format!("a row of {} bytes, which begins with {begin}", record.len()).into_bytes());
 }

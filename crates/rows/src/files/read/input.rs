@@ -79,7 +79,7 @@ impl Input {
     }
 }
 
-fn cut(error: io::Error) -> ReadError {
+pub(super) fn cut(error: io::Error) -> ReadError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             ReadError::Damaged(format!("it cannot be inflated to its end: {error}"))

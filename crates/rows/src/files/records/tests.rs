@@ -296,3 +296,103 @@ fn what_is_said_of_dates_decides_where_a_file_does_not() {
     let american = mixed.replace("4,2024-05-06\n", "");
     assert!(read(&american, None).contains("2024-04-13"), "{}", read(&american, None));
 }
+
+const PLACE: base::Place =
+    base::Place { shard: base::ShardId(0), sequence: base::SequenceNumber(0) };
+
+fn raw(bytes: &[u8], name: &str, stream: &Stream) -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    std::fs::write(&path, bytes).unwrap();
+    let mut file = Records::open(&path, name, stream, None).unwrap();
+    let mut all = Vec::new();
+    loop {
+        let mut some = Vec::new();
+        file.next(&mut some).unwrap();
+        if some.is_empty() {
+            return all;
+        }
+        all.extend(some);
+    }
+}
+
+#[test]
+fn lines_that_the_stream_reads_as_they_stand_are_taken_byte_by_byte() {
+    let lines = [
+        "{\"id\": 1, \"name\":\"a\", \"more\": [1]}",
+        "{\"price\":2.50,\"id\":2}",
+        "{\"id\":\"x\"}",
+        "{\"id\":3}, what?",
+    ];
+    let text = format!("\u{feff}{}\r\n\n{}\n{}\n{}", lines[0], lines[1], lines[2], lines[3]);
+    let begin = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[2]);
+    assert_eq!(read(begin.as_bytes(), "x.jsonl", &usual()).0, &lines[..3]);
+    // The last line is no object: all are read value by value, and it stays as it is.
+    assert_eq!(read(text.as_bytes(), "x.jsonl", &usual()).0.len(), 4);
+    let mut bytes = begin.clone().into_bytes();
+    bytes.extend(b"{\"id\":4,\"name\":\"\xff\"}\n");
+    let records = raw(&bytes, "x.jsonl", &usual());
+    assert_eq!(
+        records.last().unwrap().as_slice(),
+        b"{\"id\":4,\"name\":\"\xff\"}",
+        "no sign is replaced"
+    );
+    // Values of several lines, and names that are only alike, are read one by one.
+    let values =
+        read(b"{\"id\":1,\n\"name\":\"a\"}\n{\"id\":2,\n\"name\":\"b\"}\n", "x.jsonl", &usual());
+    assert_eq!(values.0.len(), 2, "{values:?}");
+    let alike = read(b"{\"ID\":1}\n{\"ID\":2}\n", "x.jsonl", &usual());
+    assert_eq!(alike.0, ["{\"id\":1}", "{\"id\":2}"]);
+}
+
+#[test]
+fn a_quote_that_is_never_closed_costs_its_own_line() {
+    let stream = stream("csv", "id = \"int\"\nname = \"text\"");
+    let mut text = "id,name\n1,\"a\nb\"\n2,5\" pipe\n3,\"open\n".to_owned();
+    for id in 4..200_000 {
+        text += &format!("{id},x\n");
+    }
+    let records = read(text.as_bytes(), "x.csv", &stream).0;
+    assert_eq!(records[..4], ["1,\"a\nb\"", "2,5\" pipe", "3,\"open", "4,x"]);
+    assert_eq!(records.len(), 3 + 200_000 - 4);
+    let short = read(b"id,name\n1,a\n2,\"open\n3,c\n4,d", "x.csv", &stream).0;
+    assert_eq!(short.last().map(String::as_str), Some("4,d"), "{short:?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn lines_of_csv_are_cut_where_their_rows_end(
+        rows in proptest::collection::vec(proptest::collection::vec("[a,\"\n ]{0,6}", 2..3), 1..40),
+        quoted in proptest::collection::vec(proptest::bool::ANY, 7),
+    ) {
+        let stream = stream("csv", "first = \"text\"\nsecond = \"text\"");
+        let mut text = "first,second\n\"plain\",\"plain\"\n".to_owned();
+        for (row, fields) in rows.iter().enumerate() {
+            let fields = fields.iter().enumerate().map(|(place, field)| {
+                let needs = field.is_empty() || field.contains(['"', ',', '\n', ' ']);
+                if needs || quoted[(row + place) % quoted.len()] {
+                    format!("\"{}\"", field.replace('"', "\"\""))
+                } else {
+                    field.clone()
+                }
+            });
+            text += &fields.collect::<Vec<_>>().join(",");
+            text += if row % 3 == 0 { "\r\n" } else { "\n" };
+        }
+        let records = raw(text.as_bytes(), "x.csv", &stream);
+        let mut decoder = crate::Decoder::new(&stream);
+        for record in &records {
+            decoder.push(record, PLACE, 0);
+        }
+        let decoded = decoder.finish();
+        proptest::prop_assert_eq!(decoded.rejects.num_rows(), 0);
+        let column = |place: usize| {
+            let column = ::arrow::array::AsArray::as_string_view(decoded.rows.column(place)).clone();
+            column.iter().skip(1).map(|it| it.unwrap_or("NULL").to_owned()).collect::<Vec<_>>()
+        };
+        for place in 0..2 {
+            let wanted: Vec<String> = rows.iter().map(|it| it[place].clone()).collect();
+            proptest::prop_assert_eq!(column(place), wanted);
+        }
+    }
+}
