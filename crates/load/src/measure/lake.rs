@@ -18,12 +18,12 @@ use crate::duck::Duck;
 use crate::server::Server;
 
 /// A stream that is read from a file.
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     pub(super) name: &'static str,
     /// Columns with their types, a line each.
     pub(super) columns: &'static str,
     /// Other lines of its section.
-    pub(super) more: &'static str,
+    pub(super) more: &'a str,
     /// The file below the bucket.
     pub(super) file: String,
 }
@@ -37,7 +37,7 @@ pub(super) struct Filled {
 }
 
 /// Writes a project whose streams read the files of a bucket.
-fn write(folder: &Path, bucket: &Path, streams: &[Stream]) -> anyhow::Result<()> {
+fn write(folder: &Path, bucket: &Path, streams: &[Stream<'_>]) -> anyhow::Result<()> {
     let mut text = format!(
         "[project]\nname = \"lake\"\n\n[bucket.landing]\nfrom = '{}'\nevery = \"1 second\"\n",
         bucket.display()
@@ -57,7 +57,7 @@ fn write(folder: &Path, bucket: &Path, streams: &[Stream]) -> anyhow::Result<()>
 pub(super) fn filled(
     ctx: &Ctx,
     bucket: &Path,
-    streams: &[Stream],
+    streams: &[Stream<'_>],
     rows: u64,
 ) -> anyhow::Result<(Running, Filled)> {
     let folder = folder(ctx, "lake")?;
@@ -81,7 +81,7 @@ fn started(ctx: &Ctx, folder: &Folder) -> anyhow::Result<Server> {
 const SETTLED_MAX: Duration = Duration::from_secs(1_200);
 
 /// Waits until all rows are in Delta tables, none of them only in memory.
-fn settle(ctx: &Ctx, server: &Server, streams: &[Stream], rows: u64) -> anyhow::Result<()> {
+fn settle(ctx: &Ctx, server: &Server, streams: &[Stream<'_>], rows: u64) -> anyhow::Result<()> {
     let api = Api::of(ctx, &server.http);
     let names: Vec<String> = streams.iter().map(|it| format!("'{}'", it.name)).collect();
     let names = names.join(", ");
@@ -104,7 +104,8 @@ fn settle(ctx: &Ctx, server: &Server, streams: &[Stream], rows: u64) -> anyhow::
         let dead = api.sql(&dead)?;
         ensure!(dead.as_u64() == Some(0), "{dead} rows are dead letters");
         ensure!(ctx.clock.elapsed() < until, "it does not settle: {found} of {rows}");
-        thread::sleep(Duration::from_millis(50));
+        // Asking costs the program time that counts.
+        thread::sleep(Duration::from_millis(250));
     }
 }
 
