@@ -5,13 +5,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::de::DeValue;
 
+use crate::column::{Column, ColumnType};
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{DoorUse, Options};
 use crate::names;
 use crate::source::{Spot, Word};
 use crate::sql::{self, Read, SqlText};
-use crate::stream::{self, Column, ColumnType, Stream};
+use crate::stream::{self, Stream};
 use crate::table::{self, Table};
 
 /// A place with objects.

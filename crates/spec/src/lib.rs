@@ -12,6 +12,7 @@
 
 mod alert;
 mod bucket;
+mod column;
 mod ctx;
 mod dashboard;
 mod document;
@@ -40,6 +41,7 @@ mod test;
 
 pub use crate::alert::{Alert, AlertOn, Notify, NotifyFormat};
 pub use crate::bucket::Bucket;
+pub use crate::column::{Column, ColumnType};
 pub use crate::dashboard::{Chart, ChartFill, ChartKind, Dashboard};
 pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};
@@ -57,7 +59,7 @@ pub use crate::serve::Serve;
 pub use crate::source::{SourceFile, Spot, Word};
 pub use crate::sql::SqlText;
 pub use crate::stream::infer::schema_path;
-pub use crate::stream::{Check, Column, ColumnType, Format, Shards, Stream};
+pub use crate::stream::{Check, Format, Shards, Stream};
 pub use crate::table::batch::{Batch, Missed, NewObject, Starts};
 pub use crate::table::check::{CheckSeverity, Holds, Percent, TableCheck};
 pub use crate::table::{Late, Partition, PartitionUnit, Table};

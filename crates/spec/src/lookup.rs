@@ -4,11 +4,11 @@ use base::{Name, Span, nearest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::column::{self, Column, ColumnSpec};
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::said::{Entries, Said, Words, listed};
 use crate::source::{Spot, Word};
-use crate::stream::{Column, ColumnSpec, read_columns};
 
 /// A small table read whole.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) 
     let before = ctx.faults.len();
     let options: LookupOptions = ctx.read(value);
     let is_sound = ctx.faults.len() == before;
-    let columns = read_columns(ctx, options.columns);
+    let columns = column::read(ctx, options.columns);
     let every = ctx.span(options.every, "every");
     let needed = [("from", "products.csv", &options.from), ("key", "product_id", &options.key)];
     for (key, example, said) in needed {
