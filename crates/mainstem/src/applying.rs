@@ -357,11 +357,24 @@ impl Pipeline {
         let mut opened = Vec::new();
         for (flow, kept) in flows.iter().zip(kept) {
             opened.push(match kept {
-                Some(part) => Ok(Arc::clone(part)),
+                Some(part) => {
+                    self.tell_others(flow).await;
+                    Ok(Arc::clone(part))
+                }
                 None => Err(self.open_flow(project, flow, notifier).await?),
             });
         }
         opened.into_iter().map(|it| it.or_else(Opened::run)).collect()
+    }
+
+    /// Lets the stored tables of a flow that goes on say what is said about their columns now.
+    async fn tell_others(&self, flow: &FlowPlan) {
+        for output in flow.outputs() {
+            if let Err(error) = self.lake.table(running::layout(flow, &output)).await {
+                let table = output.name.as_str();
+                tracing::warn!(table, %error, "other programs are not told what its columns are");
+            }
+        }
     }
 
     /// Sets the flows going again that were stopped for a change that failed.

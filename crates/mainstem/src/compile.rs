@@ -62,6 +62,7 @@ pub(crate) async fn compile_texts(
     let mut schemas = schemas(&plan);
     check_charts(&project, &schemas, &mut faults);
     check_clustered(&project, &schemas, &mut faults);
+    check_described(&project, &schemas, &mut faults);
     check_served(&project, &plan, &schemas, &mut faults);
     schemas.extend(system::schemas());
     check_alerts(&project, &schemas, &mut faults);
@@ -261,13 +262,28 @@ fn check_clustered(project: &Project, schemas: &BTreeMap<String, SchemaRef>, fau
     for (name, rest) in streams.chain(tables) {
         let Some(schema) = schemas.get(name.as_str()) else { continue };
         for word in &rest.cluster {
-            if schema.field_with_name(word.as_str()).is_err() {
-                let names = schema.fields().iter().map(|it| it.name().as_str());
-                let names: Vec<&str> = names.filter(|it| !rows::schema::is_hidden(it)).collect();
-                let message = format!("`{name}` has no column `{word}`");
-                faults.push(word.fault(message, Some(columns_help(word, &names))));
-            }
+            check_has(name, schema, word, faults);
         }
+    }
+}
+
+/// Only columns that are there can be described; those of a stream are, by its declaration.
+fn check_described(project: &Project, schemas: &BTreeMap<String, SchemaRef>, faults: &mut Faults) {
+    let names = project.lookups.keys().chain(project.tables.keys());
+    for (name, schema) in names.filter_map(|it| Some((it, schemas.get(it.as_str())?))) {
+        for described in project.descriptions(name.as_str()) {
+            check_has(name, schema, &described.column, faults);
+        }
+    }
+}
+
+/// Faults a word that is no column of a table.
+fn check_has(name: &Name, schema: &SchemaRef, word: &Word, faults: &mut Faults) {
+    if schema.field_with_name(word.as_str()).is_err() {
+        let names = schema.fields().iter().map(|it| it.name().as_str());
+        let names: Vec<&str> = names.filter(|it| !rows::schema::is_hidden(it)).collect();
+        let message = format!("`{name}` has no column `{word}`");
+        faults.push(word.fault(message, Some(columns_help(word, &names))));
     }
 }
 

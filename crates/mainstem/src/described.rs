@@ -41,6 +41,7 @@ pub(crate) fn at(running: &Running, facts: &Facts) -> Catalog {
     let readers = readers(&entries, project);
     for entry in &mut entries {
         entry.read_by = readers.get(&entry.name).cloned().unwrap_or_default();
+        describe_columns(entry, project);
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     Catalog { project: project.name.clone(), entries }
@@ -195,7 +196,18 @@ fn readers(entries: &[Entry], project: &Project) -> BTreeMap<String, Vec<Reader>
 }
 
 fn plain(columns: &[show::Column]) -> Vec<EntryColumn> {
-    columns.iter().map(|it| EntryColumn { column: it.clone(), from: Vec::new() }).collect()
+    let plain = |it: &show::Column| EntryColumn { column: it.clone(), ..EntryColumn::default() };
+    columns.iter().map(plain).collect()
+}
+
+/// Adds what their author wrote about the columns.
+fn describe_columns(entry: &mut Entry, project: &Project) {
+    for described in project.descriptions(&entry.name) {
+        let is_meant = |it: &&mut EntryColumn| it.column.name == described.column.text;
+        if let Some(column) = entry.columns.iter_mut().find(is_meant) {
+            column.description = Some(described.description.clone());
+        }
+    }
 }
 
 fn place(spot: &Spot) -> String {

@@ -175,9 +175,12 @@ pub(crate) fn settings_of(project: &Project) -> process::Settings {
 }
 
 pub(crate) fn layout(flow: &FlowPlan, output: &process::Output) -> Layout {
+    let comments = output.descriptions.iter();
+    let comments = comments.map(|it| (it.column.text.clone(), it.description.clone()));
     Layout {
         name: output.name.clone(),
         schema: Arc::clone(&output.schema),
+        comments: comments.collect(),
         partition: output.partition.as_ref().map(store::Partition::from),
         keep: output.keep,
         rest: store::Rest::from(&output.rest),

@@ -316,7 +316,7 @@ fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(values.collect::<Int64Array>())
 }
 
-fn truth(values: impl Iterator<Item = bool>) -> ArrayRef {
+pub(crate) fn truth(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(values.map(Some).collect::<BooleanArray>())
 }
 

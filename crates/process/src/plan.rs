@@ -51,6 +51,8 @@ pub struct Output {
     pub kind: TableKind,
     /// The schema of its rows.
     pub schema: SchemaRef,
+    /// What is said about its columns.
+    pub descriptions: Vec<spec::Described>,
     /// How its files are laid out.
     pub partition: Option<spec::Partition>,
     /// How long its rows are kept.
@@ -308,6 +310,7 @@ impl FlowPlan {
             name: name.clone(),
             kind,
             schema: Arc::clone(schema),
+            descriptions: Vec::new(),
             partition: None,
             keep: None,
             rest: spec::Rest::default(),
@@ -318,6 +321,7 @@ impl FlowPlan {
         let arrived = || Some(rows::schema::ARRIVED.to_owned());
         for stream in &self.streams {
             let mut raw = output(&stream.declared.name, TableKind::Raw, &stream.schema);
+            raw.descriptions.clone_from(&stream.declared.descriptions);
             raw.keep = stream.declared.keep;
             raw.rest = stream.declared.rest.clone();
             raw.time = stream.declared.time.clone().or_else(arrived);
@@ -329,6 +333,7 @@ impl FlowPlan {
         for table in &self.tables {
             let declared = &table.declared;
             let mut own = output(&declared.name, table.kind, &table.schema);
+            own.descriptions.clone_from(&declared.descriptions);
             own.partition = declared.partition.clone();
             own.keep = declared.keep;
             own.rest = declared.rest.clone();

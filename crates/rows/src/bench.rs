@@ -74,6 +74,7 @@ pub(crate) fn stream(format: Format, columns: Vec<Column>) -> Stream {
         limit: spec::Rate::default(),
         columns,
         infers: false,
+        descriptions: Vec::new(),
         checks: Vec::new(),
         description: None,
         owner: None,

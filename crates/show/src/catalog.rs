@@ -53,6 +53,9 @@ pub struct EntryColumn {
     /// The column.
     #[serde(flatten)]
     pub column: Column,
+    /// What its author wrote about it.
+    #[serde(default)]
+    pub description: Option<String>,
     /// The columns of other tables that it is made of.
     pub from: Vec<Origin>,
 }

@@ -1,13 +1,17 @@
-//! Declared columns: what may stand in them.
+//! Declared columns: what may stand in them, and what they are for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base::nearest;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::ctx::LoadCtx;
 use crate::said::{Entries, FromWords, Said, Words};
-use crate::source::Spot;
+use crate::source::{Spot, Word};
 
 /// A declared column.
 #[derive(Debug, Clone)]
@@ -66,22 +70,113 @@ impl fmt::Display for ColumnType {
     }
 }
 
+/// What a column is, for people.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// The column.
+    pub column: Word,
+    /// What it is.
+    pub description: String,
+}
+
+/// A column as it is written: its type, or a table with more.
+#[derive(Debug)]
+pub(crate) struct ColumnEntry(ColumnOptions);
+
+/// What may be said of a column.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub(crate) struct ColumnOptions {
+    /// What may stand in it, and whether something must: `"decimal(10,2) not null"`.
+    #[serde(rename = "type")]
+    kind: Option<Words<ColumnSpec>>,
+    /// What it is, for people.
+    description: Option<String>,
+}
+
+/// Declared columns, and what is said about them.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    /// Those with a type, in the order of the file.
+    pub(crate) typed: Vec<Column>,
+    /// Those of which only more is said.
+    pub(crate) untyped: Vec<Word>,
+    pub(crate) descriptions: Vec<Described>,
+}
+
 /// Reads declared columns.
-pub(crate) fn read(
-    ctx: &mut LoadCtx<'_>,
-    entries: Entries<Said<Words<ColumnSpec>>>,
-) -> Vec<Column> {
-    let mut columns = Vec::new();
-    for (name, spec) in entries.0 {
-        let ColumnSpec { kind, not_null } = spec.value.0;
+pub(crate) fn read(ctx: &mut LoadCtx<'_>, entries: Entries<ColumnEntry>) -> Columns {
+    let mut columns = Columns::default();
+    for (name, ColumnEntry(options)) in entries.0 {
         if name.value.is_empty() || name.value.starts_with('_') {
             let help = "columns that begin with `_` are the program's own; choose another name";
             let message = format!("`{}` cannot be a column", name.value);
             ctx.fault(&name.range, message, Some(help.to_owned()));
         }
-        columns.push(Column { spot: ctx.spot(&name.range), name: name.value, kind, not_null });
+        let column = ctx.word(&name);
+        if let Some(description) = options.description {
+            columns.descriptions.push(Described { column: column.clone(), description });
+        }
+        match options.kind {
+            Some(Words(ColumnSpec { kind, not_null })) => {
+                let Word { text: name, spot } = column;
+                columns.typed.push(Column { name, kind, not_null, spot });
+            }
+            None => columns.untyped.push(column),
+        }
     }
     columns
+}
+
+/// Reads what columns are, where that is all that is said of them.
+pub(crate) fn described(ctx: &LoadCtx<'_>, entries: Entries<Said<String>>) -> Vec<Described> {
+    let described = entries.0.into_iter().map(|(name, said)| {
+        let column = ctx.word(&name);
+        Described { column, description: said.value }
+    });
+    described.collect()
+}
+
+impl<'de> Deserialize<'de> for ColumnEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ColumnEntry, D::Error> {
+        deserializer.deserialize_any(ColumnVisitor)
+    }
+}
+
+struct ColumnVisitor;
+
+impl<'de> Visitor<'de> for ColumnVisitor {
+    type Value = ColumnEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ColumnSpec::WHAT)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ColumnEntry, E> {
+        let kind = ColumnSpec::from_words(text).map(Words).map_err(E::custom)?;
+        Ok(ColumnEntry(ColumnOptions { kind: Some(kind), description: None }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ColumnEntry, A::Error> {
+        ColumnOptions::deserialize(MapAccessDeserializer::new(map)).map(ColumnEntry)
+    }
+}
+
+impl JsonSchema for ColumnEntry {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Column".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kind = generator.subschema_for::<ColumnSpec>();
+        let options = generator.subschema_for::<ColumnOptions>();
+        json_schema!({ "anyOf": [kind, options] })
+    }
 }
 
 /// A column's type and whether it must be there.
@@ -179,7 +274,7 @@ impl JsonSchema for ColumnSpec {
         true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "ColumnSpec".into()
     }
 
@@ -190,3 +285,6 @@ impl JsonSchema for ColumnSpec {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ mod test;
 
 pub use crate::alert::{Alert, AlertOn, Notify, NotifyFormat};
 pub use crate::bucket::Bucket;
-pub use crate::column::{Column, ColumnType};
+pub use crate::column::{Column, ColumnType, Described};
 pub use crate::dashboard::{Chart, ChartFill, ChartKind, Dashboard};
 pub use crate::door::{DoorUse, Options};
 pub use crate::fault::{Fault, Faults, Severity};

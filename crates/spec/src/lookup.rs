@@ -4,7 +4,7 @@ use base::{Name, Span, nearest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::column::{self, Column, ColumnSpec};
+use crate::column::{self, Column, ColumnEntry, Columns, Described};
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::said::{Entries, Said, Words, listed};
@@ -31,6 +31,8 @@ pub struct Lookup {
     pub every: Option<Span>,
     /// The columns with a declared type; the types of the others are found from their values.
     pub columns: Vec<Column>,
+    /// What its columns are, for people.
+    pub descriptions: Vec<Described>,
     /// What it is, for people.
     pub description: Option<String>,
     /// Who answers for it.
@@ -77,9 +79,10 @@ pub(crate) struct LookupOptions {
     /// How often the file is read again, whether it looks changed or not; a file that looks changed
     /// is read at once anyway.
     every: Option<Said<Words<Span>>>,
-    /// Types of columns, where they should not be found from the values.
+    /// Types of columns, where they should not be found from the values: `zip = "text"`; and what
+    /// columns are, for people: `zip = { description = "where it is delivered" }`.
     #[serde(default)]
-    columns: Entries<Said<Words<ColumnSpec>>>,
+    columns: Entries<ColumnEntry>,
     /// What it is, for people.
     description: Option<String>,
     /// Who answers for it.
@@ -119,7 +122,8 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, value: Value<'_>) 
         valid_from: options.valid_from.map(|it| ctx.word(&it)),
         valid_to: options.valid_to.map(|it| ctx.word(&it)),
         every,
-        columns,
+        columns: columns.typed,
+        descriptions: columns.descriptions,
         description: options.description,
         owner: options.owner,
         tags: options.tags,
@@ -138,7 +142,7 @@ fn check_file(
     from: &Said<String>,
     format: Option<LookupFormat>,
     named: &[Option<&Said<String>>],
-    columns: &[Column],
+    columns: &Columns,
 ) {
     let path = &from.value;
     let leaves = path.split(['/', '\\']).any(|it| it == "..") || path.starts_with(['/', '\\']);
@@ -166,9 +170,10 @@ fn check_file(
         let help = "its first line must name the columns: `product_id,name`".to_owned();
         return ctx.fault(&from.range, format!("`{path}` has no first line"), Some(help));
     };
-    let spots = columns.iter().map(|it| (it.name.clone(), it.spot.clone()));
+    let typed = columns.typed.iter().map(|it| (it.name.clone(), it.spot.clone()));
+    let untyped = columns.untyped.iter().map(|it| (it.text.clone(), it.spot.clone()));
     let named = named.iter().flatten().map(|it| (it.value.clone(), ctx.spot(&it.range)));
-    let wanted: Vec<(String, Spot)> = named.chain(spots).collect();
+    let wanted: Vec<(String, Spot)> = named.chain(typed).chain(untyped).collect();
     for (column, spot) in wanted {
         if !header.contains(&column) {
             let names: Vec<&str> = header.iter().map(String::as_str).collect();

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::alert::{Alert, Notify};
 use crate::bucket::Bucket;
+use crate::column::Described;
 use crate::dashboard::Dashboard;
 use crate::fault::Faults;
 use crate::key::{Key, KeyOptions, Rate, RateOptions};
@@ -70,6 +71,16 @@ pub struct Project {
     pub tests: BTreeMap<Name, Test>,
     /// What is odd, but no error.
     pub warnings: Faults,
+}
+
+impl Project {
+    /// Returns what is said about the columns of a stream, a lookup or a table.
+    pub fn descriptions(&self, name: &str) -> &[Described] {
+        let stream = self.streams.get(name).map(|it| &it.descriptions);
+        let lookup = || self.lookups.get(name).map(|it| &it.descriptions);
+        let table = || self.tables.get(name).map(|it| &it.descriptions);
+        stream.or_else(lookup).or_else(table).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// `[project]`: what the project is called.

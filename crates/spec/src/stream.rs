@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use toml::de::DeValue;
 
-use crate::column::{self, Column, ColumnSpec, ColumnType};
+use crate::column::{self, Column, ColumnEntry, ColumnType, Columns, Described};
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::door::{self, DoorUse, Doors};
@@ -55,6 +55,8 @@ pub struct Stream {
     pub infers: bool,
     /// The declared columns, in the order of the file.
     pub columns: Vec<Column>,
+    /// What its columns are, for people.
+    pub descriptions: Vec<Described>,
     /// What a row must fulfil, in the order of the file.
     pub checks: Vec<Check>,
     /// What it is, for people.
@@ -149,9 +151,10 @@ pub(crate) struct StreamOptions {
     /// `schemas/NAME.toml` of the project; that file says them from then on. It takes the place of
     /// `columns`.
     schema: Option<Said<Words<SchemaWord>>>,
-    /// Each column with its type: `price = "decimal(10,2) not null"`.
+    /// Each column with its type: `price = "decimal(10,2) not null"`; or with what it is, for people:
+    /// `price = { type = "decimal(10,2)", description = "of one piece, with tax" }`.
     #[serde(default)]
-    columns: Entries<Said<Words<ColumnSpec>>>,
+    columns: Entries<ColumnEntry>,
     /// What must be true of each row, in SQL: `price_is_positive = "price > 0"`.
     #[serde(default)]
     checks: Entries<Said<String>>,
@@ -184,14 +187,19 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
     }
     let infers = options.schema.is_some();
     let is_sound = ctx.faults.len() == before;
-    let columns = column::read(ctx, options.columns);
+    let Columns { typed: columns, untyped, descriptions } = column::read(ctx, options.columns);
+    // Where something is wrong, a type may be what was struck out.
+    for column in untyped.iter().filter(|_| is_sound) {
+        let help = format!("write `{column} = {{ type = \"text\", description = \"..\" }}`");
+        ctx.missing(&column.spot, format!("`{column}` has no `type`"), help);
+    }
     let is_broken = ctx.is_broken(&declared)
         || (infers && ctx.broken.contains(&infer::schema_path(&declared.name)));
     if columns.is_empty() || columns.len() < columns_said || is_broken {
         ctx.distrust(&declared.name);
     }
     let awaits = infers && columns.is_empty();
-    if columns.is_empty() && is_sound && !infers {
+    if columns.is_empty() && untyped.is_empty() && is_sound && !infers {
         let help = format!("add `[stream.{}.columns]` with `NAME = \"TYPE\"`", declared.name);
         ctx.missing(&declared.spot, format!("`{}` has no columns", declared.name), help);
     }
@@ -216,6 +224,7 @@ pub(crate) fn read(ctx: &mut LoadCtx<'_>, declared: Declared, mut value: Value<'
         checks: read_checks(ctx, options.checks),
         infers,
         columns,
+        descriptions,
         description: options.description,
         owner: options.owner,
         tags: options.tags,
@@ -242,6 +251,7 @@ pub(crate) fn plain(name: Name, spot: Spot) -> Stream {
         limit: Rate::default(),
         infers: false,
         columns: Vec::new(),
+        descriptions: Vec::new(),
         checks: Vec::new(),
         description: None,
         owner: None,

@@ -6,6 +6,7 @@ use base::{ByteSize, Name, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use crate::column::{self, Described};
 use crate::ctx::{Declared, LoadCtx};
 use crate::document::Value;
 use crate::rest::{self, ColdOptions, Rest, SnapshotOptions};
@@ -52,6 +53,8 @@ pub struct Table {
     pub lookup_backfill: Option<Spot>,
     /// What must hold of its rows.
     pub checks: Vec<TableCheck>,
+    /// What its columns are, for people.
+    pub descriptions: Vec<Described>,
     /// What it is, for people.
     pub description: Option<String>,
     /// Who answers for it.
@@ -174,6 +177,10 @@ pub(crate) struct TableOptions {
     /// tables behind if its severity is `"fail"`.
     #[serde(default)]
     checks: Entries<CheckEntry>,
+    /// What its columns are, for people: `columns.total = "what was paid, with tax"`. Their types are
+    /// those of the SELECT.
+    #[serde(default)]
+    columns: Entries<Said<String>>,
     /// What it is, for people.
     description: Option<String>,
     /// Who answers for it.
@@ -209,6 +216,7 @@ pub(crate) fn read(
     }
     let batch = batch::read(ctx, &mut options);
     let checks = check::read(ctx, options.checks);
+    let descriptions = column::described(ctx, options.columns);
     let partition = options.partition.map(|said| Partition {
         word: Word { text: said.value.0.written.clone(), spot: ctx.spot(&said.range) },
         column: said.value.0.column,
@@ -237,6 +245,7 @@ pub(crate) fn read(
         serve,
         lookup_backfill,
         checks,
+        descriptions,
         description: options.description,
         owner: options.owner,
         tags: options.tags,
@@ -263,6 +272,7 @@ pub(crate) fn plain(name: Name, spot: Spot, sql: SqlText) -> Table {
         serve: None,
         lookup_backfill: None,
         checks: Vec::new(),
+        descriptions: Vec::new(),
         description: None,
         owner: None,
         tags: Vec::new(),

@@ -70,7 +70,8 @@ fn first_version(
         configuration: BTreeMap::new(),
         created_time: i64::try_from(clock.now_ms()).ok(),
     };
-    let mut metadata = described(&metadata, &layout.schema, split.as_ref()).map_err(wrong)?;
+    let columns = (&*layout.schema, &layout.comments);
+    let mut metadata = described(&metadata, columns, split.as_ref()).map_err(wrong)?;
     let kept_ms = Reach::of(layout, settings.replaced_kept).kept_ms;
     metadata.configuration.extend(kept_for_others(kept_ms));
     Ok(vec![Line::Protocol(Protocol::ours()), Line::MetaData(metadata)])
@@ -85,15 +86,15 @@ fn kept_for_others(kept_ms: u64) -> [(String, String); 2] {
     ]
 }
 
-/// Returns the metadata with other columns and partitions.
+/// Returns the metadata with other columns, what is said about them, and partitions.
 fn described(
     metadata: &MetaData,
-    columns: &Schema,
+    (columns, comments): (&Schema, &BTreeMap<String, String>),
     split: Option<&Split>,
 ) -> Result<MetaData, String> {
     let partition = split.map(|it| (it.name.as_str(), it.delta_type()));
     let mut described = metadata.clone();
-    described.schema_string = schema::to_delta(columns, partition)?;
+    described.schema_string = schema::to_delta(columns, comments, partition)?;
     described.partition_columns = split.iter().map(|it| it.name.clone()).collect();
     described.configuration.remove(PARTITION);
     let declared = split.map(|it| (PARTITION.to_owned(), it.declared.clone()));
@@ -160,18 +161,25 @@ impl LakeTable {
         for column in &evolution.no_longer_null {
             self.check_no_nulls(state, column)?;
         }
-        let mut new = described(old, &evolution.columns, state.split.as_ref()).map_err(wrong)?;
+        let columns = (&*evolution.columns, &state.layout.comments);
+        let mut new = described(old, columns, state.split.as_ref()).map_err(wrong)?;
+        let is_commented =
+            schema::comments(&old.schema_string) == schema::comments(&new.schema_string);
         let is_told = self.tell_others(state, &mut new);
         let is_moved = new.partition_columns != old.partition_columns
             || (old.configuration.contains_key(PARTITION)
                 && old.configuration.get(PARTITION) != new.configuration.get(PARTITION));
         let has_same_columns = has_same_columns(&stored, &evolution.columns);
-        if !is_moved && has_same_columns && is_told {
+        let is_same = !is_moved && has_same_columns;
+        if is_same && is_told && is_commented {
             return Ok(None);
         }
-        let is_same = !is_moved && has_same_columns;
         let mut version = Version {
-            operation: if is_same { "SET TBLPROPERTIES" } else { "REPLACE COLUMNS" },
+            operation: match (is_same, is_commented) {
+                (false, _) => "REPLACE COLUMNS",
+                (true, false) => "CHANGE COLUMN",
+                (true, true) => "SET TBLPROPERTIES",
+            },
             metadata: Some(new),
             data_change: true,
             ..Version::default()

@@ -1,5 +1,7 @@
 //! How a table is to lie on disk, as its declaration says.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::{Schema, SchemaRef};
 use base::{Name, Span};
 use spec::{PartitionUnit, Snapshots};
@@ -11,6 +13,8 @@ pub struct Layout {
     pub name: Name,
     /// The columns; exactly these are shown by `LakeTable::provider`.
     pub schema: SchemaRef,
+    /// What columns are, by name, for people who read the table with other programs.
+    pub comments: BTreeMap<String, String>,
     /// How files are told apart, if the declaration says so.
     pub partition: Option<Partition>,
     /// How long rows are kept; for ever if not said. Needs `time`.

@@ -4,7 +4,7 @@
 //! older rows; a type may only grow, and then the files are rewritten, because readers differ in
 //! what they make of a file whose types are older than the table's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -15,9 +15,13 @@ use serde_json::{Value, json};
 /// Characters that no column of a Delta table may have in its name.
 const NOT_IN_NAMES: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '='];
 
-/// Returns the columns as the log's `schemaString`; the partition column (its name and type)
-/// comes last.
-pub(crate) fn to_delta(schema: &Schema, partition: Option<(&str, &str)>) -> Result<String, String> {
+/// Returns the columns as the log's `schemaString`, with the comments that there are by their names;
+/// the partition column (its name and type) comes last.
+pub(crate) fn to_delta(
+    schema: &Schema,
+    comments: &BTreeMap<String, String>,
+    partition: Option<(&str, &str)>,
+) -> Result<String, String> {
     let mut fields = Vec::with_capacity(schema.fields().len() + 1);
     let mut names = BTreeSet::new();
     for field in schema.fields() {
@@ -31,7 +35,7 @@ pub(crate) fn to_delta(schema: &Schema, partition: Option<(&str, &str)>) -> Resu
                  write `AS` and another name behind one of them"
             ));
         }
-        fields.push(field_to_delta(field)?);
+        fields.push(field_to_delta(field, comments.get(name))?);
     }
     if let Some((name, kind)) = partition {
         fields.push(json!({"name": name, "type": kind, "nullable": true, "metadata": {}}));
@@ -54,12 +58,24 @@ pub(crate) fn from_delta(text: &str, partitions: &[String]) -> Result<Schema, St
     Ok(Schema::new(columns))
 }
 
-fn field_to_delta(field: &Field) -> Result<Value, String> {
+/// Returns the comments in a `schemaString`, by the names of their columns.
+pub(crate) fn comments(text: &str) -> BTreeMap<String, String> {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let fields = value.get("fields").and_then(Value::as_array).into_iter().flatten();
+    let comments = fields.filter_map(|it| {
+        let name = it.get("name")?.as_str()?.to_owned();
+        Some((name, it.get("metadata")?.get("comment")?.as_str()?.to_owned()))
+    });
+    comments.collect()
+}
+
+fn field_to_delta(field: &Field, comment: Option<&String>) -> Result<Value, String> {
     let kind = type_to_delta(field.data_type()).map_err(|kind| {
         format!("column `{}` has the type {kind}, which Delta has not", field.name())
     })?;
+    let metadata = comment.map_or_else(|| json!({}), |it| json!({"comment": it}));
     Ok(json!({
-        "name": field.name(), "type": kind, "nullable": field.is_nullable(), "metadata": {},
+        "name": field.name(), "type": kind, "nullable": field.is_nullable(), "metadata": metadata,
     }))
 }
 
@@ -86,7 +102,7 @@ fn type_to_delta(kind: &DataType) -> Result<Value, String> {
             "containsNull": item.is_nullable(),
         }),
         DataType::Struct(fields) => {
-            let fields = fields.iter().map(|it| field_to_delta(it));
+            let fields = fields.iter().map(|it| field_to_delta(it, None));
             json!({"type": "struct", "fields": fields.collect::<Result<Vec<_>, _>>()?})
         }
         other => return Err(other.to_string()),

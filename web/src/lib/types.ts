@@ -279,7 +279,7 @@ export interface CatalogEntry {
   layer: string | null;
   declared: string;
   sql: string;
-  columns: (Column & { from: { table: string; column: string }[] })[];
+  columns: (Column & { description: string | null; from: { table: string; column: string }[] })[];
   reads: string[];
   read_by: { kind: EntryKind; name: string }[];
   partition: string | null;

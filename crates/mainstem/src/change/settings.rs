@@ -2,8 +2,8 @@
 
 use base::{ByteSize, Span, limits};
 use spec::{
-    Alert, AlertOn, Dashboard, DoorUse, Format, Late, Lookup, Notify, NotifyFormat, Project,
-    Starts, Stream, Table, Word,
+    Alert, AlertOn, Dashboard, Described, DoorUse, Format, Late, Lookup, Notify, NotifyFormat,
+    Project, Starts, Stream, Table, Word,
 };
 
 /// Names and values, in the order of the reference.
@@ -20,9 +20,11 @@ struct Setting {
 
 const DOORS: &str = "doors";
 const LIMIT: &str = "limit";
+const ABOUT_COLUMNS: &str = "descriptions of columns";
 
 /// What a flow need not know.
-const BESIDE: &[&str] = &[DOORS, LIMIT, "shards", "description", "owner", "tags", "layer"];
+const BESIDE: &[&str] =
+    &[DOORS, LIMIT, "shards", ABOUT_COLUMNS, "description", "owner", "tags", "layer"];
 
 impl Settings {
     /// Says what differs from what was said before, a sentence each.
@@ -76,6 +78,11 @@ impl Settings {
             .with("cluster", or_none(Some(words(&it.cluster).as_str()).filter(|it| !it.is_empty())))
             .with("snapshots", or_none(snapshots.as_deref()))
             .with("cold", or_none(cold.as_deref()))
+    }
+
+    fn columns(self, descriptions: &[Described]) -> Settings {
+        let told = descriptions.iter().map(|it| format!("{}: {}", it.column, it.description));
+        self.hidden(ABOUT_COLUMNS, told.collect::<Vec<_>>().join("\n"))
     }
 
     fn person(
@@ -165,7 +172,8 @@ impl Settings {
             .with("keep", kept(it.keep))
             .at_rest(&it.rest)
             .with("idle", it.idle)
-            .with(LIMIT, it.limit);
+            .with(LIMIT, it.limit)
+            .columns(&it.descriptions);
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
             settings = settings.with(&name, check.sql.text.trim());
@@ -183,6 +191,7 @@ impl Settings {
             .with("valid_to", or_none(it.valid_to.as_ref().map(|it| it.text.as_str())))
             .with("every", kept(it.every))
             .with("columns", columns.join(", "))
+            .columns(&it.descriptions)
             .person(it.description.as_ref(), it.owner.as_ref(), &it.tags)
     }
 
@@ -213,7 +222,8 @@ impl Settings {
             )
             .with("publish", it.publish)
             .with("lookup_backfill", it.lookup_backfill.is_some().to_string())
-            .with("serve", or_none(it.serve.as_ref().map(serve).as_deref()));
+            .with("serve", or_none(it.serve.as_ref().map(serve).as_deref()))
+            .columns(&it.descriptions);
         for check in &it.checks {
             let name = format!("check `{}`", check.name);
             let severity = check.severity.as_str();

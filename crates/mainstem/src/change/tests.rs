@@ -200,6 +200,26 @@ async fn alerts_charts_and_settings_move_no_data() {
 }
 
 #[tokio::test]
+async fn words_about_columns_open_nothing_anew() {
+    let described = "region = { type = \"text\", description = \"where it was sold\" }";
+    let (running, wanted) =
+        (shop(&[], &[]).await, shop(&[("region = \"text\"", described)], &[]).await);
+    let change = compare(running.side(), wanted.side(), &sizes());
+    expect![[r#"
+        shop: 1 changed
+
+          ~ stream orders  its descriptions of columns
+
+        no data moves
+
+        `mainstem apply shop` does it.
+    "#]]
+    .assert_eq(&text(&change));
+    let of_flow = |it: &Written| Settings::of_stream(&it.project.streams["orders"]).of_flow();
+    assert_eq!(of_flow(&running), of_flow(&wanted));
+}
+
+#[tokio::test]
 async fn a_column_more_moves_only_what_shows_it() {
     let more = [("region = \"text\"", "region = \"text\"\nchannel = \"text\"")];
     expect![[r#"

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table};
 use serde::Deserialize;
-use show::{Entry, Hit};
+use show::{Entry, EntryColumn, Hit};
 
 use crate::cli::{Target, counted};
 
@@ -155,16 +155,30 @@ async fn show(name: &str, json: bool, target: &Target) -> anyhow::Result<()> {
             "rows",
             &format!("{}, {} bytes in {}", entry.rows, entry.bytes, count(entry.files, "file")),
         );
-        let mut table = table_of(&["column", "type", "made of"]);
-        for it in &entry.columns {
-            let from = it.from.iter().map(|from| format!("{}.{}", from.table, from.column));
-            let not_null = if it.column.nullable { "" } else { " not null" };
-            let kind = format!("{}{not_null}", it.column.kind);
-            table.add_row([it.column.name.clone(), kind, from.collect::<Vec<_>>().join(", ")]);
-        }
-        println!("{table}");
+        println!("{}", columns(&entry.columns));
     }
     Ok(())
+}
+
+/// Draws the columns; what is said about them only where something is.
+fn columns(columns: &[EntryColumn]) -> Table {
+    let is_described = columns.iter().any(|it| it.description.is_some());
+    let mut header = vec!["column", "type", "made of"];
+    if is_described {
+        header.insert(2, "description");
+    }
+    let mut table = table_of(&header);
+    for it in columns {
+        let from = it.from.iter().map(|from| format!("{}.{}", from.table, from.column));
+        let not_null = if it.column.nullable { "" } else { " not null" };
+        let kind = format!("{}{not_null}", it.column.kind);
+        let mut row = vec![it.column.name.clone(), kind, from.collect::<Vec<_>>().join(", ")];
+        if is_described {
+            row.insert(2, it.description.clone().unwrap_or_default());
+        }
+        table.add_row(row);
+    }
+    table
 }
 
 async fn export(format: Format, target: &Target) -> anyhow::Result<()> {

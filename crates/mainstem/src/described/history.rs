@@ -21,6 +21,9 @@ struct Fixed {
     tags: Vec<String>,
     layer: Option<String>,
     columns: Vec<Column>,
+    /// What is said about them, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    descriptions: BTreeMap<String, String>,
     partition: Option<String>,
     reads: Vec<String>,
     sql: String,
@@ -150,12 +153,16 @@ impl History {
 
 impl Fixed {
     fn of(entry: &Entry) -> Fixed {
+        let described = entry.columns.iter();
+        let described =
+            described.filter_map(|it| Some((it.column.name.clone(), it.description.clone()?)));
         Fixed {
             description: entry.description.clone(),
             owner: entry.owner.clone(),
             tags: entry.tags.clone(),
             layer: entry.layer.clone(),
             columns: entry.columns.iter().map(|it| it.column.clone()).collect(),
+            descriptions: described.collect(),
             partition: entry.partition.clone(),
             reads: entry.reads.clone(),
             sql: entry.sql.clone(),
@@ -177,6 +184,10 @@ impl Fixed {
         differs("layer", text(&was.layer), text(&self.layer));
         differs("partition", text(&was.partition), text(&self.partition));
         differs("reads", was.reads.join(", "), self.reads.join(", "));
+        for column in &self.columns {
+            let about = |of: &Fixed| of.descriptions.get(&column.name).cloned().unwrap_or_default();
+            differs(&format!("description of {}", column.name), about(was), about(self));
+        }
         for column in &self.columns {
             let kind = kind_of(column);
             match was.columns.iter().find(|it| it.name == column.name) {

@@ -1,5 +1,5 @@
 //! The catalogue as system tables, made when somebody asks for them: `system.catalog`,
-//! `system.lineage`, `system.catalog_changes`.
+//! `system.columns`, `system.lineage`, `system.catalog_changes`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use show::{Catalog, Entry, EntryColumn, Origin};
 
 use crate::described::history::Change;
 use crate::pipeline::Pipeline;
-use crate::system::{moment, number, schema_of, text, texts};
+use crate::system::{moment, number, schema_of, text, texts, truth};
 
 /// Columns by name, in order.
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -27,8 +27,12 @@ type Make = fn(&Catalog, &[Change]) -> Columns;
 
 /// Returns the system tables about the catalogue.
 pub(crate) fn of(pipeline: &Arc<Pipeline>) -> BTreeMap<String, Arc<dyn TableProvider>> {
-    let makes: [(&str, Make); 3] =
-        [("catalog", catalog), ("lineage", lineage), ("catalog_changes", changes)];
+    let makes: [(&str, Make); 4] = [
+        ("catalog", catalog),
+        ("columns", columns),
+        ("lineage", lineage),
+        ("catalog_changes", changes),
+    ];
     let table = |(name, make): (&str, Make)| {
         let schema = schema_of(&make(&Catalog::default(), &[]));
         let table = Described { pipeline: Arc::clone(pipeline), make, schema };
@@ -100,9 +104,27 @@ fn catalog(all: &Catalog, _: &[Change]) -> Columns {
     ]
 }
 
+fn columns(all: &Catalog, _: &[Change]) -> Columns {
+    let numbered = all.entries.iter().map(|entry| (1_u64..).zip(&entry.columns));
+    let numbers: Vec<u64> = numbered.flatten().map(|(number, _)| number).collect();
+    let rows: Vec<(&Entry, &EntryColumn)> = columns_of(all).collect();
+    vec![
+        ("name", text(rows.iter().map(|(entry, _)| entry.name.as_str()))),
+        ("column_name", text(rows.iter().map(|(_, it)| it.column.name.as_str()))),
+        ("position", number(numbers.into_iter())),
+        ("type", text(rows.iter().map(|(_, it)| it.column.kind.as_str()))),
+        ("nullable", truth(rows.iter().map(|(_, it)| it.column.nullable))),
+        ("description", texts(rows.iter().map(|(_, it)| it.description.clone()))),
+    ]
+}
+
+/// Returns all columns, each with what has it.
+fn columns_of(all: &Catalog) -> impl Iterator<Item = (&Entry, &EntryColumn)> {
+    all.entries.iter().flat_map(|entry| entry.columns.iter().map(move |it| (entry, it)))
+}
+
 fn lineage(all: &Catalog, _: &[Change]) -> Columns {
-    let columns =
-        all.entries.iter().flat_map(|entry| entry.columns.iter().map(move |it| (entry, it)));
+    let columns = columns_of(all);
     let rows: Vec<(&Entry, &EntryColumn, &Origin)> =
         columns.flat_map(|(entry, it)| it.from.iter().map(move |from| (entry, it, from))).collect();
     vec![

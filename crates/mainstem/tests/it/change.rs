@@ -123,6 +123,36 @@ async fn what_moves_no_data_is_changed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_about_columns_are_known_at_once_and_told_to_other_programs() {
+    let shop = Shop::start();
+    shop.order("2026-01-05T10:00:00Z", "fr", 10).await;
+    shop.program.settle("orders").await;
+    let said = "{ type = \"int not null\", description = \"what was paid\" }";
+    let told = shop.apply(&[
+        ("total  = \"int not null\"", &format!("total  = {said}")),
+        ("sql = \"SELECT tumble", "columns.revenue = \"what was paid\"\nsql = \"SELECT tumble"),
+    ]);
+    for part in ["2 changed", "its descriptions of columns", "no data moves"] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    let said = "SELECT name, column_name, description FROM system.columns \
+                WHERE description IS NOT NULL ORDER BY name";
+    let row = |name: &str, column: &str| vec![json!(name), json!(column), json!("what was paid")];
+    let expected = [row("by_minute", "revenue"), row("orders", "total")];
+    assert_eq!(shop.program.sql(said).await, expected);
+    let shown = printed(&["catalog", "show", "by_minute", "--http", &shop.program.http]);
+    assert!(shown.contains("what was paid"), "{shown}");
+    for table in ["orders", "by_minute"] {
+        let log = shop.folder.path().join(".mainstem/lake").join(table).join("_delta_log");
+        let entries = std::fs::read_dir(log).unwrap().map(|it| it.unwrap().path());
+        let text: String =
+            entries.map(|it| std::fs::read_to_string(it).unwrap_or_default()).collect();
+        assert!(text.contains("what was paid"), "{table}: {text}");
+    }
+    shop.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_and_streams_come_change_and_go() {
     let shop = Shop::start();
     for (minute, region) in [(0, "fr"), (1, "de"), (2, "fr")] {

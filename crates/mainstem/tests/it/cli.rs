@@ -111,6 +111,7 @@ sql = "SELECT regin FROM totals"
 
 [table.clean]
 sql = "SELECT region, total FROM orders"
+columns.regio = "where it was sold"
 
 [alert.high]
 sql = "SELECT region, totall FROM clean"
@@ -140,6 +141,7 @@ fn mistakes_of_toml_and_sql_are_told_in_one_go_and_no_consequence_of_them() {
         "column `totall` not found",
         "there is no notify `nobody`",
         "`clean` has no column `regionn`",
+        "`clean` has no column `regio`",
         "unknown key `titel`",
     ] {
         assert_eq!(said.matches(part).count(), 1, "check does not say {part} once:\n{said}");

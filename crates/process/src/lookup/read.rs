@@ -426,6 +426,7 @@ impl LookupFile {
             limit: spec::Rate::default(),
             columns: columns.to_vec(),
             infers: false,
+            descriptions: Vec::new(),
             checks: Vec::new(),
             description: None,
             owner: None,

@@ -108,7 +108,8 @@ impl Pipeline for Shop {
     fn catalog(&self) -> Catalog {
         let facts = self.facts();
         let plain = |columns: &[Column]| -> Vec<EntryColumn> {
-            columns.iter().map(|it| EntryColumn { column: it.clone(), from: Vec::new() }).collect()
+            let plain = |it: &Column| EntryColumn { column: it.clone(), ..EntryColumn::default() };
+            columns.iter().map(plain).collect()
         };
         let streams = facts.streams.iter().map(|it| Entry {
             kind: EntryKind::Stream,

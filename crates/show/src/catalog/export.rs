@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Catalog, Entry, EntryKind};
+use super::{Catalog, Entry, EntryColumn, EntryKind};
 
 const PRODUCER: &str = "https://mainstem.invalid/catalog";
+/// Glue takes no longer comment.
+const COMMENT_BYTES_MAX: usize = 255;
 const SPECIFICATION: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json";
 
 fn facet(schema: &str, mut facet: Value) -> Value {
@@ -56,8 +58,13 @@ pub(crate) fn open_lineage(catalog: &Catalog, now_ms: u64) -> Vec<Value> {
 }
 
 fn dataset(catalog: &Catalog, entry: &Entry) -> Value {
-    let fields =
-        entry.columns.iter().map(|it| json!({"name": it.column.name, "type": it.column.kind}));
+    let fields = entry.columns.iter().map(|it| {
+        let mut field = json!({"name": it.column.name, "type": it.column.kind});
+        if let (Some(text), Value::Object(members)) = (&it.description, &mut field) {
+            members.insert("description".to_owned(), json!(text));
+        }
+        field
+    });
     let fields: Vec<Value> = fields.collect();
     let mut facets = Map::new();
     facets.insert(
@@ -104,7 +111,6 @@ fn has_rows(entry: &Entry) -> bool {
 pub(crate) fn glue(catalog: &Catalog) -> Value {
     let tables = catalog.entries.iter().filter(|it| has_rows(it) && it.location.is_some());
     let table = |entry: &Entry| {
-        let column = |it: &super::EntryColumn| json!({"Name": it.column.name.to_lowercase(), "Type": hive_type(&it.column.kind)});
         let mut parameters = Map::new();
         for (name, value) in [
             ("classification", "delta".to_owned()),
@@ -127,7 +133,7 @@ pub(crate) fn glue(catalog: &Catalog) -> Value {
             "PartitionKeys": [],
             "Parameters": parameters,
             "StorageDescriptor": {
-                "Columns": entry.columns.iter().map(column).collect::<Vec<_>>(),
+                "Columns": entry.columns.iter().map(glue_column).collect::<Vec<_>>(),
                 "Location": entry.location,
                 "InputFormat": "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat",
                 "OutputFormat": "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
@@ -139,6 +145,16 @@ pub(crate) fn glue(catalog: &Catalog) -> Value {
         })
     };
     json!({"TableList": tables.map(table).collect::<Vec<_>>()})
+}
+
+fn glue_column(it: &EntryColumn) -> Value {
+    let mut column =
+        json!({"Name": it.column.name.to_lowercase(), "Type": hive_type(&it.column.kind)});
+    if let (Some(text), Value::Object(members)) = (&it.description, &mut column) {
+        let (comment, _) = text.split_at(text.floor_char_boundary(COMMENT_BYTES_MAX));
+        members.insert("Comment".to_owned(), json!(comment));
+    }
+    column
 }
 
 fn hive_type(kind: &str) -> String {

@@ -40,6 +40,7 @@ const NAME: u32 = 100;
 const LABEL: u32 = 40;
 const DESCRIPTION: u32 = 20;
 const COLUMN: u32 = 15;
+const ABOUT_COLUMN: u32 = 10;
 const BESIDE: u32 = 5;
 /// What is left of that if the word only begins the other, or is one letter off.
 const BEGINS: u32 = 2;
@@ -122,8 +123,11 @@ fn parts(entry: &Entry) -> Vec<Part> {
         part("layer", LABEL, entry.layer.as_deref().unwrap_or_default(), ""),
     ];
     parts.extend(entry.tags.iter().map(|it| part("tags", LABEL, it, it)));
-    let columns = entry.columns.iter().map(|it| it.column.name.as_str());
-    parts.extend(columns.map(|it| part("columns", COLUMN, it, it)));
+    for it in &entry.columns {
+        let name = it.column.name.as_str();
+        parts.push(part("columns", COLUMN, name, name));
+        parts.extend(it.description.iter().map(|it| part("columns", ABOUT_COLUMN, it, name)));
+    }
     parts.extend(entry.reads.iter().map(|it| part("reads", BESIDE, it, it)));
     parts.extend(entry.read_by.iter().map(|it| part("read by", BESIDE, &it.name, &it.name)));
     parts

@@ -12,7 +12,7 @@ fn column(name: &str, kind: &str, from: &[(&str, &str)]) -> EntryColumn {
         table: (*table).to_owned(),
         column: (*column).to_owned(),
     };
-    EntryColumn { column, from: from.iter().map(origin).collect() }
+    EntryColumn { column, description: None, from: from.iter().map(origin).collect() }
 }
 
 fn shop() -> Catalog {
@@ -26,7 +26,10 @@ fn shop() -> Catalog {
         Entry {
             columns: vec![
                 column("order_id", "text", &[]),
-                column("unitPrice", "decimal(10,2)", &[]),
+                EntryColumn {
+                    description: Some("Of one piece, with taxes".to_owned()),
+                    ..column("unitPrice", "decimal(10,2)", &[])
+                },
             ],
             owner: Some("Zoé Müller".to_owned()),
             layer: Some("raw".to_owned()),
@@ -106,6 +109,13 @@ fn people_find_what_they_mean() {
             products [description]
         "#]],
     );
+    // What is said about a column finds its table, and tells the column once.
+    check(
+        "tax price piece",
+        &expect![[r#"
+            orders [columns: unitPrice]
+        "#]],
+    );
     check("sales weather", &expect![""]);
     assert_eq!(search(&shop(), "").len(), 4, "without words everything is listed");
 }
@@ -131,6 +141,10 @@ fn lineage_goes_down_to_columns() {
         serde_json::json!([{"namespace": "shop", "name": "orders", "field": "unitPrice"}])
     );
     assert_eq!(lineage["orders"], Value::Null, "a count is made of no column");
+    let orders = events.iter().find(|it| it["dataset"]["name"] == "orders").unwrap();
+    let fields = &orders["dataset"]["facets"]["schema"]["fields"];
+    assert_eq!(fields[0], serde_json::json!({"name": "order_id", "type": "text"}));
+    assert_eq!(fields[1]["description"], "Of one piece, with taxes");
     // A dataset for each that has rows, a job for each table.
     assert_eq!(events.len(), 4);
     for facet in ["schema", "documentation", "columnLineage"] {
@@ -145,8 +159,22 @@ fn tables_are_listed_as_glue_lists_them() {
     let tables = listed["TableList"].as_array().unwrap();
     let names: Vec<&str> = tables.iter().map(|it| it["Name"].as_str().unwrap()).collect();
     assert_eq!(names, ["orders", "sales_by_minute"], "what lies somewhere");
+    let price = &tables[0]["StorageDescriptor"]["Columns"][1];
+    let expected = serde_json::json!({
+        "Name": "unitprice", "Type": "decimal(10,2)", "Comment": "Of one piece, with taxes",
+    });
+    assert_eq!(*price, expected);
     let columns = &tables[1]["StorageDescriptor"]["Columns"];
     assert_eq!(columns[0], serde_json::json!({"Name": "minute", "Type": "timestamp"}));
     assert_eq!(columns[2]["Type"], "bigint");
     assert_eq!(tables[1]["DatabaseName"], "shop");
+}
+
+#[test]
+fn a_long_comment_is_cut_where_a_letter_ends() {
+    let mut shop = shop();
+    shop.entries[0].columns[0].description = Some("é".repeat(200));
+    let listed = export::glue(&shop);
+    let comment = &listed["TableList"][0]["StorageDescriptor"]["Columns"][0]["Comment"];
+    assert_eq!(comment.as_str().unwrap(), "é".repeat(127));
 }

@@ -51,6 +51,39 @@ async fn a_new_column_is_null_in_stored_rows() {
     assert_eq!(open(folder.path(), layout).await.facts().version, version, "once is enough");
 }
 
+/// Returns what the log says about columns.
+async fn told(table: &LakeTable) -> BTreeMap<String, String> {
+    let read = table.log.read(&layout("t").app_id()).await.unwrap();
+    schema::comments(&read.metadata.schema_string)
+}
+
+#[tokio::test]
+async fn what_is_said_about_columns_is_told_to_other_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let said = |of: &[(&str, &str)]| {
+        let comments = of.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Layout { comments: comments.collect(), ..layout("t") }
+    };
+    let lake = lake(folder.path());
+    let first = said(&[("region", "where it was sold"), ("revenue", "with tax")]);
+    let table = lake.table(first.clone()).await.unwrap();
+    let version = table.facts().version;
+    assert_eq!(told(&table).await, first.comments);
+    lake.table(first.clone()).await.unwrap();
+    assert_eq!(open(folder.path(), first).await.facts().version, version, "once is enough");
+    // While it is open, and what is said no longer is gone; a name that is no column does no harm.
+    let second = said(&[("revenue", "without tax"), ("nobody", "is that")]);
+    let table = open(folder.path(), second).await;
+    assert_eq!(told(&table).await, said(&[("revenue", "without tax")]).comments);
+    assert_eq!(table.facts().version, version + 1);
+    assert_eq!(count(&table).await, 2, "no file is written again");
+    assert_eq!(table.facts().files, 1);
+    let kept = with(|it| drop(it.remove(1)));
+    let table = open(folder.path(), kept).await;
+    assert_eq!(told(&table).await, BTreeMap::new());
+}
+
 #[tokio::test]
 async fn a_column_no_longer_declared_is_hidden_and_survives_compaction() {
     let folder = tempfile::tempdir().unwrap();

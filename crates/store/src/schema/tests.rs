@@ -30,7 +30,9 @@ fn all_types_survive_the_log() {
         ("list", DataType::List(item), true),
         ("struct", DataType::Struct(inner), true),
     ]);
-    let text = to_delta(&schema, Some(("_day", "date"))).unwrap();
+    let said = BTreeMap::from([("money".to_owned(), "what it \"costs\"\nin euros".to_owned())]);
+    let text = to_delta(&schema, &said, Some(("_day", "date"))).unwrap();
+    assert_eq!(comments(&text), said);
     assert_eq!(from_delta(&text, &["_day".to_owned()]).unwrap(), schema);
     assert_eq!(from_delta(&text, &[]).unwrap().fields().len(), 12);
 }
@@ -43,7 +45,7 @@ fn what_delta_has_not_is_refused_with_advice() {
         (of(&[("a", DataType::UInt64, true)]), "`a` has the type UInt64"),
     ];
     for (schema, expected) in cases {
-        let error = to_delta(&schema, None).unwrap_err();
+        let error = to_delta(&schema, &BTreeMap::new(), None).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of `table`: rows arrive exactly once, whatever fails, and windows are replaced alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -52,6 +53,7 @@ pub(crate) fn layout(name: &str) -> Layout {
     Layout {
         name: Name::new(name).unwrap(),
         schema: schema(),
+        comments: BTreeMap::new(),
         partition: None,
         keep: None,
         rest: crate::Rest::default(),

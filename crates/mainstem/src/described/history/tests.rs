@@ -7,7 +7,7 @@ use super::*;
 fn table(name: &str, owner: Option<&str>, columns: &[&str]) -> Entry {
     let column = |it: &&str| EntryColumn {
         column: Column { name: (*it).to_owned(), kind: "int".to_owned(), nullable: true },
-        from: Vec::new(),
+        ..EntryColumn::default()
     };
     Entry {
         kind: EntryKind::Table,
@@ -51,6 +51,28 @@ fn what_differs_is_told_once() {
     assert_eq!(told(&again), expected);
     again.note(&second, 5).unwrap();
     assert_eq!(told(&again), expected, "nothing changed since");
+}
+
+#[test]
+fn what_is_said_about_columns_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.ndjson");
+    let mut history = History::open(folder.path()).unwrap();
+    history.note(&catalog(vec![table("a", None, &["x", "y"])]), 1).unwrap();
+    let before = fs::read_to_string(&path).unwrap();
+    assert!(!before.contains("descriptions"), "a line as earlier programs wrote it: {before}");
+    let mut said = table("a", None, &["x", "y"]);
+    said.columns[1].description = Some("why".to_owned());
+    let mut history = History::open(folder.path()).unwrap();
+    history.note(&catalog(vec![said.clone()]), 2).unwrap();
+    history.note(&catalog(vec![said]), 3).unwrap();
+    history.note(&catalog(vec![table("a", None, &["x", "y"])]), 4).unwrap();
+    let expected = [
+        "1 added a",
+        "2 changed a description of y: none → why",
+        "4 changed a description of y: why → none",
+    ];
+    assert_eq!(told(&History::open(folder.path()).unwrap()), expected);
 }
 
 #[test]
