@@ -60,6 +60,12 @@ impl Ways {
         })
     }
 
+    /// Whether the comma of a number may stand between thousands or before decimals, and the point the
+    /// other way round.
+    pub(crate) fn is_comma_open(self) -> bool {
+        self.has(Ways::COMMA) && self.has(Ways::THOUSANDS.or(Ways::POINT))
+    }
+
     /// The bit of a day or moment in another order than ISO 8601 has.
     pub(crate) fn of_order(order: Order, is_date: bool) -> Ways {
         let base = if is_date { Ways::DATE } else { Ways::STAMP };
@@ -197,6 +203,11 @@ fn count(bytes: &[u8], wanted: u8) -> usize {
 
 fn plain_of_comma(text: &str) -> String {
     text.replace('.', "").replace(',', ".")
+}
+
+/// Returns the value of a number whose comma stands before decimals.
+pub(crate) fn value_of_comma(text: &str) -> Option<f64> {
+    plain_of_comma(text).parse().ok()
 }
 
 /// Whether digits stand in groups of three, as in `1,234,567.8`.

@@ -403,11 +403,12 @@ fn names(name: &str, words: &[&str]) -> bool {
 
 /// The least and greatest value of numbers, days and moments.
 fn range(kind: ColumnType, form: &Form, fitting: &[&Shape]) -> Option<(String, String)> {
-    let is_day_first = matches!(form, Form::Moment { order: Order::DayMonthYear, .. });
-    let of = |it: &&Shape| match it.day_first {
-        found if is_day_first && it.ways.is_order_open() => found,
-        _ => (it.least, it.greatest),
+    let is_other = |it: &Shape| match form {
+        Form::Moment { order: Order::DayMonthYear, .. } => it.ways.is_order_open(),
+        Form::DecimalComma => it.ways.is_comma_open(),
+        _ => false,
     };
+    let of = |it: &&Shape| if is_other(it) { it.other } else { (it.least, it.greatest) };
     let least = fitting.iter().map(|it| of(it).0).fold(f64::INFINITY, f64::min);
     let greatest = fitting.iter().map(|it| of(it).1).fold(f64::NEG_INFINITY, f64::max);
     if !least.is_finite() || !greatest.is_finite() {

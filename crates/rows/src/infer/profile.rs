@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use base::limits::{INFER_DISTINCT_MAX, INFER_EXAMPLES_MAX, INFER_QUOTED_CHARS};
 use spec::ColumnType;
 
-use crate::infer::form::Ways;
+use crate::infer::form::{Ways, value_of_comma};
 use crate::infer::moments::{Order, Written};
 
 /// One value as its format has it.
@@ -59,8 +59,9 @@ pub(crate) struct Shape {
     pub(crate) examples: Vec<Example>,
     pub(crate) least: f64,
     pub(crate) greatest: f64,
-    /// The same if the day comes before the month, where that is open.
-    pub(crate) day_first: (f64, f64),
+    /// The same in the other reading where two are open: the day before the month, the comma before
+    /// decimals.
+    pub(crate) other: (f64, f64),
     /// Digits after the point: fewest and most.
     pub(crate) decimals: (usize, usize),
     /// Most digits of a value.
@@ -277,7 +278,7 @@ impl Shape {
             examples: Vec::new(),
             least: f64::INFINITY,
             greatest: f64::NEG_INFINITY,
-            day_first: (f64::INFINITY, f64::NEG_INFINITY),
+            other: (f64::INFINITY, f64::NEG_INFINITY),
             decimals: (usize::MAX, 0),
             digits: 0,
             has_round: false,
@@ -290,11 +291,16 @@ impl Shape {
             self.least = self.least.min(value);
             self.greatest = self.greatest.max(value);
         }
-        if self.ways.is_order_open() {
-            let value = Written::of(text).and_then(|it| it.micros(Order::DayMonthYear));
-            if let Some(value) = value.map(|it| it as f64) {
-                self.day_first = (self.day_first.0.min(value), self.day_first.1.max(value));
-            }
+        let other = if self.ways.is_order_open() {
+            let micros = Written::of(text).and_then(|it| it.micros(Order::DayMonthYear));
+            micros.map(|it| it as f64)
+        } else if self.ways.is_comma_open() {
+            value_of_comma(text)
+        } else {
+            None
+        };
+        if let Some(value) = other {
+            self.other = (self.other.0.min(value), self.other.1.max(value));
         }
         if self.ways.has(Ways::POINT.or(Ways::BIG).or(Ways::THOUSANDS)) {
             let fraction = text.rsplit_once('.').map_or("", |(_, it)| it);
@@ -319,8 +325,7 @@ impl Shape {
         self.count += other.count;
         self.least = self.least.min(other.least);
         self.greatest = self.greatest.max(other.greatest);
-        self.day_first =
-            (self.day_first.0.min(other.day_first.0), self.day_first.1.max(other.day_first.1));
+        self.other = (self.other.0.min(other.other.0), self.other.1.max(other.other.1));
         self.decimals =
             (self.decimals.0.min(other.decimals.0), self.decimals.1.max(other.decimals.1));
         self.digits = self.digits.max(other.digits);

@@ -156,6 +156,21 @@ fn numbers_are_known_with_commas() {
 }
 
 #[test]
+fn a_range_reads_commas_as_its_column_does() {
+    let range = |values: &[&str]| guess_of("a", values).evidence.range.unwrap();
+    let pair = |least: &str, greatest: &str| (least.to_owned(), greatest.to_owned());
+    assert_eq!(range(&["0,142", "1,403"]), pair("0.142", "1.403"));
+    assert_eq!(range(&["-1,403", "0,5", "12"]), pair("-1.403", "12"));
+    assert_eq!(range(&["1.403", "7,25"]), pair("7.25", "1403"));
+    assert_eq!(range(&["1,403", "7.25"]), pair("7.25", "1403"));
+    assert_eq!(
+        range(&["1,403", "12"]),
+        pair("12", "1403"),
+        "as the column says: nothing decides it"
+    );
+}
+
+#[test]
 fn money_with_a_fixed_number_of_decimals_is_exact() {
     assert_eq!(said("unit_price", &["12.50", "3.99", "100.00"]), "decimal(18,2)");
     assert_eq!(
@@ -207,6 +222,29 @@ proptest::proptest! {
         let guess = Guess::of(&profile);
         for value in &values {
             let _plain = guess.form.plain(value, true);
+        }
+    }
+
+    #[test]
+    fn the_range_of_numbers_is_that_of_their_plain_values(
+        values in proptest::collection::vec("-?[0-9]{1,3}([.,][0-9]{1,3}){0,2}", 1..6),
+    ) {
+        let texts: Vec<&str> = values.iter().map(String::as_str).collect();
+        let guess = guess_of("a", &texts);
+        let is_number = matches!(
+            guess.kind,
+            ColumnType::Int | ColumnType::Float | ColumnType::Decimal { .. }
+        );
+        if is_number && guess.evidence.exceptions == 0 {
+            let plain = texts.iter().map(|it| guess.form.plain(it, false).parse::<f64>().unwrap());
+            let plain: Vec<f64> = plain.collect();
+            let (least, greatest) = guess.evidence.range.unwrap();
+            let least_of = plain.iter().copied().fold(f64::INFINITY, f64::min);
+            let greatest_of = plain.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for (said, is) in [(least, least_of), (greatest, greatest_of)] {
+                let differs = (said.parse::<f64>().unwrap() - is).abs() > 1e-6;
+                assert!(!differs, "{said}, not {is}: {texts:?}");
+            }
         }
     }
 
