@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 use crate::bucket::book::Book;
 use crate::bucket::cold::{Cold, ColdObjects, ColdOptions, move_all, overlaps};
 use crate::bucket::listing::{Event, Listing, Object, What};
-use crate::bucket::place::{BucketPlace, Fetched, Folders, Place, open_store};
+use crate::bucket::place::{BucketPlace, Fetched, Folders, Place};
 use crate::bucket::snapshot::{BucketRestored, BucketWanted, SnapshotOptions, Snapshots};
+use crate::bucket::store::check_store;
 use crate::door::{Door, OptionFault, Running, Stop, parse, schema_of};
 use crate::inlet::Inlet;
 use crate::refusal::Refusal;
@@ -35,6 +36,7 @@ pub(crate) mod cold;
 pub(crate) mod listing;
 pub(crate) mod place;
 pub(crate) mod snapshot;
+pub(crate) mod store;
 
 /// Options of a `bucket` door.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -174,7 +176,7 @@ impl Options {
         if is_cloud {
             let store = if cold.store.is_empty() { &self.store } else { &cold.store };
             let told = |it: OptionFault| OptionFault { key: Some("cold.to".to_owned()), ..it };
-            open_store(&cold.to, store).map_err(told)?;
+            check_store(&cold.to, store).map_err(told)?;
             let from = self.from.as_deref().unwrap_or_default().trim_end_matches('/');
             let below = cold.to.strip_prefix(from).filter(|_| from.contains("://"));
             if below.is_some_and(|it| it.is_empty() || it.starts_with('/')) {

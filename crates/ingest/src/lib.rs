@@ -44,6 +44,7 @@ mod sns;
 pub use crate::bucket::cold::ColdObjects;
 pub use crate::bucket::place::{BucketPlace, OwnPlace};
 pub use crate::bucket::snapshot::{BucketRestored, BucketSnapshot, BucketWanted};
+pub use crate::bucket::store::is_store_setting;
 pub use crate::door::{Door, OptionFault, Running};
 pub use crate::files::{Dates, FileRecords, OpenFile};
 pub use crate::inlet::{Accepted, Counts, Incoming, Inlet, Intake, KeyOf};

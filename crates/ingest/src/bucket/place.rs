@@ -1,6 +1,5 @@
 //! Where a bucket lies: a folder of this machine, or a store in a cloud.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +12,12 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
-use url::Url;
 
 use crate::bucket::Options;
 use crate::bucket::about::{self, About};
 use crate::bucket::cold::ColdObjects;
 use crate::bucket::listing::{Event, Listing, Object, What};
+use crate::bucket::store::{check_store, open_store};
 use crate::door::OptionFault;
 use crate::s3::folder::Folder;
 
@@ -82,7 +81,7 @@ impl Place {
     /// Looks for faults without a network.
     pub(crate) fn check(options: &Options) -> Result<(), OptionFault> {
         match options.from.as_deref() {
-            Some(from) if from.contains("://") => open_store(from, &options.store).map(|_store| ()),
+            Some(from) if from.contains("://") => check_store(from, &options.store),
             Some("") => Err(OptionFault::at("from", "the path is empty")),
             Some(_) | None => match options.store.keys().next() {
                 None => Ok(()),
@@ -333,28 +332,6 @@ impl Drop for Fetched {
             && let Err(error) = std::fs::remove_file(&self.path)
         {
             tracing::debug!(%error, "a fetched object was not removed");
-        }
-    }
-}
-
-pub(crate) fn open_store(
-    from: &str,
-    settings: &BTreeMap<String, String>,
-) -> Result<(Arc<dyn ObjectStore>, Key), OptionFault> {
-    let url =
-        Url::parse(from).map_err(|it| OptionFault::at("from", format!("no address: {it}")))?;
-    if url.scheme() == "file" || url.scheme() == "memory" {
-        let fault = OptionFault::at("from", "a folder is written as its path");
-        return Err(fault.with_help("write it without `file://`"));
-    }
-    let settings = settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    match object_store::parse_url_opts(&url, settings) {
-        Ok((store, prefix)) => Ok((Arc::from(store), prefix)),
-        Err(error) => {
-            let fault = OptionFault::at("from", format!("`{from}` cannot be used: {error}"));
-            Err(fault.with_help(
-                "write `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`",
-            ))
         }
     }
 }

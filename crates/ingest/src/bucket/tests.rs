@@ -74,6 +74,29 @@ fn options_that_cannot_be_used_say_why() {
     let many = fault("snapshots = { every = '1 day', keep = 0 }");
     assert_eq!(many.key.as_deref(), Some("snapshots.keep"));
     assert!(fault("form = \"x\"").help.unwrap().contains("from"));
+    let typed = fault("from = 's3://b/p'\nstore = { aws_acess_key_id = 'x' }");
+    assert_eq!(typed.key.as_deref(), Some("store.aws_acess_key_id"));
+    assert_eq!(typed.help.as_deref(), Some("did you mean `aws_access_key_id`?"));
+    let other = fault("from = 'az://c/p'\nstore = { aws_region = 'x' }");
+    assert!(other.help.unwrap().contains("azure_storage_account_name"));
+    let nobody = fault("from = 'az://c/p'");
+    assert!(nobody.help.unwrap().contains("azure_storage_account_name"));
+    let key = "store = { azure_storage_account_name = 'a', azure_storage_account_key = 'no key' }";
+    assert_eq!(fault(&format!("from = 'az://c/p'\n{key}")).key.as_deref(), Some("from"));
     let fine = "from = \"s3://b/p\"\nstore = { aws_region = \"eu-west-3\", aws_endpoint = \"http://127.0.0.1:1\" }";
     BucketDoor.check(&fine.parse().unwrap()).unwrap();
+}
+
+#[test]
+fn a_store_in_a_cloud_is_checked_without_its_secrets() {
+    for options in [
+        "from = 's3://b/p'\nstore = { aws_region = '${REGION}', aws_secret_access_key = '${SECRET}' }",
+        "from = 'az://c/p'\nstore = { azure_storage_account_name = '${ACCOUNT}', azure_storage_account_key = '${KEY}' }",
+        "from = 'abfss://c@account.dfs.core.windows.net/p'\nstore = { azure_storage_sas_key = '${KEY}' }",
+        "from = 'gs://b/p'\nstore = { google_service_account_key = '${KEY}' }",
+        "from = 'landing'\ncold = { after = '1 day', to = 'gs://b/p', store = { google_service_account_key = '${KEY}' } }",
+    ] {
+        let checked = BucketDoor.check(&options.parse().unwrap());
+        assert!(checked.is_ok(), "{options}: {checked:?}");
+    }
 }

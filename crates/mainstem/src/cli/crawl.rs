@@ -240,7 +240,7 @@ fn below(root: &str, path: &str) -> Option<String> {
 fn bucket(root: &str, folder: &Path) -> Bucket {
     let mut only = None;
     let (from, store) = if root.contains("://") {
-        (root.to_owned(), store_settings())
+        (root.to_owned(), store_settings(root))
     } else {
         let path = Path::new(root).canonicalize().unwrap_or_else(|_| PathBuf::from(root));
         let mut place = path.as_path();
@@ -258,11 +258,13 @@ fn bucket(root: &str, folder: &Path) -> Bucket {
     Bucket { name: spec::name_like(last), from, store, only }
 }
 
-/// The settings that the environment has for a store, as a project names the environment.
-fn store_settings() -> Vec<(String, String)> {
+/// The settings that the environment has for the store at `root`, as a project names the environment.
+fn store_settings(root: &str) -> Vec<(String, String)> {
     let names = std::env::vars().map(|(name, _)| name);
-    let mut names: Vec<String> =
-        names.filter(|name| PROVIDERS.iter().any(|it| name.starts_with(it))).collect();
+    let is_ours = |name: &String| {
+        PROVIDERS.iter().any(|it| name.starts_with(it)) && ingest::is_store_setting(root, name)
+    };
+    let mut names: Vec<String> = names.filter(is_ours).collect();
     names.sort_unstable();
     names.into_iter().map(|it| (it.to_ascii_lowercase(), format!("${{{it}}}"))).collect()
 }

@@ -14,7 +14,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Handle;
 
 use crate::bucket::about::sync;
-use crate::bucket::place::{location, open_store};
+use crate::bucket::place::location;
+use crate::bucket::store::open_store;
 
 /// See the module. Its functions wait for the disk or a network, and must not be called where
 /// waiting holds others up.
