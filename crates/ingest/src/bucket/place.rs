@@ -1,5 +1,6 @@
 //! Where a bucket lies: a folder of this machine, or a store in a cloud.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use base::{Span, limits};
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 
@@ -42,6 +44,7 @@ pub(crate) enum Place {
         prefix: Key,
         /// Where objects are put to be read.
         fetched: PathBuf,
+        asked: Asked,
     },
 }
 
@@ -102,7 +105,8 @@ impl Place {
     ) -> Result<Place, OptionFault> {
         if let Some(url) = options.from.as_deref().filter(|it| it.contains("://")) {
             let (store, prefix) = open_store(url, &options.store)?;
-            return Ok(Place::Cloud { store, prefix, fetched: folders.own.join(".fetched") });
+            let (fetched, asked) = (folders.own.join(".fetched"), Asked::default());
+            return Ok(Place::Cloud { store, prefix, fetched, asked });
         }
         let folder = match &options.from {
             Some(from) => folders.project.join(from),
@@ -136,7 +140,10 @@ impl Place {
                 objects.retain(|it| is_settled(it) && !is_unfinished(&it.key));
                 objects
             }
-            Place::Cloud { store, prefix, .. } => list_cloud(store.as_ref(), prefix).await?,
+            Place::Cloud { store, prefix, asked, .. } => {
+                let objects = list_cloud(store.as_ref(), prefix).await?;
+                without_folders(objects, (store.as_ref(), prefix), asked).await?
+            }
         };
         objects.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(Listing { objects })
@@ -148,7 +155,7 @@ impl Place {
             Place::Folder(folder) => {
                 return Ok(Fetched { path: folder.join(&object.key), is_ours: false });
             }
-            Place::Cloud { store, prefix, fetched } => (store, prefix, fetched),
+            Place::Cloud { store, prefix, fetched, .. } => (store, prefix, fetched),
         };
         let told = |error: &dyn std::fmt::Display| error.to_string();
         tokio::fs::create_dir_all(fetched).await.map_err(|it| told(&it))?;
@@ -224,7 +231,7 @@ impl Place {
                     Err(object_store::Error::NotFound { .. }) => return Ok(false),
                     meta => meta.map_err(io::Error::other)?,
                 };
-                if !object_of(object.key.clone(), &meta).is_version_of(object) {
+                if !is_as_listed(&object_of(object.key.clone(), &meta), object) {
                     return Ok(false);
                 }
                 record()?;
@@ -303,6 +310,49 @@ async fn list_cloud(store: &dyn ObjectStore, prefix: &Key) -> Result<Vec<Object>
     Ok(objects)
 }
 
+/// What was found of objects of no bytes, by their keys: when they were written, and whether each is
+/// an object.
+type Asked = Mutex<BTreeMap<String, (u64, bool)>>;
+
+/// Leaves out what stands for a folder, an object `a/` of no bytes, as consoles and some programs make
+/// them. The library takes the `/` at its end away, so what is empty is asked for once by itself: there
+/// is no object `a`.
+async fn without_folders(
+    objects: Vec<Object>,
+    (store, prefix): (&dyn ObjectStore, &Key),
+    asked: &Asked,
+) -> Result<Vec<Object>, String> {
+    let (mut kept, mut found) = (Vec::with_capacity(objects.len()), BTreeMap::new());
+    for object in objects {
+        if 0 < object.size {
+            kept.push(object);
+            continue;
+        }
+        let known = asked.lock().get(&object.key).copied();
+        let is_object = match known.filter(|(created_ms, _)| *created_ms == object.created_ms) {
+            Some((_, is_object)) => is_object,
+            None => match store.head(&location(prefix, &object.key)?).await {
+                Ok(meta) => meta.size == 0,
+                Err(object_store::Error::NotFound { .. }) => false,
+                Err(error) => return Err(error.to_string()),
+            },
+        };
+        let before = found.insert(object.key.clone(), (object.created_ms, is_object));
+        if is_object && before.is_none() {
+            kept.push(object);
+        }
+    }
+    *asked.lock() = found;
+    Ok(kept)
+}
+
+/// Returns whether an object that was asked for by itself is the version that a listing told of: the
+/// one is told in whole seconds, the other may have milliseconds.
+fn is_as_listed(now: &Object, listed: &Object) -> bool {
+    let whole = |it: &Object| Object { created_ms: it.created_ms / 1_000, ..it.clone() };
+    whole(now).is_version_of(&whole(listed))
+}
+
 fn object_of(key: String, meta: &ObjectMeta) -> Object {
     Object {
         cold: None,
@@ -341,3 +391,6 @@ fn is_unfinished(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or(key);
     name.starts_with('.') || UNFINISHED.iter().any(|it| name.ends_with(it))
 }
+
+#[cfg(test)]
+mod tests;
