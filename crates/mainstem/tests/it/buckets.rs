@@ -1,15 +1,10 @@
-//! Files that land in a bucket become rows, each version once: the real program, real files, kills,
-//! and a bucket in a store that speaks S3.
+//! Files that land in a bucket become rows, each version once: the real program, real files, kills.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::program::{Program, copied, data, peers, printed};
+use crate::program::{Program, copied, data, printed};
 
 /// The days of the shop, in order.
 fn days() -> Option<Vec<(String, Vec<u8>)>> {
@@ -139,90 +134,6 @@ async fn broken(program: &Program, landing: &Path) {
     program.until("SELECT count(*) FROM system.alerts WHERE state = 'firing'", 2).await;
     std::fs::remove_file(landing.join("wrong.csv")).unwrap();
     program.until("SELECT count(*) FROM failed_files", 1).await;
-}
-
-/// A store that speaks S3, ended with the test.
-struct Store(Child, String);
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _gone = self.0.wait();
-    }
-}
-
-async fn store(python: &Path) -> Store {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(python)
-        .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let store = Store(child, format!("http://127.0.0.1:{port}"));
-    for _ in 0..300 {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return store;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("moto does not start");
-}
-
-const PUT: &str = r#"
-import boto3, gzip, sys
-s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s")
-if sys.argv[2] == "first":
-    s3.create_bucket(Bucket="shop")
-    s3.put_object(Bucket="shop", Key="other/x.ndjson", Body=b'{"id":99}\n')
-    s3.put_object(Bucket="shop", Key="in/a b+ü.ndjson", Body=b'{"id":1,"city":"Lyon"}\n{"id":2}\n')
-    s3.put_object(Bucket="shop", Key="in/c.json.gz", Body=gzip.compress(b'[{"id":3,"city":"Lille"},{"id":4}]'))
-else:
-    s3.put_object(Bucket="shop", Key="in/a b+ü.ndjson", Body=b'{"id":5}\n')
-    s3.delete_object(Bucket="shop", Key="in/c.json.gz")
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_in_s3_is_read_as_it_changes() {
-    let Some(python) = peers("moto") else { return };
-    let store = store(&python).await;
-    let put = |what: &str| {
-        let output = Command::new(&python).args(["-c", PUT, &store.1, what]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    put("first");
-    let folder = tempfile::tempdir().unwrap();
-    let project = folder.path().join("project");
-    std::fs::create_dir_all(&project).unwrap();
-    let text = format!(
-        r#"
-[bucket.landing]
-from  = "s3://shop/in"
-every = "300 milliseconds"
-store = {{ aws_region = "us-east-1", aws_endpoint = "{}", aws_allow_http = "true", aws_access_key_id = "k", aws_secret_access_key = "s" }}
-
-[stream.cities]
-from    = [{{ door = "files", bucket = "landing" }}]
-columns = {{ id = "int not null", city = "text" }}
-"#,
-        store.1
-    );
-    std::fs::write(project.join("mainstem.toml"), text).unwrap();
-    let program = Program::start(&project, &folder.path().join("data"));
-    program.until("SELECT count(*) FROM cities", 4).await;
-    put("second");
-    program.until("SELECT count(*) FROM cities", 5).await;
-    program.until("SELECT count(*) FROM landing_objects", 1).await;
-    // What was read is told after its rows are there.
-    program.until("SELECT count(*) FROM landing_events", 7).await;
-    let ids = program.sql("SELECT id FROM cities ORDER BY id").await;
-    let ids: Vec<u64> = ids.iter().filter_map(|it| it[0].as_u64()).collect();
-    assert_eq!(ids, [1, 2, 3, 4, 5]);
-    let events = program.sql("SELECT event, key FROM landing_events ORDER BY key, _sequence").await;
-    let events: Vec<(&Value, &Value)> = events.iter().map(|it| (&it[0], &it[1])).collect();
-    assert_eq!(events.len(), 7, "{events:?}");
-    // A store that goes away and comes back is told, and loses nothing.
-    program.stop();
 }
 
 const COLD: &str = r#"

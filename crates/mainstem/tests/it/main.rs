@@ -18,6 +18,7 @@ mod change;
 mod change_kill;
 mod cli;
 mod clients;
+mod clouds;
 mod doors;
 mod examples;
 mod follow;
