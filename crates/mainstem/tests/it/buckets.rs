@@ -231,8 +231,8 @@ async fn a_bucket_goes_back_to_its_snapshot_after_a_kill_and_no_row_is_doubled()
     tokio::time::sleep(Duration::from_millis(300)).await;
     let program = Program::start(&project, &data);
     let taken = "SELECT count(*) FROM system.snapshots WHERE kind = 'bucket' AND files = 2";
-    until(&program, taken, 1).await;
-    until(&program, "SELECT count(*) FROM sales", 4).await;
+    program.until(taken, 1).await;
+    program.until("SELECT count(*) FROM sales", 4).await;
     program.kill();
 
     std::fs::remove_file(landing.join("one.csv")).unwrap();
@@ -241,9 +241,9 @@ async fn a_bucket_goes_back_to_its_snapshot_after_a_kill_and_no_row_is_doubled()
     std::fs::rename(unfinished, landing.join("two.csv")).unwrap();
     std::fs::write(landing.join("three.csv"), "id\n4\n").unwrap();
     let program = Program::start(&project, &data);
-    until(&program, taken, 1).await;
-    until(&program, "SELECT count(*) FROM sales", 6).await;
-    until(&program, "SELECT count(*) FROM landing_objects", 2).await;
+    program.until(taken, 1).await;
+    program.until("SELECT count(*) FROM sales", 6).await;
+    program.until("SELECT count(*) FROM landing_objects", 2).await;
 
     let (data_at, project_at) = (data.to_str().unwrap(), project.to_str().unwrap());
     let restore = |more: &[&str]| {
@@ -253,13 +253,13 @@ async fn a_bucket_goes_back_to_its_snapshot_after_a_kill_and_no_row_is_doubled()
     let told = restore(&["--snapshot", "1"]);
     assert!(told.contains("has 2 objects of snapshot 1 again; 0 as before, 0 deleted"), "{told}");
     assert_eq!(std::fs::read_to_string(landing.join("two.csv")).unwrap(), "id\n1\n2\n");
-    until(&program, "SELECT count(*) FROM landing_objects", 3).await;
+    program.until("SELECT count(*) FROM landing_objects", 3).await;
     let told = restore(&["--snapshot", "1", "--delete", "--key", "*.csv"]);
     assert!(told.contains("has 0 objects of snapshot 1 again; 2 as before, 1 deleted"), "{told}");
-    until(&program, "SELECT count(*) FROM landing_objects", 2).await;
+    program.until("SELECT count(*) FROM landing_objects", 2).await;
     // A file that comes later is read after those that came back.
     std::fs::write(landing.join("four.csv"), "id\n5\n").unwrap();
-    until(&program, "SELECT count(*) FROM sales WHERE id = 5", 1).await;
+    program.until("SELECT count(*) FROM sales WHERE id = 5", 1).await;
     assert_eq!(program.count("SELECT count(*) FROM sales").await, 7, "no row is doubled");
     program.stop();
 }

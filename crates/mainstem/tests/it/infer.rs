@@ -43,17 +43,6 @@ fn till(folder: &Path) -> std::path::PathBuf {
     project
 }
 
-/// Asks until there is this count.
-async fn counts(program: &Program, sql: &str, expected: u64) {
-    for _ in 0..300 {
-        if program.count(sql).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{sql} is {}, not {expected}", program.count(sql).await);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_are_found_once_and_stay() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +50,7 @@ async fn columns_are_found_once_and_stay() {
     let data = folder.path().join("data");
     put(&project, "sales/1.csv", FIRST);
     let program = Program::start(&project, &data);
-    counts(&program, COUNT, 2).await;
+    program.until(COUNT, 2).await;
     let prices = program.value("SELECT sum(price) FROM sales").await;
     assert_eq!(prices.as_f64(), Some(9.75));
     program.stop();
@@ -72,7 +61,7 @@ async fn columns_are_found_once_and_stay() {
     fs::remove_file(project.join("landing/sales/1.csv")).unwrap();
     put(&project, "sales/2.csv", OTHER);
     let program = Program::start(&project, &data);
-    counts(&program, "SELECT count(*) FROM sales__dead", 1).await;
+    program.until("SELECT count(*) FROM sales__dead", 1).await;
     assert_eq!(program.count(COUNT).await, 2);
     assert_eq!(fs::read_to_string(&schema).unwrap(), written);
     program.stop();
@@ -104,7 +93,7 @@ async fn a_stream_waits_until_a_file_lands() {
     let plan = printed(&["plan", dir, "--data", data]);
     assert!(plan.contains("+ stream sales"), "{plan}");
     printed(&["apply", dir, "--data", data]);
-    counts(&program, COUNT, 2).await;
+    program.until(COUNT, 2).await;
     program.stop();
 }
 

@@ -160,18 +160,6 @@ fn run(python: &Path, script: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{said}{errors}");
 }
 
-async fn until(program: &Program, sql: &str, expected: u64) {
-    let mut last = 0;
-    for _ in 0..300 {
-        last = program.count(sql).await;
-        if last == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{sql}: {last}, not {expected}");
-}
-
 /// The visible files below a folder, by their paths there.
 fn files(root: &Path) -> BTreeSet<PathBuf> {
     let (mut found, mut folders) = (BTreeSet::new(), vec![root.to_owned()]);
@@ -197,8 +185,8 @@ async fn an_app_uses_buckets_by_boto3_and_what_lands_becomes_rows() {
     let program = Program::start(folder.path(), &folder.path().join(".mainstem"));
     let scratch = tempfile::tempdir().unwrap();
     run(&python, APP, &[&program.url(""), scratch.path().to_str().unwrap()]);
-    until(&program, "SELECT count(*) FROM sales WHERE city IS NOT NULL", 2).await;
-    until(&program, "SELECT count(*) FROM landing_objects", 3).await;
+    program.until("SELECT count(*) FROM sales WHERE city IS NOT NULL", 2).await;
+    program.until("SELECT count(*) FROM landing_objects", 3).await;
     let monday = "FROM landing_objects WHERE key = 'in/monday.csv'";
     assert_eq!(program.value(&format!("SELECT type {monday}")).await, "text/csv; header=present");
     let etag = program.value(&format!("SELECT etag {monday}")).await;
@@ -288,7 +276,7 @@ async fn a_kill_during_uploads_leaves_what_was_taken_and_nothing_in_part() {
     let program = Program::start(folder.path(), &data);
     run(&python, CHECKER, &[&program.url(""), &taken.join(" ")]);
     let seen = files(&landing).len() as u64;
-    until(&program, "SELECT count(*) FROM landing_objects", seen).await;
+    program.until("SELECT count(*) FROM landing_objects", seen).await;
     let told = "SELECT count(*) FROM landing_objects WHERE metadata IS NULL";
     assert_eq!(program.count(told).await, 0, "what was said of them is told of them");
     program.stop();
