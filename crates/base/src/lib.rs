@@ -13,6 +13,7 @@ pub mod shown;
 pub mod size;
 pub mod task;
 pub mod time;
+pub mod unfinished;
 
 pub use crate::error::Kind;
 pub use crate::glob::Glob;
@@ -22,3 +23,4 @@ pub use crate::nearest::nearest;
 pub use crate::shown::ShownKey;
 pub use crate::size::ByteSize;
 pub use crate::time::{Clock, Span};
+pub use crate::unfinished::unfinished;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Span, limits};
+use base::{Span, limits, unfinished};
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -73,9 +73,6 @@ pub(crate) struct Fetched {
     /// Whether it is removed afterwards.
     pub(crate) is_ours: bool,
 }
-
-/// What a file is called while it is written.
-const UNFINISHED: &[&str] = &[".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~"];
 
 /// A store that does not answer must not keep a door from closing for long.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
@@ -389,7 +386,7 @@ impl Drop for Fetched {
 /// Returns whether a file is one that somebody writes, by its name.
 fn is_unfinished(key: &str) -> bool {
     let name = key.rsplit('/').next().unwrap_or(key);
-    name.starts_with('.') || UNFINISHED.iter().any(|it| name.ends_with(it))
+    name.starts_with('.') || unfinished(name).is_some()
 }
 
 #[cfg(test)]

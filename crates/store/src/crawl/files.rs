@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::thread;
 
-use base::limits;
+use base::{limits, unfinished};
 use parking_lot::{Condvar, Mutex};
 use rows::files::{Depth, Looked, Source, Verdict, look};
 
@@ -122,8 +122,8 @@ fn look_at(place: &Place, file: &Listed, depth: Depth) -> Looked {
     let nothing = |verdict| Looked { verdict, compression: None, tables: Vec::new() };
     let name = file.path.rsplit('/').next().unwrap_or_default();
     let name = if name.is_empty() { place.root() } else { name };
-    if let Some(ending) = unfinished(name) {
-        return nothing(Verdict::HalfUploaded(format!("its name ends in `{ending}`")));
+    if let Some(why) = unfinished(name) {
+        return nothing(Verdict::HalfUploaded(why));
     }
     let source = match place.open(file) {
         Ok(source) => source,
@@ -136,28 +136,6 @@ fn look_at(place: &Place, file: &Listed, depth: Depth) -> Looked {
         looked.verdict = Verdict::HalfUploaded(why);
     }
     looked
-}
-
-/// The endings that programs give to files which they have not finished.
-fn unfinished(name: &str) -> Option<&'static str> {
-    const ENDINGS: [&str; 11] = [
-        ".tmp",
-        ".temp",
-        ".part",
-        ".partial",
-        ".crdownload",
-        ".download",
-        ".filepart",
-        ".upload",
-        ".uploading",
-        "._copying_",
-        ".swp",
-    ];
-    let lower = name.to_ascii_lowercase();
-    if lower.starts_with("~$") {
-        return Some("~$");
-    }
-    ENDINGS.into_iter().find(|it| lower.ends_with(it))
 }
 
 fn found_file(file: &Listed, looked: &Looked, tables: Vec<usize>) -> FoundFile {
