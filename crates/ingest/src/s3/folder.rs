@@ -42,10 +42,10 @@ pub(crate) struct Facts {
 /// What a client wants to hold of an object before something is done.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
-    pub(crate) is: Option<ETagCondition>,
-    pub(crate) is_not: Option<ETagCondition>,
-    pub(crate) changed_since: Option<Timestamp>,
-    pub(crate) same_since: Option<Timestamp>,
+    is: Option<ETagCondition>,
+    is_not: Option<ETagCondition>,
+    changed_since: Option<Timestamp>,
+    same_since: Option<Timestamp>,
 }
 
 /// One object is put in its place or taken away at a time: that takes a moment, and a condition that
@@ -457,6 +457,21 @@ fn changed_of(facts: &Metadata) -> SystemTime {
 }
 
 impl Conditions {
+    /// Makes them of what a client says of etags: that the object has this one, and not that one.
+    pub(crate) fn of_etags(is: Option<ETagCondition>, is_not: Option<ETagCondition>) -> Conditions {
+        Conditions { is, is_not, ..Conditions::default() }
+    }
+
+    /// Adds what it says of times: that the object changed since this one, and not since that one.
+    #[must_use]
+    pub(crate) fn and_times(
+        self,
+        changed_since: Option<Timestamp>,
+        same_since: Option<Timestamp>,
+    ) -> Conditions {
+        Conditions { changed_since, same_since, ..self }
+    }
+
     /// Returns an error if an object is not to be read.
     pub(crate) fn check_read(&self, facts: &Facts) -> S3Result<()> {
         let changed = Timestamp::from(facts.changed);

@@ -65,6 +65,19 @@ impl Operations {
         }
     }
 
+    /// Returns where an object lies that is asked for, if it is asked for whole and as it is now.
+    fn readable(
+        &self,
+        extensions: &Extensions,
+        (bucket, key): (&str, &str),
+        (version, part): (Option<&str>, Option<i32>),
+    ) -> S3Result<(Folder, Key)> {
+        let folder = self.folder(extensions, bucket)?;
+        check_version(version)?;
+        words::check_part(part)?;
+        Ok((folder, Key::new(key)?))
+    }
+
     /// Returns where the source of a copy lies, which its caller must be allowed to read.
     fn source(&self, extensions: &Extensions, source: &CopySource) -> S3Result<(Folder, Key)> {
         let CopySource::Bucket { bucket, key, version_id } = source else {
@@ -182,8 +195,7 @@ impl S3 for Operations {
         let folder = self.folder(&extensions, &input.bucket)?;
         let key = Key::new(&input.key)?;
         let about = about_of(&headers, &key, input.metadata)?;
-        let conditions =
-            Conditions { is: input.if_match, is_not: input.if_none_match, ..Conditions::default() };
+        let conditions = Conditions::of_etags(input.if_match, input.if_none_match);
         let wanted = Wanted::of(&headers, input.content_length, trailing_headers)?;
         let facts = if key.is_folder() {
             if input.content_length != Some(0) {
@@ -206,16 +218,10 @@ impl S3 for Operations {
         request: S3Request<dto::GetObjectInput>,
     ) -> S3Result<S3Response<dto::GetObjectOutput>> {
         let S3Request { input, uri, extensions, .. } = request;
-        let folder = self.folder(&extensions, &input.bucket)?;
-        check_version(input.version_id.as_deref())?;
-        words::check_part(input.part_number)?;
-        let key = Key::new(&input.key)?;
-        let conditions = Conditions {
-            is: input.if_match,
-            is_not: input.if_none_match,
-            changed_since: input.if_modified_since,
-            same_since: input.if_unmodified_since,
-        };
+        let whole = (input.version_id.as_deref(), input.part_number);
+        let (folder, key) = self.readable(&extensions, (&input.bucket, &input.key), whole)?;
+        let conditions = Conditions::of_etags(input.if_match, input.if_none_match)
+            .and_times(input.if_modified_since, input.if_unmodified_since);
         let (file, facts) = blocking(move || {
             let (file, facts) = folder.find(&key)?;
             conditions.check_read(&facts)?;
@@ -252,16 +258,10 @@ impl S3 for Operations {
         request: S3Request<dto::HeadObjectInput>,
     ) -> S3Result<S3Response<dto::HeadObjectOutput>> {
         let S3Request { input, uri, extensions, .. } = request;
-        let folder = self.folder(&extensions, &input.bucket)?;
-        check_version(input.version_id.as_deref())?;
-        words::check_part(input.part_number)?;
-        let key = Key::new(&input.key)?;
-        let conditions = Conditions {
-            is: input.if_match,
-            is_not: input.if_none_match,
-            changed_since: input.if_modified_since,
-            same_since: input.if_unmodified_since,
-        };
+        let whole = (input.version_id.as_deref(), input.part_number);
+        let (folder, key) = self.readable(&extensions, (&input.bucket, &input.key), whole)?;
+        let conditions = Conditions::of_etags(input.if_match, input.if_none_match)
+            .and_times(input.if_modified_since, input.if_unmodified_since);
         let facts = blocking(move || {
             let facts = folder.facts(&key)?;
             conditions.check_read(&facts).map(|()| facts)
@@ -288,7 +288,7 @@ impl S3 for Operations {
         let folder = self.folder(&extensions, &input.bucket)?;
         check_version(input.version_id.as_deref())?;
         let key = Key::new(&input.key)?;
-        let conditions = Conditions { is: input.if_match, ..Conditions::default() };
+        let conditions = Conditions::of_etags(input.if_match, None);
         blocking(move || folder.remove(&key, &conditions)).await?;
         Ok(S3Response::new(dto::DeleteObjectOutput::default()))
     }
@@ -351,12 +351,12 @@ impl S3 for Operations {
             }
             _ => None,
         };
-        let conditions = Conditions {
-            is: input.copy_source_if_match,
-            is_not: input.copy_source_if_none_match,
-            changed_since: input.copy_source_if_modified_since,
-            same_since: input.copy_source_if_unmodified_since,
-        };
+        let conditions =
+            Conditions::of_etags(input.copy_source_if_match, input.copy_source_if_none_match)
+                .and_times(
+                    input.copy_source_if_modified_since,
+                    input.copy_source_if_unmodified_since,
+                );
         let facts = blocking(move || {
             let (file, facts) = from.find(&source)?;
             check_source(&conditions, &facts)?;
@@ -441,12 +441,12 @@ impl S3 for Operations {
         let folder = self.folder(&extensions, &input.bucket)?;
         let (from, source) = self.source(&extensions, &input.copy_source)?;
         check_number(input.part_number)?;
-        let conditions = Conditions {
-            is: input.copy_source_if_match,
-            is_not: input.copy_source_if_none_match,
-            changed_since: input.copy_source_if_modified_since,
-            same_since: input.copy_source_if_unmodified_since,
-        };
+        let conditions =
+            Conditions::of_etags(input.copy_source_if_match, input.copy_source_if_none_match)
+                .and_times(
+                    input.copy_source_if_modified_since,
+                    input.copy_source_if_unmodified_since,
+                );
         let (etag, changed) = blocking(move || {
             let (file, facts) = from.find(&source)?;
             check_source(&conditions, &facts)?;
@@ -482,8 +482,7 @@ impl S3 for Operations {
         let key = Key::new(&input.key)?;
         let wanted = Wanted::of_parts(&headers, input.mpu_object_size)?;
         let listed = input.multipart_upload.and_then(|it| it.parts).unwrap_or_default();
-        let conditions =
-            Conditions { is: input.if_match, is_not: input.if_none_match, ..Conditions::default() };
+        let conditions = Conditions::of_etags(input.if_match, input.if_none_match);
         let facts = blocking(move || {
             folder.complete((&input.upload_id, &key), &listed, &wanted, &conditions)
         })

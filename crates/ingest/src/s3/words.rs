@@ -103,7 +103,7 @@ pub(crate) fn check_part(number: Option<i32>) -> S3Result<()> {
 }
 
 pub(crate) fn if_etag(etag: Option<dto::ETag>) -> Conditions {
-    Conditions { is: etag.map(ETagCondition::ETag), ..Conditions::default() }
+    Conditions::of_etags(etag.map(ETagCondition::ETag), None)
 }
 
 pub(crate) fn number(number: u64) -> i64 {
