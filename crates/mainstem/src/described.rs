@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
-use show::{Catalog, Entry, EntryColumn, EntryKind, Facts, Origin, Reader};
+use show::{Brief, Catalog, Entry, EntryColumn, EntryKind, Facts, Origin, Reader};
 use spec::{Project, Spot};
 
 use crate::facts;
@@ -40,10 +40,10 @@ pub(crate) fn at(running: &Running, facts: &Facts) -> Catalog {
         .collect();
     let readers = readers(&entries, project);
     for entry in &mut entries {
-        entry.read_by = readers.get(&entry.name).cloned().unwrap_or_default();
+        entry.read_by = readers.get(&entry.brief.name).cloned().unwrap_or_default();
         describe_columns(entry, project);
     }
-    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    entries.sort_by(|one, other| one.brief.name.cmp(&other.brief.name));
     Catalog { project: project.name.clone(), entries }
 }
 
@@ -58,20 +58,24 @@ fn streams<'a>(running: &'a Running, facts: &'a Facts) -> impl Iterator<Item = E
     facts.streams.iter().filter_map(move |told| {
         let declared = running.project.streams.get(told.name.as_str())?;
         let stored = running.stored(&told.name).map(|it| (it.facts(), it.folder()));
-        Some(Entry {
+        let brief = Brief {
             kind: EntryKind::Stream,
             name: told.name.clone(),
             description: declared.description.clone(),
             owner: declared.owner.clone(),
             tags: declared.tags.clone(),
             layer: Some("raw".to_owned()),
+            rows: told.stored,
+            updated_ms: told.last_arrived_ms,
+            ..Brief::default()
+        };
+        Some(Entry {
+            brief,
             declared: place(&declared.spot),
             columns: plain(&told.columns),
-            rows: told.stored,
             bytes: stored.as_ref().map_or(0, |(it, _)| it.bytes),
             files: stored.as_ref().map_or(0, |(it, _)| it.files),
             location: stored.as_ref().map(|(_, folder)| location(folder)),
-            updated_ms: told.last_arrived_ms,
             ..Entry::default()
         })
     })
@@ -83,25 +87,28 @@ fn tables_of<'a>(
     schemas: &'a BTreeMap<String, SchemaRef>,
 ) -> impl Iterator<Item = Entry> + 'a {
     facts.tables.iter().map(move |told| {
-        let entry = Entry {
+        let brief = Brief {
+            kind: EntryKind::Table,
             name: told.name.clone(),
             description: told.description.clone(),
             layer: told.layer.clone(),
+            rows: told.rows,
+            updated_ms: told.updated_ms,
+            stale_since_ms: told.stale_since_ms,
+            ..Brief::default()
+        };
+        let entry = Entry {
             sql: told.sql.clone(),
             reads: told.reads.clone(),
             columns: plain(&told.columns),
-            rows: told.rows,
             bytes: told.bytes,
             files: told.files,
-            updated_ms: told.updated_ms,
-            stale_since_ms: told.stale_since_ms,
             ..Entry::default()
         };
         if let Some(declared) = running.project.lookups.get(told.name.as_str()) {
+            let (owner, tags) = (declared.owner.clone(), declared.tags.clone());
             return Entry {
-                kind: EntryKind::Lookup,
-                owner: declared.owner.clone(),
-                tags: declared.tags.clone(),
+                brief: Brief { kind: EntryKind::Lookup, owner, tags, ..brief },
                 declared: place(&declared.spot),
                 location: Some(
                     running.project.folder.join(&declared.from.text).display().to_string(),
@@ -110,8 +117,10 @@ fn tables_of<'a>(
             };
         }
         let stored = running.stored(&told.name).map(|it| location(it.folder()));
-        let entry = Entry { kind: EntryKind::Table, location: stored, ..entry };
-        let Some(declared) = running.project.tables.get(told.name.as_str()) else { return entry };
+        let entry = Entry { location: stored, ..entry };
+        let Some(declared) = running.project.tables.get(told.name.as_str()) else {
+            return Entry { brief, ..entry };
+        };
         let from: BTreeMap<String, Vec<query::lineage::Origin>> =
             query::lineage::of(&declared.sql.text, schemas).into_iter().collect();
         let columns = entry.columns.into_iter().map(|it| {
@@ -120,10 +129,10 @@ fn tables_of<'a>(
                 .map(|(table, column)| Origin { table: table.clone(), column: column.clone() });
             EntryColumn { from: from.collect(), ..it }
         });
+        let (owner, tags) = (declared.owner.clone(), declared.tags.clone());
         Entry {
+            brief: Brief { owner, tags, ..brief },
             columns: columns.collect(),
-            owner: declared.owner.clone(),
-            tags: declared.tags.clone(),
             declared: place(&declared.spot),
             partition: declared.partition.as_ref().map(|it| it.word.to_string()),
             ..entry
@@ -134,20 +143,29 @@ fn tables_of<'a>(
 /// What has no rows of its own.
 fn beside(project: &Project) -> impl Iterator<Item = Entry> + '_ {
     let buckets = project.buckets.values().map(|it| Entry {
-        kind: EntryKind::Bucket,
-        name: it.name.to_string(),
-        description: it.description.clone(),
-        owner: it.owner.clone(),
-        tags: it.tags.clone(),
+        brief: Brief {
+            kind: EntryKind::Bucket,
+            name: it.name.to_string(),
+            description: it.description.clone(),
+            owner: it.owner.clone(),
+            tags: it.tags.clone(),
+            ..Brief::default()
+        },
         declared: place(&it.spot),
         ..Entry::default()
     });
     let alerts = project.alerts.values().map(|it| Entry {
-        kind: EntryKind::Alert,
-        name: it.name.to_string(),
-        description: it.description.clone().or_else(|| it.title.as_ref().map(ToString::to_string)),
-        owner: it.owner.clone(),
-        tags: it.tags.clone(),
+        brief: Brief {
+            kind: EntryKind::Alert,
+            name: it.name.to_string(),
+            description: it
+                .description
+                .clone()
+                .or_else(|| it.title.as_ref().map(ToString::to_string)),
+            owner: it.owner.clone(),
+            tags: it.tags.clone(),
+            ..Brief::default()
+        },
         declared: place(&it.spot),
         sql: it.sql.text.clone(),
         reads: it.reads.iter().map(ToString::to_string).collect(),
@@ -161,16 +179,15 @@ fn dashboards(project: &Project) -> impl Iterator<Item = Entry> + '_ {
         let mut reads: Vec<String> = it.charts.iter().map(|it| it.from.to_string()).collect();
         reads.sort();
         reads.dedup();
-        Entry {
+        let brief = Brief {
             kind: EntryKind::Dashboard,
             name: it.name.to_string(),
             description: it.description.clone().or_else(|| it.title.clone()),
             owner: it.owner.clone(),
             tags: it.tags.clone(),
-            declared: place(&it.spot),
-            reads,
-            ..Entry::default()
-        }
+            ..Brief::default()
+        };
+        Entry { brief, declared: place(&it.spot), reads, ..Entry::default() }
     })
 }
 
@@ -182,7 +199,7 @@ fn readers(entries: &[Entry], project: &Project) -> BTreeMap<String, Vec<Reader>
         readers.entry(from.to_owned()).or_default().push(reader);
     };
     for entry in entries {
-        entry.reads.iter().for_each(|it| note(it, entry.kind, &entry.name));
+        entry.reads.iter().for_each(|it| note(it, entry.brief.kind, &entry.brief.name));
     }
     for bucket in project.buckets.values() {
         note(bucket.name.as_str(), EntryKind::Stream, bucket.events.as_str());
@@ -202,7 +219,7 @@ fn plain(columns: &[show::Column]) -> Vec<EntryColumn> {
 
 /// Adds what their author wrote about the columns.
 fn describe_columns(entry: &mut Entry, project: &Project) {
-    for described in project.descriptions(&entry.name) {
+    for described in project.descriptions(&entry.brief.name) {
         let is_meant = |it: &&mut EntryColumn| it.column.name == described.column.text;
         if let Some(column) = entry.columns.iter_mut().find(is_meant) {
             column.description = Some(described.description.clone());

@@ -78,10 +78,10 @@ pub struct Reader {
     pub name: String,
 }
 
-/// One thing that is described.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// What is told of an entry wherever it is listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Entry {
+pub struct Brief {
     /// What it is.
     pub kind: EntryKind,
     /// Its name.
@@ -94,6 +94,21 @@ pub struct Entry {
     pub tags: Vec<String>,
     /// Where in the warehouse it belongs.
     pub layer: Option<String>,
+    /// Rows now.
+    pub rows: u64,
+    /// When something of it was written last.
+    pub updated_ms: Option<u64>,
+    /// Since when it stands still.
+    pub stale_since_ms: Option<u64>,
+}
+
+/// One thing that is described.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    /// What is told of it in lists too.
+    #[serde(flatten)]
+    pub brief: Brief,
     /// Where in the project it is declared: `mainstem.toml:12`.
     pub declared: String,
     /// Its SELECT, or what stands in its place.
@@ -106,18 +121,12 @@ pub struct Entry {
     pub read_by: Vec<Reader>,
     /// How its files are told apart.
     pub partition: Option<String>,
-    /// Rows now.
-    pub rows: u64,
     /// Bytes at rest.
     pub bytes: u64,
     /// Files at rest.
     pub files: u64,
     /// Where it lies, for programs on this machine.
     pub location: Option<String>,
-    /// When something of it was written last.
-    pub updated_ms: Option<u64>,
-    /// Since when it stands still.
-    pub stale_since_ms: Option<u64>,
 }
 
 /// Everything that is described.
@@ -165,8 +174,8 @@ pub(crate) async fn list(
     }
     let mut entries = search::search(&catalog, asked.q.as_deref().unwrap_or_default());
     entries.retain(|it| {
-        asked.kind.as_ref().is_none_or(|kind| it.kind.word() == kind)
-            && asked.layer.as_ref().is_none_or(|layer| it.layer.as_ref() == Some(layer))
+        asked.kind.as_ref().is_none_or(|kind| it.brief.kind.word() == kind)
+            && asked.layer.as_ref().is_none_or(|layer| it.brief.layer.as_ref() == Some(layer))
     });
     let count = entries.len();
     entries.truncate(limits::CATALOG_FOUND_MAX);
@@ -185,19 +194,20 @@ pub(crate) async fn statistics(
     Path(name): Path<String>,
 ) -> Result<Json<statistics::Statistics>, Refusal> {
     let entry = find(&show.pipeline().catalog(), &name)?;
-    if matches!(entry.kind, EntryKind::Dashboard | EntryKind::Alert | EntryKind::Bucket) {
-        let message = format!("the {} `{name}` has no rows of its own", entry.kind.word());
+    let kind = entry.brief.kind;
+    if matches!(kind, EntryKind::Dashboard | EntryKind::Alert | EntryKind::Bucket) {
+        let message = format!("the {} `{name}` has no rows of its own", kind.word());
         return Err(Refusal::new(Kind::Invalid, message).help("ask for what it reads"));
     }
     statistics::of(show.answers(), &entry).await.map(Json).map_err(Refusal::of_ours)
 }
 
 fn find(catalog: &Catalog, name: &str) -> Result<Entry, Refusal> {
-    if let Some(entry) = catalog.entries.iter().find(|it| it.name == name) {
+    if let Some(entry) = catalog.entries.iter().find(|it| it.brief.name == name) {
         return Ok(entry.clone());
     }
     let refusal = Refusal::new(Kind::Missing, format!("the catalogue has no `{name}`"));
-    let names = catalog.entries.iter().map(|it| it.name.as_str());
+    let names = catalog.entries.iter().map(|it| it.brief.name.as_str());
     Err(match nearest(name, names) {
         Some(near) => refusal.help(format!("did you mean `{near}`?")),
         None => refusal,

@@ -38,7 +38,7 @@ mod trace;
 
 pub use crate::answers::{Answer, Answers, AskError, Batches, Question};
 pub use crate::catalog::search::Hit;
-pub use crate::catalog::{Catalog, Entry, EntryColumn, EntryKind, Origin, Reader};
+pub use crate::catalog::{Brief, Catalog, Entry, EntryColumn, EntryKind, Origin, Reader};
 pub use crate::change::{
     ApplyState, Applying, Back, Change, ChangeAction, ChangeBuild, ChangeItem, Waiting, Wanted,
 };

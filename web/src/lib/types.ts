@@ -255,8 +255,8 @@ export interface Replayed {
 
 export type EntryKind = "stream" | "table" | "lookup" | "bucket" | "dashboard" | "alert";
 
-/** What a search of the catalogue finds. */
-export interface CatalogHit {
+/** What is told of something wherever it is listed. */
+export interface CatalogBrief {
   kind: EntryKind;
   name: string;
   description: string | null;
@@ -266,28 +266,23 @@ export interface CatalogHit {
   rows: number;
   updated_ms: number | null;
   stale_since_ms: number | null;
+}
+
+/** What a search of the catalogue finds. */
+export interface CatalogHit extends CatalogBrief {
   found_in: string[];
 }
 
 /** One thing that is described. */
-export interface CatalogEntry {
-  kind: EntryKind;
-  name: string;
-  description: string | null;
-  owner: string | null;
-  tags: string[];
-  layer: string | null;
+export interface CatalogEntry extends CatalogBrief {
   declared: string;
   sql: string;
   columns: (Column & { description: string | null; from: { table: string; column: string }[] })[];
   reads: string[];
   read_by: { kind: EntryKind; name: string }[];
   partition: string | null;
-  rows: number;
   bytes: number;
   files: number;
-  updated_ms: number | null;
-  stale_since_ms: number | null;
 }
 
 export interface ColumnStatistics {

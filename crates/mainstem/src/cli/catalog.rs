@@ -98,14 +98,14 @@ async fn search(words: &str, json: bool, target: &Target) -> anyhow::Result<()> 
         return Ok(());
     }
     let mut table = table_of(&["name", "kind", "layer", "description", "found in"]);
-    for hit in &found.entries {
+    for Hit { brief, found_in, .. } in &found.entries {
         let text = |it: &Option<String>| it.clone().unwrap_or_default();
         table.add_row([
-            hit.name.clone(),
-            hit.kind.word().to_owned(),
-            text(&hit.layer),
-            text(&hit.description),
-            hit.found_in.join("; "),
+            brief.name.clone(),
+            brief.kind.word().to_owned(),
+            text(&brief.layer),
+            text(&brief.description),
+            found_in.join("; "),
         ]);
     }
     println!(
@@ -135,16 +135,17 @@ async fn show(name: &str, json: bool, target: &Target) -> anyhow::Result<()> {
         return Ok(());
     }
     let entry: Entry = serde_json::from_slice(&answer).context("the answer cannot be read")?;
-    println!("{} ({}), declared in {}", entry.name, entry.kind.word(), entry.declared);
+    let brief = &entry.brief;
+    println!("{} ({}), declared in {}", brief.name, brief.kind.word(), entry.declared);
     let line = |name: &str, text: &str| {
         if !text.is_empty() {
             println!("  {name:<12} {text}");
         }
     };
-    line("description", entry.description.as_deref().unwrap_or_default());
-    line("owner", entry.owner.as_deref().unwrap_or_default());
-    line("tags", &entry.tags.join(", "));
-    line("layer", entry.layer.as_deref().unwrap_or_default());
+    line("description", brief.description.as_deref().unwrap_or_default());
+    line("owner", brief.owner.as_deref().unwrap_or_default());
+    line("tags", &brief.tags.join(", "));
+    line("layer", brief.layer.as_deref().unwrap_or_default());
     line("partition", entry.partition.as_deref().unwrap_or_default());
     line("reads", &entry.reads.join(", "));
     let readers = entry.read_by.iter().map(|it| format!("{} ({})", it.name, it.kind.word()));
@@ -153,7 +154,7 @@ async fn show(name: &str, json: bool, target: &Target) -> anyhow::Result<()> {
         let count = |it: u64, word: &str| counted(usize::try_from(it).unwrap_or(usize::MAX), word);
         line(
             "rows",
-            &format!("{}, {} bytes in {}", entry.rows, entry.bytes, count(entry.files, "file")),
+            &format!("{}, {} bytes in {}", brief.rows, entry.bytes, count(entry.files, "file")),
         );
         println!("{}", columns(&entry.columns));
     }

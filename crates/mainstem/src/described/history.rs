@@ -125,7 +125,7 @@ impl History {
         let mut changes = Vec::new();
         let mut there: BTreeMap<Key, Fixed> = BTreeMap::new();
         for entry in &catalog.entries {
-            there.insert((entry.kind, entry.name.clone()), Fixed::of(entry));
+            there.insert((entry.brief.kind, entry.brief.name.clone()), Fixed::of(entry));
         }
         let mut note = |key: &Key, change: &str, details: Vec<String>, entry: Option<&Fixed>| {
             changes.push(Change {
@@ -157,10 +157,10 @@ impl Fixed {
         let described =
             described.filter_map(|it| Some((it.column.name.clone(), it.description.clone()?)));
         Fixed {
-            description: entry.description.clone(),
-            owner: entry.owner.clone(),
-            tags: entry.tags.clone(),
-            layer: entry.layer.clone(),
+            description: entry.brief.description.clone(),
+            owner: entry.brief.owner.clone(),
+            tags: entry.brief.tags.clone(),
+            layer: entry.brief.layer.clone(),
             columns: entry.columns.iter().map(|it| it.column.clone()).collect(),
             descriptions: described.collect(),
             partition: entry.partition.clone(),

@@ -82,21 +82,22 @@ impl TableProvider for Described {
 
 fn catalog(all: &Catalog, _: &[Change]) -> Columns {
     let rows = &all.entries;
+    let briefs = || rows.iter().map(|it| &it.brief);
     let readers =
         |it: &Entry| it.read_by.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
     vec![
-        ("name", text(rows.iter().map(|it| it.name.as_str()))),
-        ("kind", text(rows.iter().map(|it| it.kind.word()))),
-        ("layer", texts(rows.iter().map(|it| it.layer.clone()))),
-        ("description", texts(rows.iter().map(|it| it.description.clone()))),
-        ("owner", texts(rows.iter().map(|it| it.owner.clone()))),
-        ("tags", texts(rows.iter().map(|it| Some(it.tags.join(", "))))),
+        ("name", text(briefs().map(|it| it.name.as_str()))),
+        ("kind", text(briefs().map(|it| it.kind.word()))),
+        ("layer", texts(briefs().map(|it| it.layer.clone()))),
+        ("description", texts(briefs().map(|it| it.description.clone()))),
+        ("owner", texts(briefs().map(|it| it.owner.clone()))),
+        ("tags", texts(briefs().map(|it| Some(it.tags.join(", "))))),
         ("columns", number(rows.iter().map(|it| it.columns.len() as u64))),
-        ("rows", number(rows.iter().map(|it| it.rows))),
+        ("rows", number(briefs().map(|it| it.rows))),
         ("bytes", number(rows.iter().map(|it| it.bytes))),
         ("files", number(rows.iter().map(|it| it.files))),
-        ("updated", moment(rows.iter().map(|it| it.updated_ms))),
-        ("stale_since", moment(rows.iter().map(|it| it.stale_since_ms))),
+        ("updated", moment(briefs().map(|it| it.updated_ms))),
+        ("stale_since", moment(briefs().map(|it| it.stale_since_ms))),
         ("reads", texts(rows.iter().map(|it| Some(it.reads.join(", "))))),
         ("read_by", texts(rows.iter().map(|it| Some(readers(it))))),
         ("declared", text(rows.iter().map(|it| it.declared.as_str()))),
@@ -109,7 +110,7 @@ fn columns(all: &Catalog, _: &[Change]) -> Columns {
     let numbers: Vec<u64> = numbered.flatten().map(|(number, _)| number).collect();
     let rows: Vec<(&Entry, &EntryColumn)> = columns_of(all).collect();
     vec![
-        ("name", text(rows.iter().map(|(entry, _)| entry.name.as_str()))),
+        ("name", text(rows.iter().map(|(entry, _)| entry.brief.name.as_str()))),
         ("column_name", text(rows.iter().map(|(_, it)| it.column.name.as_str()))),
         ("position", number(numbers.into_iter())),
         ("type", text(rows.iter().map(|(_, it)| it.column.kind.as_str()))),
@@ -128,7 +129,7 @@ fn lineage(all: &Catalog, _: &[Change]) -> Columns {
     let rows: Vec<(&Entry, &EntryColumn, &Origin)> =
         columns.flat_map(|(entry, it)| it.from.iter().map(move |from| (entry, it, from))).collect();
     vec![
-        ("name", text(rows.iter().map(|(entry, ..)| entry.name.as_str()))),
+        ("name", text(rows.iter().map(|(entry, ..)| entry.brief.name.as_str()))),
         ("column_name", text(rows.iter().map(|(_, it, _)| it.column.name.as_str()))),
         ("from_name", text(rows.iter().map(|(.., from)| from.table.as_str()))),
         ("from_column", text(rows.iter().map(|(.., from)| from.column.as_str()))),

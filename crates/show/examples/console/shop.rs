@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::{Clock, Kind, Name, Place};
 use serde_json::json;
 use show::{
-    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Back, Begun, Catalog,
-    Change, Chart, ChartKind, Check, Column, Dashboard, Door, Edge, Entry, EntryColumn, EntryKind,
-    Facts, Flow, Journal, Notice, NoticeState, Pipeline, Question, Reject, Replay, Replayed,
-    Stream, Table, TableKind, Trace, Wanted,
+    Alert, AlertInstance, AlertState, Answer, Answers, Applying, AskError, Back, Begun, Brief,
+    Catalog, Change, Chart, ChartKind, Check, Column, Dashboard, Door, Edge, Entry, EntryColumn,
+    EntryKind, Facts, Flow, Journal, Notice, NoticeState, Pipeline, Question, Reject, Replay,
+    Replayed, Stream, Table, TableKind, Trace, Wanted,
 };
 
 use super::tables;
@@ -112,22 +112,28 @@ impl Pipeline for Shop {
             columns.iter().map(plain).collect()
         };
         let streams = facts.streams.iter().map(|it| Entry {
-            kind: EntryKind::Stream,
-            name: it.name.clone(),
-            description: it.description.clone(),
-            layer: Some("raw".to_owned()),
+            brief: Brief {
+                kind: EntryKind::Stream,
+                name: it.name.clone(),
+                description: it.description.clone(),
+                layer: Some("raw".to_owned()),
+                rows: it.stored,
+                ..Brief::default()
+            },
             columns: plain(&it.columns),
-            rows: it.stored,
             ..Entry::default()
         });
         let tables = facts.tables.iter().map(|it| Entry {
-            kind: EntryKind::Table,
-            name: it.name.clone(),
-            description: it.description.clone(),
-            layer: it.layer.clone(),
+            brief: Brief {
+                kind: EntryKind::Table,
+                name: it.name.clone(),
+                description: it.description.clone(),
+                layer: it.layer.clone(),
+                rows: it.rows,
+                ..Brief::default()
+            },
             columns: plain(&it.columns),
             reads: it.reads.clone(),
-            rows: it.rows,
             bytes: it.bytes,
             files: it.files,
             sql: it.sql.clone(),

@@ -31,14 +31,14 @@ pub(crate) fn open_lineage(catalog: &Catalog, now_ms: u64) -> Vec<Value> {
             "schemaURL": format!("{SPECIFICATION}#/$defs/DatasetEvent"),
             "dataset": dataset(catalog, entry),
         }));
-        if entry.kind != EntryKind::Table {
+        if entry.brief.kind != EntryKind::Table {
             continue;
         }
         let inputs = entry.reads.iter().map(|it| json!({"namespace": catalog.project, "name": it}));
         let mut facets = Map::new();
         facets
             .insert("sql".to_owned(), facet("1-0-1/SQLJobFacet.json", json!({"query": entry.sql})));
-        if let Some(text) = &entry.description {
+        if let Some(text) = &entry.brief.description {
             let told = json!({"description": text});
             facets.insert(
                 "documentation".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn open_lineage(catalog: &Catalog, now_ms: u64) -> Vec<Value> {
             "eventTime": time,
             "producer": PRODUCER,
             "schemaURL": format!("{SPECIFICATION}#/$defs/JobEvent"),
-            "job": {"namespace": catalog.project, "name": entry.name, "facets": facets},
+            "job": {"namespace": catalog.project, "name": entry.brief.name, "facets": facets},
             "inputs": inputs.collect::<Vec<_>>(),
             "outputs": [dataset(catalog, entry)],
         }));
@@ -71,14 +71,14 @@ fn dataset(catalog: &Catalog, entry: &Entry) -> Value {
         "schema".to_owned(),
         facet("1-1-1/SchemaDatasetFacet.json", json!({"fields": fields})),
     );
-    if let Some(text) = &entry.description {
+    if let Some(text) = &entry.brief.description {
         let told = json!({"description": text});
         facets.insert(
             "documentation".to_owned(),
             facet("1-0-1/DocumentationDatasetFacet.json", told),
         );
     }
-    if let Some(owner) = &entry.owner {
+    if let Some(owner) = &entry.brief.owner {
         let told = json!({"owners": [{"name": owner}]});
         facets.insert("ownership".to_owned(), facet("1-0-1/OwnershipDatasetFacet.json", told));
     }
@@ -100,11 +100,11 @@ fn dataset(catalog: &Catalog, entry: &Entry) -> Value {
             facet("1-2-0/ColumnLineageDatasetFacet.json", told),
         );
     }
-    json!({"namespace": catalog.project, "name": entry.name, "facets": facets})
+    json!({"namespace": catalog.project, "name": entry.brief.name, "facets": facets})
 }
 
 fn has_rows(entry: &Entry) -> bool {
-    matches!(entry.kind, EntryKind::Stream | EntryKind::Table | EntryKind::Lookup)
+    matches!(entry.brief.kind, EntryKind::Stream | EntryKind::Table | EntryKind::Lookup)
 }
 
 /// Returns the tables as Glue's `GetTables` lists them.
@@ -115,20 +115,20 @@ pub(crate) fn glue(catalog: &Catalog) -> Value {
         for (name, value) in [
             ("classification", "delta".to_owned()),
             ("table_type", "delta".to_owned()),
-            ("recordCount", entry.rows.to_string()),
+            ("recordCount", entry.brief.rows.to_string()),
             ("sizeKey", entry.bytes.to_string()),
-            ("mainstem.kind", entry.kind.word().to_owned()),
-            ("mainstem.layer", entry.layer.clone().unwrap_or_default()),
-            ("mainstem.tags", entry.tags.join(",")),
+            ("mainstem.kind", entry.brief.kind.word().to_owned()),
+            ("mainstem.layer", entry.brief.layer.clone().unwrap_or_default()),
+            ("mainstem.tags", entry.brief.tags.join(",")),
         ] {
             parameters.insert(name.to_owned(), json!(value));
         }
         json!({
-            "Name": entry.name,
+            "Name": entry.brief.name,
             "DatabaseName": catalog.project,
-            "Description": entry.description.clone().unwrap_or_default(),
-            "Owner": entry.owner.clone().unwrap_or_default(),
-            "UpdateTime": entry.updated_ms.map(|it| it as f64 / 1_000.0),
+            "Description": entry.brief.description.clone().unwrap_or_default(),
+            "Owner": entry.brief.owner.clone().unwrap_or_default(),
+            "UpdateTime": entry.brief.updated_ms.map(|it| it as f64 / 1_000.0),
             "TableType": "EXTERNAL_TABLE",
             "PartitionKeys": [],
             "Parameters": parameters,

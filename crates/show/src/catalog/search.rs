@@ -6,29 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Entry, EntryKind};
+use super::{Brief, Catalog, Entry};
 
 /// An entry that was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
-    /// What it is.
-    pub kind: EntryKind,
-    /// Its name.
-    pub name: String,
-    /// What its author wrote about it.
-    pub description: Option<String>,
-    /// Who answers for it.
-    pub owner: Option<String>,
-    /// Free words.
-    pub tags: Vec<String>,
-    /// Where in the warehouse it belongs.
-    pub layer: Option<String>,
-    /// Rows now.
-    pub rows: u64,
-    /// When something of it was written last.
-    pub updated_ms: Option<u64>,
-    /// Since when it stands still.
-    pub stale_since_ms: Option<u64>,
+    /// What is told of it.
+    #[serde(flatten)]
+    pub brief: Brief,
     /// Where the words were found: `name`, `tags`, `columns: region, total` …
     pub found_in: Vec<String>,
     /// How well it fits, for the order.
@@ -50,7 +35,10 @@ const MISSPELT: u32 = 5;
 pub(crate) fn search(catalog: &Catalog, words: &str) -> Vec<Hit> {
     let wanted = words_of(words);
     let mut hits: Vec<Hit> = catalog.entries.iter().filter_map(|it| hit(it, &wanted)).collect();
-    hits.sort_by(|one, other| other.score.cmp(&one.score).then_with(|| one.name.cmp(&other.name)));
+    hits.sort_by(|one, other| {
+        let by_score = other.score.cmp(&one.score);
+        by_score.then_with(|| one.brief.name.cmp(&other.brief.name))
+    });
     hits
 }
 
@@ -78,19 +66,7 @@ fn hit(entry: &Entry, wanted: &[String]) -> Option<Hit> {
             }
         }
     }
-    Some(Hit {
-        kind: entry.kind,
-        name: entry.name.clone(),
-        description: entry.description.clone(),
-        owner: entry.owner.clone(),
-        tags: entry.tags.clone(),
-        layer: entry.layer.clone(),
-        rows: entry.rows,
-        updated_ms: entry.updated_ms,
-        stale_since_ms: entry.stale_since_ms,
-        found_in: told(&found),
-        score,
-    })
+    Some(Hit { brief: entry.brief.clone(), found_in: told(&found), score })
 }
 
 fn told(found: &[(&Part, String)]) -> Vec<String> {
@@ -115,14 +91,15 @@ fn parts(entry: &Entry) -> Vec<Part> {
         words: words_of(text),
         told: told.to_owned(),
     };
+    let brief = &entry.brief;
     let mut parts = vec![
-        part("name", NAME, &entry.name, ""),
-        part("kind", BESIDE, entry.kind.word(), ""),
-        part("description", DESCRIPTION, entry.description.as_deref().unwrap_or_default(), ""),
-        part("owner", LABEL, entry.owner.as_deref().unwrap_or_default(), ""),
-        part("layer", LABEL, entry.layer.as_deref().unwrap_or_default(), ""),
+        part("name", NAME, &brief.name, ""),
+        part("kind", BESIDE, brief.kind.word(), ""),
+        part("description", DESCRIPTION, brief.description.as_deref().unwrap_or_default(), ""),
+        part("owner", LABEL, brief.owner.as_deref().unwrap_or_default(), ""),
+        part("layer", LABEL, brief.layer.as_deref().unwrap_or_default(), ""),
     ];
-    parts.extend(entry.tags.iter().map(|it| part("tags", LABEL, it, it)));
+    parts.extend(brief.tags.iter().map(|it| part("tags", LABEL, it, it)));
     for it in &entry.columns {
         let name = it.column.name.as_str();
         parts.push(part("columns", COLUMN, name, name));

@@ -45,15 +45,18 @@ const BARS: usize = 10;
 /// Looks at the rows of an entry.
 pub(crate) async fn of(answers: &dyn Answers, entry: &Entry) -> Result<Statistics, AskError> {
     let rows_max = limits::CATALOG_ROWS_MAX;
-    let from = format!("(SELECT * FROM {} LIMIT {rows_max}) t", quote(&entry.name));
-    let total =
-        number(&ask(answers, format!("SELECT count(*) FROM {}", quote(&entry.name))).await?, 0, 0);
+    let from = format!("(SELECT * FROM {} LIMIT {rows_max}) t", quote(&entry.brief.name));
+    let total = number(
+        &ask(answers, format!("SELECT count(*) FROM {}", quote(&entry.brief.name))).await?,
+        0,
+        0,
+    );
     let rows = total.min(rows_max);
     let mut columns = Vec::new();
     for it in entry.columns.iter().take(limits::CATALOG_COLUMNS_MAX) {
         columns.push(column(answers, &from, rows, &it.column.name, &it.column.kind).await?);
     }
-    Ok(Statistics { name: entry.name.clone(), rows, is_part: rows_max < total, columns })
+    Ok(Statistics { name: entry.brief.name.clone(), rows, is_part: rows_max < total, columns })
 }
 
 async fn column(

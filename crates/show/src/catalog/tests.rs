@@ -16,12 +16,13 @@ fn column(name: &str, kind: &str, from: &[(&str, &str)]) -> EntryColumn {
 }
 
 fn shop() -> Catalog {
-    let entry = |kind, name: &str, description: &str| Entry {
+    let brief = |kind, name: &str, description: &str| Brief {
         kind,
         name: name.to_owned(),
         description: Some(description.to_owned()).filter(|it| !it.is_empty()),
-        ..Entry::default()
+        ..Brief::default()
     };
+    let of = |brief| Entry { brief, ..Entry::default() };
     let entries = vec![
         Entry {
             columns: vec![
@@ -31,11 +32,13 @@ fn shop() -> Catalog {
                     ..column("unitPrice", "decimal(10,2)", &[])
                 },
             ],
-            owner: Some("Zoé Müller".to_owned()),
-            layer: Some("raw".to_owned()),
             location: Some("file:///data/lake/orders".to_owned()),
-            rows: 7,
-            ..entry(EntryKind::Stream, "orders", "What customers buy, as it comes in.")
+            ..of(Brief {
+                owner: Some("Zoé Müller".to_owned()),
+                layer: Some("raw".to_owned()),
+                rows: 7,
+                ..brief(EntryKind::Stream, "orders", "What customers buy, as it comes in.")
+            })
         },
         Entry {
             columns: vec![
@@ -43,25 +46,27 @@ fn shop() -> Catalog {
                 column("revenue", "decimal(22,2)", &[("orders", "unitPrice")]),
                 column("orders", "int", &[]),
             ],
-            tags: vec!["finance".to_owned(), "kpi".to_owned()],
-            layer: Some("reporting".to_owned()),
             reads: vec!["orders".to_owned()],
             sql: "SELECT 1".to_owned(),
             location: Some("file:///data/lake/sales_by_minute".to_owned()),
             read_by: vec![Reader { kind: EntryKind::Dashboard, name: "sales".to_owned() }],
-            ..entry(EntryKind::Table, "sales_by_minute", "Turnover per minute and region")
+            ..of(Brief {
+                tags: vec!["finance".to_owned(), "kpi".to_owned()],
+                layer: Some("reporting".to_owned()),
+                ..brief(EntryKind::Table, "sales_by_minute", "Turnover per minute and region")
+            })
         },
         Entry {
             reads: vec!["sales_by_minute".to_owned()],
-            ..entry(EntryKind::Dashboard, "sales", "Sales now")
+            ..of(brief(EntryKind::Dashboard, "sales", "Sales now"))
         },
-        entry(EntryKind::Lookup, "products", "Names and categories"),
+        of(brief(EntryKind::Lookup, "products", "Names and categories")),
     ];
     Catalog { project: "shop".to_owned(), entries }
 }
 
 fn found(words: &str) -> String {
-    let line = |it: &search::Hit| format!("{} [{}]\n", it.name, it.found_in.join("; "));
+    let line = |it: &search::Hit| format!("{} [{}]\n", it.brief.name, it.found_in.join("; "));
     search(&shop(), words).iter().map(line).collect()
 }
 
@@ -118,6 +123,23 @@ fn people_find_what_they_mean() {
     );
     check("sales weather", &expect![""]);
     assert_eq!(search(&shop(), "").len(), 4, "without words everything is listed");
+}
+
+#[test]
+fn an_entry_and_what_is_found_are_told_in_one_piece() {
+    let orders = shop().entries.remove(0);
+    let told = serde_json::to_value(&orders).unwrap();
+    for (name, value) in [("name", "orders"), ("kind", "stream"), ("layer", "raw")] {
+        assert_eq!(told[name], value, "{told}");
+    }
+    assert_eq!((&told["rows"], &told["brief"]), (&Value::from(7), &Value::Null));
+    assert_eq!(serde_json::from_value::<Entry>(told).unwrap(), orders);
+    let hit = search(&shop(), "zoe").remove(0);
+    let told = serde_json::to_value(&hit).unwrap();
+    assert_eq!((&told["name"], &told["found_in"][0]), (&Value::from("orders"), &"owner".into()));
+    assert_eq!(serde_json::from_value::<search::Hit>(told).unwrap(), hit);
+    let older = serde_json::json!({"kind": "table", "name": "a"});
+    assert_eq!(serde_json::from_value::<Entry>(older).unwrap().brief.name, "a");
 }
 
 #[test]

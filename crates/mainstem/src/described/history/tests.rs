@@ -1,6 +1,6 @@
 //! Tests of the catalogue's history: what differs is told once, and survives a start and a torn line.
 
-use show::EntryColumn;
+use show::{Brief, EntryColumn};
 
 use super::*;
 
@@ -9,13 +9,13 @@ fn table(name: &str, owner: Option<&str>, columns: &[&str]) -> Entry {
         column: Column { name: (*it).to_owned(), kind: "int".to_owned(), nullable: true },
         ..EntryColumn::default()
     };
-    Entry {
+    let brief = Brief {
         kind: EntryKind::Table,
         name: name.to_owned(),
         owner: owner.map(str::to_owned),
-        columns: columns.iter().map(column).collect(),
-        ..Entry::default()
-    }
+        ..Brief::default()
+    };
+    Entry { brief, columns: columns.iter().map(column).collect(), ..Entry::default() }
 }
 
 fn catalog(entries: Vec<Entry>) -> Catalog {
@@ -35,7 +35,8 @@ fn what_differs_is_told_once() {
     let first = catalog(vec![table("a", None, &["x", "y"]), table("b", None, &[])]);
     history.note(&first, 1).unwrap();
     history.note(&first, 2).unwrap();
-    let more = Entry { rows: 9, bytes: 9, ..table("a", None, &["x", "y"]) };
+    let mut more = Entry { bytes: 9, ..table("a", None, &["x", "y"]) };
+    more.brief.rows = 9;
     history.note(&catalog(vec![more, table("b", None, &[])]), 3).unwrap();
     let second = catalog(vec![table("a", Some("zoe"), &["y", "z"]), table("c", None, &[])]);
     history.note(&second, 4).unwrap();
