@@ -75,13 +75,6 @@ impl Pipeline {
             let help = Some(help.to_owned());
             return Err(AskError { help, ..AskError::new(Kind::Invalid, message) });
         }
-        if running.project.tables.get(name).is_some_and(|it| it.serve.is_some()) {
-            let message =
-                format!("`{name}` is served by key, and its index follows its flow alone");
-            let help =
-                "take `serve` out, `mainstem apply`, go back, and put it in again".to_owned();
-            return Err(AskError { help: Some(help), ..AskError::new(Kind::Invalid, message) });
-        }
         let stored = running.stored(name).ok_or_else(missing)?;
         let asked = match (wanted.version, wanted.moment_ms) {
             (Some(version), None) => store::AsOf::Version(version),
@@ -96,7 +89,12 @@ impl Pipeline {
         // What is not stored yet would come on top of what is gone back to.
         let failed = |it: process::Error| AskError::new(it.kind(), it.to_string());
         flow.flush().await.map_err(failed)?;
-        let restored = stored.restore(asked).await.map_err(|it| {
+        let restored = match running.served(name) {
+            // What is found by key goes back with it.
+            Some((_, table)) => table.served.restore(asked).await,
+            None => stored.restore(asked).await,
+        };
+        let restored = restored.map_err(|it| {
             let is_gone = matches!(it, store::Error::Past { is_gone: true, .. });
             let help = is_gone.then(|| KEEP_LONGER.to_owned());
             AskError { help, ..AskError::new(it.kind(), it.to_string()) }

@@ -34,6 +34,7 @@ use crate::state::LakeFile;
 use crate::table::{LakeTable, blocking};
 
 mod place;
+mod restore;
 
 use place::{TAIL, Tail, after_all, time_of, time_prefix};
 
@@ -65,6 +66,8 @@ pub struct Served {
     /// The column with the time of a row, and the rows by it.
     times: Option<(usize, Keyspace)>,
     keep: Option<Span>,
+    /// Held while an epoch is taken over, or the table goes back.
+    turn: tokio::sync::Mutex<()>,
     work: Mutex<Work>,
     progress: Progress,
     /// The last epoch that is in the index, as `told` has it.
@@ -191,6 +194,7 @@ impl Serving {
             rows,
             times,
             keep: layout.keep,
+            turn: tokio::sync::Mutex::default(),
             work: Mutex::new(Work::Follows),
             progress: Progress::default(),
             epoch: AtomicU64::default(),
@@ -560,6 +564,7 @@ impl Sink for ServedSink {
         let refuse = |reason| Error::Change { table: served.table.name().to_owned(), reason };
         let prepared = Prepared::from_actions(actions.clone()).map_err(refuse);
         let prepared = prepared.map_err(|it| it.into_sink(served.table.name()))?;
+        let _turn = served.turn.lock().await;
         served.table.commit(epoch, actions).await?;
         if let Work::Builds { missed } = &mut *served.work.lock() {
             missed.push((epoch, prepared));

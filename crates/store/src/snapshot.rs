@@ -199,6 +199,17 @@ impl LakeTable {
     /// # Errors
     /// When there is no such version any more, or its columns or partition were others.
     pub async fn restore(&self, asked: AsOf) -> Result<Restored, Error> {
+        self.restore_once(asked, || Ok(())).await
+    }
+
+    /// As [`LakeTable::restore`], once `ready`: it is called before anything changes, and not at all if
+    /// nothing is to change.
+    pub(crate) async fn restore_once(
+        &self,
+        asked: AsOf,
+        ready: impl FnOnce() -> Result<(), Error> + Send,
+    ) -> Result<Restored, Error> {
+        let mut ready = Some(ready);
         // Nothing is swept while it is decided which files come back.
         let _upkeep = tokio::select! {
             held = self.upkeep.lock() => held,
@@ -217,6 +228,7 @@ impl LakeTable {
                 let rows = rows_before;
                 return Ok(Restored { from: past.version, version, rows_before, rows });
             };
+            ready.take().map_or(Ok(()), |it| it())?;
             if self.publish(&mut state, version).await? {
                 let (version, rows) = (state.version, state.view().facts.rows);
                 return Ok(Restored { from: past.version, version, rows_before, rows });

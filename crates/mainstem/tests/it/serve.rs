@@ -214,3 +214,41 @@ async fn serving_comes_changes_and_goes_with_the_project() {
     assert_eq!(answer["error"]["message"], "table `spent` is not served by key");
     program.stop();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_back_to_is_read_by_key_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = start(folder.path());
+    let mut random = fastrand::Rng::with_seed(2);
+    let newest = |table: &str| {
+        format!(
+            "SELECT rows, version FROM system.versions WHERE name = '{table}' ORDER BY version DESC LIMIT 1"
+        )
+    };
+    send(&program, &mut random, 0, 500).await;
+    program.settle("orders").await;
+    program.until(&newest("history"), 500).await;
+    let mut versions = Vec::new();
+    for table in ["history", "by_minute"] {
+        versions.push((table, program.sql(&newest(table)).await[0][1].to_string()));
+    }
+    send(&program, &mut random, 500, 700).await;
+    program.settle("orders").await;
+    let dir = folder.path().to_str().unwrap();
+    for (table, version) in &versions {
+        let told = printed(&["restore", table, "--version", version, "--dir", dir]);
+        assert!(told.contains(&format!("of version {version} again")), "{told}");
+        compare(&program, &mut random).await;
+    }
+    assert_eq!(program.count("SELECT count(*) FROM history").await, 500);
+    // The tables go on from there, through a kill as well.
+    send(&program, &mut random, 1_200, 300).await;
+    program.settle("orders").await;
+    compare(&program, &mut random).await;
+    program.kill();
+    program = start(folder.path());
+    program.settle("orders").await;
+    compare(&program, &mut random).await;
+    assert_eq!(program.count("SELECT count(*) FROM history").await, 800);
+    program.stop();
+}

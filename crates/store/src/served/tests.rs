@@ -11,6 +11,7 @@ use rows::keyed::Given;
 use rows::sink::Replace;
 
 use super::*;
+use crate::history::AsOf;
 use crate::table::tests::{MINUTE_US, Row, ask, batch, clock, lake_at, layout, open};
 
 const REGIONS: [&str; 4] = ["de", "fr", "f", ""];
@@ -155,6 +156,40 @@ async fn rows_that_the_table_no_longer_keeps_leave_the_index() {
     assert_eq!(find(&served, "fr", false).len(), 4);
 }
 
+#[tokio::test]
+async fn what_is_gone_back_to_is_found_by_key_with_what_comes_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (serving, served) = serve(folder.path()).await;
+    let row = |orders: i64| (Some(orders * MINUTE_US), Some("fr"), orders, None);
+    for epoch in 1..4 {
+        let rows = batch(&[row(i64::try_from(epoch).unwrap())]);
+        put(&served, epoch, Change::new(vec![rows], Replace::Nothing)).await;
+    }
+    let orders = |served: &Served| -> Vec<i64> {
+        find(served, "fr", false).into_iter().map(|it| it.1).collect()
+    };
+    let missing = served.restore(AsOf::Version(99)).await.unwrap_err();
+    assert!(missing.to_string().contains("is not written yet"), "{missing}");
+    assert_eq!(orders(&served), [1, 2, 3], "nothing is built for a version that is not there");
+    let restored = served.restore(AsOf::Version(1)).await.unwrap();
+    assert_eq!((restored.rows_before, restored.rows), (3, 1));
+    // An epoch that comes while the index is being built is in it too.
+    put(&served, 4, Change::new(vec![batch(&[row(4)])], Replace::Nothing)).await;
+    settled(&served).await;
+    assert_eq!(orders(&served), [1, 4]);
+    let forth = served.restore(AsOf::Version(3)).await.unwrap();
+    settled(&served).await;
+    assert_eq!((forth.rows_before, forth.rows), (2, 3));
+    assert_eq!(orders(&served), [1, 2, 3]);
+    // Twice changes nothing, and nothing is built.
+    served.restore(AsOf::Version(3)).await.unwrap();
+    assert!(served.building().is_none());
+    check(&served).await;
+    drop((serving, served));
+    let (_serving, served) = serve(folder.path()).await;
+    assert_eq!(orders(&served), [1, 2, 3]);
+}
+
 /// What an epoch does.
 #[derive(Debug, Clone)]
 enum Step {
@@ -165,6 +200,8 @@ enum Step {
     /// The table has it, the index does not: the program ended in between.
     Lost(Vec<(i64, usize)>),
     Forget,
+    /// The table goes back to one of its versions.
+    Back(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -176,6 +213,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Restart),
         1 => rows().prop_map(Step::Lost),
         1 => Just(Step::Forget),
+        1 => (0..20_u64).prop_map(Step::Back),
     ];
     prop::collection::vec(step, 1..10)
 }
@@ -233,6 +271,11 @@ proptest! {
                     Step::Forget => {
                         serving.forget("sales").unwrap();
                         served.settle().await.unwrap();
+                    }
+                    Step::Back(version) => {
+                        let newest = served.table().facts().version;
+                        let asked = AsOf::Version(version % (newest + 1));
+                        served.restore(asked).await.unwrap();
                     }
                 }
                 check(&served).await;
