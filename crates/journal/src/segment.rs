@@ -139,13 +139,15 @@ impl<'a> Window<'a> {
             return Ok(Some(slice));
         }
         let wanted = length.max(READ_BYTES.min(self.end - offset));
-        let mut chunk = vec![0; usize::try_from(wanted).unwrap_or(usize::MAX)];
+        // Unless a slice of the last piece is still held, its room serves again.
+        let mut chunk = std::mem::take(&mut self.chunk).try_into_mut().unwrap_or_default();
+        chunk.resize(usize::try_from(wanted).unwrap_or(usize::MAX), 0);
         let read = self.file.read_at(offset, &mut chunk);
         let read = read.map_err(|error| Error::of_io(self.path, &error))?;
         chunk.truncate(read);
         self.read_bytes += read as u64;
         self.start = offset;
-        self.chunk = Bytes::from(chunk);
+        self.chunk = chunk.freeze();
         Ok(self.slice(offset, length))
     }
 
