@@ -86,6 +86,7 @@ def cpu_seconds():
 def main():
     base = duckdb.connect(config={"allow_unsigned_extensions": "true"})
     base.execute("SET TimeZone = 'UTC'")
+    base.execute("SET enable_progress_bar = false")
     for line in sys.stdin:
         asked = json.loads(line)
         if "config" in asked:
