@@ -797,6 +797,7 @@ async fn a_bucket_in_a_cloud_is_named_and_its_objects_are_asked_for_there() {
             store: Arc::new(object_store::memory::InMemory::new()),
             prefix: object_store::path::Path::default(),
             fetched: PathBuf::new(),
+            asked: parking_lot::Mutex::default(),
         },
         listing,
         cold: None,

@@ -359,3 +359,48 @@ fn a_closed_journal_takes_nothing_more() {
     let frames = bed.journal.read(bed.stream, ShardId(0), SequenceNumber(0), 100).unwrap();
     assert_eq!(frames.len(), 1);
 }
+
+#[test]
+fn small_frames_of_one_shard_that_are_written_together_are_one() {
+    let mut bed = Bed::new(hour());
+    let records = |numbers: &[u8]| {
+        let mut records = Records::new();
+        for number in numbers {
+            records.push("k", &[*number; 40]).unwrap();
+        }
+        records
+    };
+    let one = |numbers: &[u8], name: Option<&str>| Append {
+        stream: bed.stream,
+        parts: vec![(ShardId(0), records(numbers))],
+        idempotency: name.map(|it| IdempotencyKey::new(it).unwrap()),
+    };
+    let twice = Append {
+        stream: bed.stream,
+        parts: vec![(ShardId(0), records(&[3])), (ShardId(0), records(&[4, 5]))],
+        idempotency: None,
+    };
+    let appends = vec![one(&[0], None), one(&[1, 2], Some("named")), twice, one(&[6], None)];
+    let firsts = |answers: Vec<Result<Appended, Error>>| {
+        let parts = answers.into_iter().flat_map(|it| it.unwrap().parts);
+        parts.map(|it| (it.first.0, it.count)).collect::<Vec<_>>()
+    };
+    let answers = bed.journal.append_together(appends);
+    assert_eq!(firsts(answers), [(0, 1), (1, 2), (3, 1), (4, 2), (6, 1)]);
+    for is_restarted in [false, true] {
+        if is_restarted {
+            bed.restart();
+        }
+        let read = bed.journal.read(bed.stream, ShardId(0), SequenceNumber(0), 10_000).unwrap();
+        let found: Vec<_> = read.iter().map(|it| (it.place.sequence.0, it.bytes[0])).collect();
+        assert_eq!(found, (0..7).map(|it| (u64::from(it), it)).collect::<Vec<(u64, u8)>>());
+        assert_eq!(read.frames.len(), 1);
+        // What a name stands for is its own records, wherever they lie.
+        let repeated = bed.journal.append_together(vec![Append {
+            stream: bed.stream,
+            parts: vec![(ShardId(0), ten_of(b"x"))],
+            idempotency: Some(IdempotencyKey::new("named").unwrap()),
+        }]);
+        assert_eq!(firsts(repeated), [(1, 2)]);
+    }
+}

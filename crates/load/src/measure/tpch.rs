@@ -68,7 +68,7 @@ pub(super) fn beside(ctx: &Ctx) -> anyhow::Result<Vec<Figure>> {
         duck.view(name, &files.join(format!("{name}.parquet")))?;
         rows += duck.count(&format!("SELECT count(*) FROM {name}"))?;
     }
-    let streams: Vec<Stream> = TABLES
+    let streams: Vec<Stream<'_>> = TABLES
         .iter()
         .map(|&(name, columns)| Stream { name, columns, more: "", file: format!("{name}.parquet") })
         .collect();

@@ -220,7 +220,12 @@ async fn objects_of_a_cloud_move_to_another_prefix() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let fetched = world.folder.path().join("own/.fetched");
     let prefix = object_store::path::Path::from("landing");
-    let place = Place::Cloud { store: Arc::clone(&store), prefix: prefix.clone(), fetched };
+    let place = Place::Cloud {
+        store: Arc::clone(&store),
+        prefix: prefix.clone(),
+        fetched,
+        asked: parking_lot::Mutex::default(),
+    };
     store.put(&prefix.clone().join("x.csv"), text().into()).await.unwrap();
     let none = BTreeMap::new();
     let to = options("memory");

@@ -30,7 +30,7 @@ fn columns_that_were_found_are_those_of_the_stream() {
     let project = load(&files, None).unwrap();
     assert!(project.awaited.is_empty());
     assert!(project.tables.contains_key("daily"));
-    let columns = &project.streams.get("sales").unwrap().columns;
+    let columns = &project.streams["sales"].columns;
     let names: Vec<&str> = columns.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["at", "price"]);
 }
