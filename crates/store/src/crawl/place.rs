@@ -89,7 +89,7 @@ impl Place {
 
     /// Makes a place of a store that is at hand.
     pub fn of_store(store: Arc<dyn ObjectStore>, prefix: &str, runtime: Handle) -> Place {
-        let prefix = object_store::path::Path::from(prefix);
+        let prefix = object_path(&object_store::path::Path::default(), prefix);
         let root = format!("{store}/{prefix}");
         Place { root, kind: Kind::Objects { store, prefix, runtime }, elsewhere: None }
     }
@@ -175,7 +175,11 @@ fn object_path(prefix: &object_store::path::Path, path: &str) -> object_store::p
     if path.is_empty() {
         return prefix.clone();
     }
-    path.split('/').fold(prefix.clone(), object_store::path::Path::join)
+    let below =
+        if prefix.as_ref().is_empty() { path.to_owned() } else { format!("{prefix}/{path}") };
+    // As a listing told it: the library would encode some signs once more.
+    object_store::path::Path::parse(&below)
+        .unwrap_or_else(|_| path.split('/').fold(prefix.clone(), object_store::path::Path::join))
 }
 
 fn is_hidden(name: &str) -> bool {

@@ -224,7 +224,7 @@ async fn objects_of_a_cloud_move_to_another_prefix() {
         store: Arc::clone(&store),
         prefix: prefix.clone(),
         fetched,
-        asked: parking_lot::Mutex::default(),
+        asked: Mutex::default(),
     };
     store.put(&prefix.clone().join("x.csv"), text().into()).await.unwrap();
     let none = BTreeMap::new();

@@ -123,17 +123,17 @@ impl WholeLines {
 
     /// Returns the bytes of the first record with its end; nothing if it may go on.
     fn length(&self, rest: &[u8]) -> Option<usize> {
-        let mut begin = 0;
+        let mut end = 0;
+        let mut quotes = Quotes::default();
         loop {
-            let end = begin + memchr::memchr(b'\n', rest.get(begin..)?)? + 1;
-            if !self.has_quotes || !is_open(rest.get(..end)?) {
+            end += memchr::memchr(b'\n', rest.get(end..)?)? + 1;
+            if !self.has_quotes || !quotes.are_open(rest.get(..end)?) {
                 return Some(end);
             }
             // A quote that is never closed must cost its own line only.
             if limits::RECORD_BYTES_MAX < end || self.is_last(rest, end) {
                 return memchr::memchr(b'\n', rest).map(|it| it + 1);
             }
-            begin = end;
         }
     }
 
@@ -155,22 +155,29 @@ impl WholeLines {
     }
 }
 
-/// Whether a quoted field goes on behind the text, which is the beginning of a record.
-fn is_open(text: &[u8]) -> bool {
-    let (mut is_open, mut at) = (false, 0);
-    while let Some(found) = text.get(at..).and_then(|it| memchr::memchr(b'"', it)) {
-        let quote = at + found;
-        at = quote + 1;
-        if is_open {
-            if text.get(at) == Some(&b'"') {
-                at += 1; // A quote inside the field.
+/// The quotes of a record, as far as they were looked at.
+#[derive(Default)]
+struct Quotes {
+    is_open: bool,
+    at: usize,
+}
+
+impl Quotes {
+    /// Whether a quoted field goes on behind the text: the beginning of the record, longer each time.
+    fn are_open(&mut self, text: &[u8]) -> bool {
+        while let Some(found) = text.get(self.at..).and_then(|it| memchr::memchr(b'"', it)) {
+            let quote = self.at + found;
+            self.at = quote + 1;
+            if !self.is_open {
+                // Inside a field without quotes it is a sign like any other.
+                self.is_open = quote == 0 || text.get(quote - 1) == Some(&b',');
+            } else if text.get(self.at) == Some(&b'"') {
+                self.at += 1; // A quote inside the field.
             } else {
-                is_open = false;
+                self.is_open = false;
             }
-        } else {
-            // Inside a field without quotes it is a sign like any other.
-            is_open = quote == 0 || text.get(quote - 1) == Some(&b',');
         }
+        self.at = text.len();
+        self.is_open
     }
-    is_open
 }

@@ -44,7 +44,7 @@ fn read_dates(
         match file.next(&mut some) {
             Err(why) => return (all, Some(why)),
             Ok(()) if some.is_empty() => return (all, None),
-            Ok(()) => all.extend(some.into_iter().map(|it| String::from_utf8(it).unwrap())),
+            Ok(()) => all.extend(some.iter().map(|it| String::from_utf8_lossy(it).into_owned())),
         }
     }
 }
