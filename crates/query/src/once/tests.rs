@@ -50,7 +50,7 @@ const QUESTIONS: &[(&str, usize)] = &[
     ),
     ("SELECT k, s FROM sums ORDER BY k LIMIT 3", 0),
     (
-        "SELECT a.k FROM sums a JOIN (SELECT k, min(v) AS m FROM t GROUP BY k) b ON a.k = b.k ORDER BY 1",
+        "SELECT a.s, b.m FROM sums a JOIN (SELECT k, min(v) AS m FROM t GROUP BY k) b ON a.k = b.k ORDER BY 1, 2",
         0,
     ),
 ];
