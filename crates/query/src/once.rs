@@ -82,7 +82,7 @@ fn shared(plan: &LogicalPlan, kept_bytes_max: usize) -> Result<Option<LogicalPla
     let mut parts: HashMap<LogicalPlan, Arc<Kept>> = HashMap::new();
     for (part, count) in counts {
         if 1 < count && !repeats && is_always_the_same(&part)? {
-            parts.insert(part, Arc::new(Kept { rows: Mutex::default(), kept_bytes_max }));
+            parts.insert(part, Arc::new(Kept::new(kept_bytes_max)));
         }
     }
     if parts.is_empty() {
@@ -190,9 +190,10 @@ impl ExtensionPlanner for Parts {
 }
 
 /// The rows of a part, kept while the question runs.
-#[derive(Debug)]
 struct Kept {
     rows: Mutex<Option<Working>>,
+    /// The rows that were too many to be kept: those that came, and the others to come.
+    too_many: Arc<Mutex<Option<(Rows, SendableRecordBatchStream)>>>,
     kept_bytes_max: usize,
 }
 
@@ -202,48 +203,92 @@ type Working = Shared<BoxFuture<'static, Result<Option<Arc<Rows>>, Arc<DataFusio
 #[derive(Debug)]
 struct Rows {
     batches: Vec<RecordBatch>,
-    _memory: MemoryReservation,
+    memory: MemoryReservation,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("kept_bytes_max", &self.kept_bytes_max).finish_non_exhaustive()
+    }
 }
 
 impl Kept {
-    /// Returns the rows, worked out by whoever asks first; by a task, since one place may wait for
-    /// the other to be done.
-    fn rows(&self, input: &Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> Working {
+    fn new(kept_bytes_max: usize) -> Kept {
+        Kept { rows: Mutex::default(), too_many: Arc::default(), kept_bytes_max }
+    }
+
+    /// Returns the rows of the part for a place whose own plan of it is `input`.
+    async fn stream(
+        &self,
+        input: Arc<dyn ExecutionPlan>,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let schema = input.schema();
+        let (working, is_first) = self.work(&input, &task);
+        if let Some(rows) = working.await.map_err(DataFusionError::Shared)? {
+            let batches = futures::stream::iter(rows.batches.clone()).map(move |batch| {
+                let _held = &rows;
+                Ok(batch)
+            });
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
+        }
+        // A plan runs once: that of the first place has begun, those of the others have not.
+        if !is_first {
+            return input.execute(0, task);
+        }
+        let Some((came, rest)) = self.too_many.lock().take() else {
+            return internal_err!("the rows of a part are gone");
+        };
+        let held = came.memory;
+        let batches = futures::stream::iter(came.batches.into_iter().map(Ok)).chain(rest);
+        let batches = batches.inspect(move |_| _ = &held);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+    }
+
+    /// Lets whoever asks first work the rows out; by a task, since one place may wait for another to
+    /// be done. Also tells whether this one is the first.
+    fn work(&self, input: &Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> (Working, bool) {
         let mut rows = self.rows.lock();
-        let working = rows.get_or_insert_with(|| {
-            let work = collect(Arc::clone(input), Arc::clone(task), self.kept_bytes_max);
-            let work = SpawnedTask::spawn(work);
-            async move {
-                let worked = work.join().await;
-                worked
-                    .map_err(|it| DataFusionError::ExecutionJoin(Box::new(it)))
-                    .flatten()
-                    .map_err(Arc::new)
-            }
-            .boxed()
-            .shared()
-        });
-        working.clone()
+        if let Some(working) = rows.as_ref() {
+            return (working.clone(), false);
+        }
+        let (input, task) = (Arc::clone(input), Arc::clone(task));
+        let too_many = Arc::clone(&self.too_many);
+        let work = SpawnedTask::spawn(collect(input, task, too_many, self.kept_bytes_max));
+        let working = async move {
+            let worked = work.join().await;
+            worked
+                .map_err(|it| DataFusionError::ExecutionJoin(Box::new(it)))
+                .flatten()
+                .map_err(Arc::new)
+        };
+        let working = working.boxed().shared();
+        *rows = Some(working.clone());
+        (working, true)
     }
 }
 
 async fn collect(
     input: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
+    too_many: Arc<Mutex<Option<(Rows, SendableRecordBatchStream)>>>,
     bytes_max: usize,
 ) -> Result<Option<Arc<Rows>>> {
     let memory = MemoryConsumer::new("Once").register(task.memory_pool());
+    let mut came = Rows { batches: Vec::new(), memory };
     let mut rows = input.execute(0, task)?;
-    let mut batches = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         let bytes = batch.get_array_memory_size();
-        if bytes_max < memory.size().saturating_add(bytes) || memory.try_grow(bytes).is_err() {
+        let would_be = came.memory.size().saturating_add(bytes);
+        let fits = would_be <= bytes_max && came.memory.try_grow(bytes).is_ok();
+        came.batches.push(batch);
+        if !fits {
+            *too_many.lock() = Some((came, rows));
             return Ok(None);
         }
-        batches.push(batch);
     }
-    Ok(Some(Arc::new(Rows { batches, _memory: memory })))
+    Ok(Some(Arc::new(came)))
 }
 
 /// What has the rows of a part.
@@ -332,19 +377,8 @@ impl ExecutionPlan for OnceExec {
 
     fn execute(&self, _: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (input, kept) = (Arc::clone(&self.input), Arc::clone(&self.kept));
-        let schema = self.schema();
-        let rows = futures::stream::once(async move {
-            let rows = kept.rows(&input, &task).await.map_err(DataFusionError::Shared)?;
-            let Some(rows) = rows else { return input.execute(0, task) };
-            let batches = futures::stream::iter(rows.batches.clone()).map(move |batch| {
-                let _held = &rows;
-                Ok(batch)
-            });
-            let rows: SendableRecordBatchStream =
-                Box::pin(RecordBatchStreamAdapter::new(input.schema(), batches));
-            Ok(rows)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.try_flatten())))
+        let rows = futures::stream::once(async move { kept.stream(input, task).await });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows.try_flatten())))
     }
 }
 
