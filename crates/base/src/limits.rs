@@ -137,9 +137,8 @@ pub const LOOKUP_BYTES_MAX: u64 = 256 << 20;
 /// Hot rows of one flow before ticks wait for the flush under way.
 pub const HOT_BYTES_MAX: usize = 512 << 20;
 
-/// Rows of one row group in a Parquet file: the unit that queries skip and share among cores, and
-/// what a writer buffers.
-pub const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
+/// Rows of one row group in a Parquet file: the unit that queries skip, and what a writer buffers.
+pub const ROW_GROUP_ROWS_MAX: usize = 512 * 1024;
 
 /// Rows of one row group in a file of cold rows: few questions come, so a better compression is
 /// worth more than groups that can be skipped.

@@ -45,21 +45,10 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct Entry {
     stream: Arc<Stream>,
-    parts: Vec<Part>,
+    parts: Vec<(ShardId, Vec<Body>)>,
     key: Option<IdempotencyKey>,
     bytes: usize,
     reply: oneshot::Sender<Result<Outcome, Error>>,
-}
-
-/// What an append has for one shard.
-#[derive(Debug)]
-struct Part {
-    shard: ShardId,
-    /// Its frames; those of others too that are written with it, and not its own if they are in
-    /// another's.
-    bodies: Vec<Body>,
-    /// How many records are its own.
-    count: u64,
 }
 
 pub(crate) type Reply = oneshot::Receiver<Result<Outcome, Error>>;
@@ -103,8 +92,7 @@ impl Shared {
             let bodies = records.into_bodies();
             bytes += bodies.iter().map(|it| it.buffer.len()).sum::<usize>();
             if !bodies.is_empty() {
-                let count = bodies.iter().map(|it| u64::from(it.count)).sum();
-                parts.push(Part { shard, bodies, count });
+                parts.push((shard, bodies));
             }
         }
         if let Some(key) = &append.idempotency {
@@ -225,12 +213,12 @@ impl Entry {
     /// Returns whether one of its shards was closed after its records were routed.
     fn has_closed_shard(&self) -> bool {
         let shards = self.stream.shards();
-        self.parts.iter().any(|it| shards.shard(it.shard).is_none_or(|it| it.is_closed()))
+        self.parts.iter().any(|(shard, _)| shards.shard(*shard).is_none_or(|it| it.is_closed()))
     }
 
     fn give_back(self) {
         let parts = self.parts.into_iter();
-        let parts = parts.map(|it| (it.shard, Frames::given_back(it.shard, it.bodies)));
+        let parts = parts.map(|(shard, bodies)| (shard, Frames::given_back(shard, bodies)));
         answer(self.reply, Ok(Outcome::Resharded(parts.collect())));
     }
 }
@@ -244,53 +232,11 @@ struct Placed {
 
 impl Placed {
     fn bytes(&self) -> u64 {
-        let bodies = self.entry.parts.iter().flat_map(|it| &it.bodies);
+        let bodies = self.entry.parts.iter().flat_map(|(_, bodies)| bodies);
         let data: usize = bodies.map(|it| it.buffer.len()).sum();
         let key = self.entry.key.as_ref();
         let parts = self.entry.parts.len();
         data as u64 + key.map_or(0, |key| frame_bytes(body_bytes(key, parts) as u64))
-    }
-}
-
-/// The numbers that come next in a shard: of a frame, and of a record of the append in turn, which
-/// may stand in a frame of an append before it.
-#[derive(Clone, Copy)]
-struct Next {
-    frame: u64,
-    record: u64,
-}
-
-/// Puts small frames of one shard, which come from many producers, into one: each frame costs as much
-/// as some records.
-fn gather(placed: &mut [Placed]) {
-    if placed.len() < 2 {
-        return;
-    }
-    // The last frame of each shard, by the places of its append, its part and itself.
-    let mut last: HashMap<StreamId, HashMap<ShardId, (usize, usize, usize)>> = HashMap::new();
-    for at in 0..placed.len() {
-        let (before, rest) = placed.split_at_mut(at);
-        let Some(it) = rest.first_mut() else { return };
-        let last = last.entry(it.entry.stream.id).or_default();
-        for (place, part) in it.entry.parts.iter_mut().enumerate() {
-            let mut kept = Vec::with_capacity(part.bodies.len());
-            for body in part.bodies.drain(..) {
-                let one_before = last.get(&part.shard).filter(|_| kept.is_empty());
-                let one_before = one_before.and_then(|&(append, place, body)| {
-                    let part = before.get_mut(append)?.entry.parts.get_mut(place)?;
-                    part.bodies.get_mut(body)
-                });
-                let left = match one_before {
-                    Some(one) => one.take(body),
-                    None => Some(body),
-                };
-                kept.extend(left);
-            }
-            part.bodies = kept;
-            if let Some(body) = part.bodies.len().checked_sub(1) {
-                last.insert(part.shard, (at, place, body));
-            }
-        }
     }
 }
 
@@ -329,7 +275,6 @@ impl Writer {
         if placed.is_empty() {
             return;
         }
-        gather(&mut placed);
         match self.write(shared, &mut placed) {
             Err(error) => {
                 for (_, reply) in repeats {
@@ -367,7 +312,7 @@ impl Writer {
         let mark_frame = mark.to_header().encode(self.segment.salt);
         let mut slices = Vec::new();
         for it in placed.iter() {
-            let bodies = it.entry.parts.iter().flat_map(|it| &it.bodies);
+            let bodies = it.entry.parts.iter().flat_map(|(_, bodies)| bodies);
             slices.extend(bodies.map(|body| IoSlice::new(&body.buffer)));
             slices.extend((!it.key_frame.is_empty()).then(|| IoSlice::new(&it.key_frame)));
         }
@@ -392,7 +337,7 @@ impl Writer {
     /// Gives every record its place and every frame its header.
     fn place(&self, placed: &mut [Placed], arrived_ms: u64, mark: &mut CommitMark) {
         let salt = self.segment.salt;
-        let mut streams: HashMap<StreamId, (Arc<Shards>, Vec<Option<Next>>)> = HashMap::new();
+        let mut streams: HashMap<StreamId, (Arc<Shards>, Vec<Option<u64>>)> = HashMap::new();
         for it in placed {
             it.done = Remembered { arrived_ms, parts: Vec::with_capacity(it.entry.parts.len()) };
             let stream = &it.entry.stream;
@@ -401,23 +346,20 @@ impl Writer {
                 let next = vec![None; shards.all.len()];
                 (shards, next)
             });
-            for part in &mut it.entry.parts {
-                let shard = part.shard;
-                let place = shards.place_of(shard).expect("a shard that takes records is there");
+            for (shard, bodies) in &mut it.entry.parts {
+                let place = shards.place_of(*shard).expect("a shard that takes records is there");
                 let next = next.get_mut(place).expect("each shard has a place");
-                let next = next.get_or_insert_with(|| {
-                    let next = shards.all.get(place).map_or(0, |it| it.state.read().next);
-                    Next { frame: next, record: next }
-                });
-                for body in &mut part.bodies {
-                    body.base = next.frame;
+                let published = || shards.all.get(place).map_or(0, |it| it.state.read().next);
+                let next = next.get_or_insert_with(published);
+                let first = *next;
+                for body in bodies.iter_mut() {
                     let header = Header {
                         stream: stream.id.0,
                         shard: shard.0,
                         count: body.count,
                         body_length: body.payload_length,
                         body_crc: body.payload_crc,
-                        base: body.base,
+                        base: *next,
                         arrived_first_ms: arrived_ms,
                         arrived_last_ms: arrived_ms,
                         commit: mark.number,
@@ -426,11 +368,11 @@ impl Writer {
                     let header = header.encode(salt);
                     put_header(&mut body.buffer, &header);
                     mark.add(&header);
-                    next.frame += u64::from(body.count);
+                    *next += u64::from(body.count);
                 }
-                let first = SequenceNumber(next.record);
-                it.done.parts.push(AppendedPart { shard, first, count: part.count });
-                next.record += part.count;
+                let count = *next - first;
+                let first = SequenceNumber(first);
+                it.done.parts.push(AppendedPart { shard: *shard, first, count });
             }
             if let Some(key) = &it.entry.key {
                 let (key, done) = (key.clone(), it.done.clone());
@@ -481,11 +423,14 @@ impl Writer {
         for it in placed {
             let stream = it.entry.stream;
             let shards = stream.shards();
-            for part in it.entry.parts {
-                let shard = shards.shard(part.shard).expect("an append names shards that exist");
-                for body in part.bodies {
-                    let bytes = body.buffer.len() as u64;
-                    self.show(shard, body, offset);
+            let mut parts = it.done.parts.iter();
+            for (shard, bodies) in it.entry.parts {
+                let mut base = parts.next().map_or(0, |part| part.first.0);
+                let shard = shards.shard(shard).expect("an append names shards that exist");
+                for body in bodies {
+                    let (count, bytes) = (u64::from(body.count), body.buffer.len() as u64);
+                    self.show(shard, body, base, offset);
+                    base += count;
                     offset += bytes;
                 }
             }
@@ -516,13 +461,13 @@ impl Writer {
 
 impl Writer {
     /// Shows one frame, which is durable at `offset`, to readers.
-    fn show(&mut self, shard: &Arc<Shard>, body: Body, offset: u64) {
-        let (base, count, arrived_ms) = (body.base, body.count, self.arrived_ms);
+    fn show(&mut self, shard: &Arc<Shard>, body: Body, base: u64, offset: u64) {
+        let (count, arrived_ms) = (body.count, self.arrived_ms);
         let note = FrameNote { base, count, arrived_ms, bytes: body.buffer.len() as u64 };
         let cost = body.buffer.capacity() + FRAME_OVERHEAD_BYTES;
         let mut state = shard.state.write();
         state.add_live(&self.segment, offset, &note);
-        state.tail.push_back(body.into_frame(arrived_ms));
+        state.tail.push_back(body.into_frame(base, arrived_ms));
         drop(state);
         self.tail.push_back((Arc::clone(shard), cost));
         self.tail_bytes += cost;

@@ -14,9 +14,6 @@ use crate::format::{ALIGNMENT, HEADER_BYTES};
 /// A frame is closed at this size: a reader's smallest unit, and no buffer grows much beyond it.
 const FRAME_BYTES_TARGET: usize = 1 << 20;
 
-/// Frames up to this size of one shard that are written together become one.
-const SMALL_BYTES: usize = 4 << 10;
-
 /// The lengths before each record.
 const PREFIX_BYTES: usize = 6;
 
@@ -34,8 +31,6 @@ pub struct Records {
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) buffer: Vec<u8>,
-    /// The number of its first record, once it has a place.
-    pub(crate) base: u64,
     pub(crate) count: u32,
     pub(crate) payload_length: u32,
     pub(crate) payload_crc: u32,
@@ -48,35 +43,14 @@ impl Body {
         let payload_length = u32::try_from(payload.len()).expect("a frame is closed long before");
         let padded = buffer.len().next_multiple_of(ALIGNMENT);
         buffer.resize(padded, 0);
-        Body { buffer, base: 0, count, payload_length, payload_crc }
-    }
-
-    /// Takes in the records of another frame of the same shard; gives it back if one of the two is so
-    /// large that a frame of its own costs less than moving it.
-    pub(crate) fn take(&mut self, other: Body) -> Option<Body> {
-        let is_small = |it: &Body| it.payload_length as usize <= SMALL_BYTES;
-        let count = self.count.checked_add(other.count);
-        let (Some(count), true, true) = (count, is_small(self), is_small(&other)) else {
-            return Some(other);
-        };
-        let payload_end = HEADER_BYTES + other.payload_length as usize;
-        let Some(payload) = other.buffer.get(HEADER_BYTES..payload_end) else { return Some(other) };
-        self.buffer.truncate(HEADER_BYTES + self.payload_length as usize);
-        self.buffer.reserve(payload.len() + ALIGNMENT);
-        self.buffer.extend_from_slice(payload);
-        let padded = self.buffer.len().next_multiple_of(ALIGNMENT);
-        self.buffer.resize(padded, 0);
-        self.payload_crc = crc32c::crc32c_append(self.payload_crc, payload);
-        self.payload_length += other.payload_length;
-        self.count = count;
-        None
+        Body { buffer, count, payload_length, payload_crc }
     }
 
     /// Makes records to be read of it.
-    pub(crate) fn into_frame(self, arrived_ms: u64) -> Frame {
+    pub(crate) fn into_frame(self, base: u64, arrived_ms: u64) -> Frame {
         let payload_end = HEADER_BYTES + self.payload_length as usize;
         let payload = Bytes::from(self.buffer).slice(HEADER_BYTES..payload_end);
-        Frame { base: self.base, count: self.count, arrived_ms, payload }
+        Frame { base, count: self.count, arrived_ms, payload }
     }
 }
 
@@ -226,9 +200,8 @@ impl Frames {
     /// Makes records to be read again of what was not written.
     pub(crate) fn given_back(shard: ShardId, bodies: Vec<Body>) -> Frames {
         let mut base = 0;
-        let frames = bodies.into_iter().map(|mut body| {
-            body.base = base;
-            let frame = body.into_frame(0);
+        let frames = bodies.into_iter().map(|body| {
+            let frame = body.into_frame(base, 0);
             base = frame.end();
             frame
         });
